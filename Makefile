@@ -1,0 +1,51 @@
+# Everything lives in .venv; `make` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN ?= runs
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev train test test-slow lint format tensorboard clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed  ## set up .venv with what training needs
+
+install-dev: $(VENV)/.installed-dev  ## ... and with what tests and lint need
+
+train: install  ## train; pass overrides as ARGS="data=adult trainer.max_epochs=5"
+	@$(BIN)/litmlp-train $(ARGS)
+
+test: install-dev  ## the tests a newcomer runs
+	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+
+test-slow: install-dev  ## the proofs that take longer
+	$(BIN)/python -m pytest -n auto -m slow $(ARGS)
+
+lint: install-dev  ## ruff check, ruff format --check, mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: install-dev  ## format the code and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+tensorboard: install  ## look at all runs, or at one with RUN=<folder>
+	$(BIN)/tensorboard --logdir $(RUN)
+
+clean:  ## remove .venv and caches; runs stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "litmlp needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

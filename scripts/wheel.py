@@ -1,0 +1,14 @@
+"""Bundles conf/ and data/ into the wheel; an editable install reads them where they are."""
+
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class BundleHook(BuildHookInterface):
+    """Hatchling calls this before it builds a wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add both folders to the package."""
+        if version != "editable":
+            build_data["force_include"] |= {"conf": "litmlp/conf", "data": "litmlp/data"}

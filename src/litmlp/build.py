@@ -1,0 +1,58 @@
+"""From a config's nodes to objects. Shapes flow from the data to the network and the task."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from lightning.pytorch.callbacks import Timer
+
+from litmlp.data import Spec, TabularData
+from litmlp.errors import InputError
+from litmlp.tasks import Task
+
+Config = dict[str, Any]
+
+
+def make(config: Config, key: str, **arguments: Any) -> Any:
+    """Build `config[key]`; what its constructor refuses becomes one sentence that names the key."""
+    try:
+        return instantiate(config[key], **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise cause from error
+        if isinstance(cause, ValueError | TypeError | AssertionError):
+            raise InputError(f"{describe(key, config[key])} is refused: {cause}") from error
+        raise
+
+
+def describe(key: str, node: Config) -> str:
+    """Return the node as it would be called: `optimizer: torch.optim.Adam(lr=-1)`."""
+    given = {name: value for name, value in node.items() if not name.startswith("_")}
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items() if not isinstance(value, dict))
+    return f"{key}: {node.get('_target_', '')}({arguments})"
+
+
+def task_class(config: Config) -> type[Task]:
+    """Return the class that `config["task"]` names."""
+    return get_class(config["task"]["_target_"])
+
+
+def data(config: Config) -> TabularData:
+    """Build the data; nothing is read yet."""
+    return make(config, "data", target_type=task_class(config).target_type)
+
+
+def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
+    """Build network and task for columns as in `spec`; without optimizer and schedule unless `trainable`."""
+    network = make(config, "network", spec=spec)
+    parts = {key: make(config, key) for key in ("optimizer", "scheduler") if trainable and config[key]}
+    return make(config, "task", network=network, spec=spec, **parts)
+
+
+def trainer(config: Config, folder: str) -> pl.Trainer:
+    """Build the trainer with callbacks and loggers, all of which write to `folder`."""
+    callbacks = [Timer(), *(make(config["callbacks"], name) for name in config["callbacks"] or {})]
+    loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
+    return make(config, "trainer", callbacks=callbacks, logger=loggers or False, default_root_dir=folder)

@@ -1,0 +1,8 @@
+"""What happens around the training steps."""
+
+from litmlp.callbacks.best_and_last import BestAndLast
+from litmlp.callbacks.epoch_progress import EpochProgress
+from litmlp.callbacks.epoch_seed import EpochSeed
+from litmlp.callbacks.stop_on_nan import StopOnNaN
+
+__all__ = ["BestAndLast", "EpochProgress", "EpochSeed", "StopOnNaN"]

@@ -1,0 +1,19 @@
+"""No run goes on with numbers that mean nothing."""
+
+import lightning.pytorch as pl
+from torch import isfinite
+
+from litmlp.errors import TrainingDiverged
+
+
+class StopOnNaN(pl.Callback):
+    """Ends the run, before a checkpoint is replaced, once the loss of an epoch is not a finite number."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the validation loss; weights that are not finite make it so."""
+        loss = trainer.callback_metrics.get("val/loss")
+        if loss is not None and not isfinite(loss):
+            raise TrainingDiverged(
+                f"the loss became {float(loss)} in epoch {trainer.current_epoch}: lower optimizer.lr, or set "
+                "trainer.gradient_clip_val=1; the last good checkpoints are kept"
+            )

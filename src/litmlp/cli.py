@@ -1,0 +1,185 @@
+"""What the commands share: Hydra around a function, and mistakes as one sentence. Imports nothing heavy."""
+
+import os
+import re
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeGuard
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from litmlp import paths
+from litmlp.errors import InputError, Interrupted, TrainingDiverged, did_you_mean
+
+
+def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False) -> None:
+    """Run `job` on what Hydra composes from `conf/<name>.yaml` and the command line, and end the process.
+
+    Args:
+        name: the command, and the name of its config.
+        job: a function of the config.
+        open_keys: accept any `group.key=value`, because `job` checks keys itself.
+    """
+    sys.argv[1:] = [normalized(argument, open_keys) for argument in sys.argv[1:]]
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves errors to us
+    try:
+        with raising_on_signals():
+            compose_and_run = hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=name)
+            errors: list[Exception] = []
+            compose_and_run(_keeping(errors, job))()
+            if errors:
+                raise errors[0]
+    except Interrupted as stop:
+        sys.exit(_say(name, str(stop), stop.exit_code))
+    except (InputError, HydraException, OmegaConfBaseException, TrainingDiverged) as error:
+        if wants_traceback:
+            raise
+        sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
+
+
+def normalized(argument: str, open_keys: bool) -> str:
+    """Return a command-line argument as Hydra wants it.
+
+    Text that Hydra's grammar has no place for, such as `sin(x)` or `x1^2`, is quoted. With `open_keys`,
+    `group.key=value` becomes `++group.key=value`, so that any argument of a constructor can be given, listed in a
+    config file or not.
+    """
+    key, equals, value = argument.partition("=")
+    if argument.startswith("-") or not equals:
+        return argument
+    if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
+        key = f"++{key}"
+    if not _parses(f"{key}={value}"):
+        elements = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else None
+        quoted = _quoted(value) if elements is None else f"[{','.join(map(_quoted, elements))}]"
+        if _parses(f"{key}={quoted}"):
+            value = quoted
+    return f"{key}={value}"
+
+
+def sentence(error: BaseException) -> str:
+    """Return one sentence for what the user gave that Hydra or a check refused."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, InputError | TrainingDiverged):
+            return str(link)
+        if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options is not None:
+            group, _, option = link.missing_cfg_file.rpartition("/")
+            return f"{group} has no option '{option}': {did_you_mean(option, link.options)}"
+        if isinstance(link, OverrideParseException):
+            return f"cannot read '{link.override}': write key=value, and quote values with special characters"
+        if _names_unknown_key(link):
+            return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
+    return str(error).splitlines()[0]
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Return a config as plain values; a seed of null becomes a random one, so that it is recorded."""
+    if config.seed is None:
+        config.seed = uuid.uuid4().int % 2**32
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the config of the run in `folder`, with the values that are given anew."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
+    before = OmegaConf.load(path)
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        if key == "resume":
+            continue
+        if isinstance(OmegaConf.select(config, key), DictConfig):
+            raise InputError(f"'{key}' cannot change when a run is resumed: start a new run, with init_from=")
+        OmegaConf.update(before, key, override.value(), force_add=True)
+    return OmegaConf.to_container(before)  # type: ignore[return-value]
+
+
+@contextmanager
+def raising_on_signals() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into `Interrupted`, which no handler on the way swallows."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _names_unknown_key(error: BaseException) -> TypeGuard[OmegaConfBaseException]:
+    if not (isinstance(error, OmegaConfBaseException) and isinstance(error.parent_node, DictConfig)):
+        return False
+    return error.key is not None and error.key not in error.parent_node
+
+
+def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    # Around what a single run raises, Hydra would print lines of its own.
+    def keeping(config: DictConfig) -> Any:
+        try:
+            return job(config)
+        except Exception as error:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise
+            errors.append(error)
+
+    return keeping
+
+
+def _run_folder(resume: str | None, name: str) -> str:
+    if resume:
+        return str(paths.find(resume).absolute())
+    return str(paths.runs() / name / _unique())
+
+
+def _sweep_folder() -> str:
+    return str(paths.runs() / "sweeps" / _unique())
+
+
+def _unique() -> str:
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{uuid.uuid4().hex[:6]}"
+
+
+def _parses(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    escaped = text.strip().replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _say(name: str, message: str, exit_code: int) -> int:
+    print(f"litmlp-{name}: {message}", file=sys.stderr)
+    return exit_code
+
+
+OmegaConf.register_new_resolver("litmlp.run_folder", _run_folder, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("litmlp.sweep_folder", _sweep_folder, use_cache=True, replace=True)

@@ -1,0 +1,142 @@
+"""A config is checked before any data is read: every mistake is one sentence that names the key."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, get_type_hints
+
+import torch
+from hydra.utils import get_object
+from typeguard import TypeCheckError, check_type
+
+from litmlp import build
+from litmlp.build import Config
+from litmlp.data import Spec
+from litmlp.errors import InputError, did_you_mean
+
+KEYS = {
+    *("data", "network", "task", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
+    *("seed", "monitor", "mode", "threads", "resume", "init_from"),
+}
+
+
+def check(config: Config) -> None:
+    """Raise InputError for the first mistake in a resolved config."""
+    for key in config:
+        if key not in KEYS:
+            raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
+    for path, node in nodes(config):
+        check_arguments(path, node)
+    check_values(config)
+    spec = Spec.example(build.task_class(config).target_type)
+    check_monitor(config, spec)
+    check_optimizer(config)
+    build.make(config, "network", spec=spec)
+    build.data(config)
+
+
+def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
+    """Yield each node that names a `_target_`, with its path."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield path, config
+        for key, value in config.items():
+            yield from nodes(value, f"{path}.{key}" if path else str(key))
+    if isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from nodes(value, f"{path}[{index}]")
+
+
+def check_arguments(path: str, node: Config) -> None:
+    """Raise InputError if the node's target does not exist or has no such argument, or takes another type."""
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:
+        raise InputError(f"{path}._target_ is '{node['_target_']}', which cannot be imported: {error}") from error
+    known, takes_any = arguments_of(target)
+    for name, value in node.items():
+        if name.startswith("_") and name.endswith("_"):
+            continue
+        if name not in known and not takes_any:
+            raise InputError(f"there is no config key '{path}.{name}': {did_you_mean(name, known)}")
+        if not isinstance(value, dict) and name in known:
+            check_value(f"{path}.{name}", value, known[name])
+
+
+def arguments_of(target: Callable) -> tuple[dict[str, Any], bool]:
+    """Return the annotation of each argument of `target`, and whether it takes any other name as well.
+
+    A class that takes `**arguments` passes them on to the next class in line.
+    """
+    constructors: list[Callable] = [target]
+    if isinstance(target, type):
+        constructors = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+    known: dict[str, Any] = {}
+    for constructor in constructors:
+        parameters = inspect.signature(constructor).parameters.values()
+        hints = _hints(constructor)
+        for parameter in parameters:
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                known.setdefault(parameter.name, hints.get(parameter.name, Any))
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return {name: hint for name, hint in known.items() if name != "self"}, False
+    return {name: hint for name, hint in known.items() if name != "self"}, True
+
+
+def check_value(path: str, value: Any, hint: Any) -> None:
+    """Raise InputError unless `value` is of the annotated type."""
+    try:
+        check_type(value, hint)
+    except TypeCheckError:
+        expected = inspect.formatannotation(hint).replace("typing.", "")
+        raise InputError(f"{path} is {value!r}, but should be of type {expected}: correct the value") from None
+
+
+def check_values(config: Config) -> None:
+    """Raise InputError for a top-level value, or a rate, that cannot be."""
+    if config["mode"] not in ("min", "max"):
+        raise InputError(f"mode is {config['mode']!r}: use min or max")
+    seed = config["seed"]
+    if seed is not None and (not isinstance(seed, int) or seed < 0):
+        raise InputError(f"seed is {seed!r}: use a whole number from 0 up, or null for a random one")
+    threads = config["threads"]
+    if threads != "auto" and not (isinstance(threads, int) and threads > 0):
+        raise InputError(f"threads is {threads!r}: use auto, or a whole number from 1 up")
+    rate = (config["optimizer"] or {}).get("lr")
+    if rate is not None and rate <= 0:
+        raise InputError(f"optimizer.lr is {rate}: a learning rate is above 0, for example 0.001")
+
+
+def check_monitor(config: Config, spec: Spec) -> None:
+    """Raise InputError unless the task logs the monitored metric and `mode` is its better direction."""
+    metrics = build.task_class(config).build_metrics(spec.target)
+    better = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
+    monitor, mode = config["monitor"], config["mode"]
+    if monitor not in better:
+        raise InputError(f"monitor is '{monitor}', which this task does not log: {did_you_mean(monitor, better)}")
+    if better[monitor] is not None and better[monitor] != (mode == "max"):
+        good = "max" if better[monitor] else "min"
+        raise InputError(f"mode is {mode}, but {monitor} is better the other way: add mode={good}")
+
+
+def check_optimizer(config: Config) -> None:
+    """Raise InputError for values that optimizer or schedule refuse, by trying them on one parameter."""
+    parameter = torch.nn.Parameter(torch.zeros(1, 1))
+    make_optimizer = build.make(config, "optimizer")
+    try:
+        optimizer = make_optimizer([parameter])
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{build.describe('optimizer', config['optimizer'])} is refused: {error}") from error
+    if config["scheduler"]:
+        make_scheduler = build.make(config, "scheduler")
+        takes_total = "total_steps" in inspect.signature(make_scheduler).parameters
+        try:
+            make_scheduler(optimizer, **({"total_steps": 100} if takes_total else {}))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{build.describe('scheduler', config['scheduler'])} is refused: {error}") from error
+
+
+def _hints(constructor: Callable) -> dict[str, Any]:
+    try:
+        return get_type_hints(constructor)
+    except Exception:  # some annotations in libraries exist for type checkers only
+        return {}

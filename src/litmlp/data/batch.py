@@ -1,0 +1,88 @@
+"""The one batch contract, and batches cut from whole tensors."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Rows of a table, encoded.
+
+    Attributes:
+        numeric: `[N, F] float32`, scaled.
+        categorical: `[N, C] int64`, codes.
+        target: `[N, O] float32` (standardised values) or `[N] int64` (classes); None where unknown.
+    """
+
+    numeric: Tensor
+    categorical: Tensor
+    target: Tensor | None = None
+
+    def rows(self, index: Tensor | slice) -> "Batch":
+        """Return the rows at `index`."""
+        target = None if self.target is None else self.target[index]
+        return Batch(self.numeric[index], self.categorical[index], target)
+
+
+class InOrder:
+    """All rows, as they come."""
+
+    def indices(self, num_rows: int) -> Tensor:
+        """Return `[num_rows] int64`."""
+        return torch.arange(num_rows)
+
+
+class Shuffled:
+    """All rows in an order drawn from (seed, epoch) alone, so that a resumed run sees the same batches."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def indices(self, num_rows: int) -> Tensor:
+        """Return a permutation, `[num_rows] int64`."""
+        state = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
+        return torch.randperm(num_rows, generator=torch.Generator().manual_seed(state))
+
+
+class Batches:
+    """Iterates over `table` in batches, indexing whole tensors rather than collating rows.
+
+    Each of `world_size` processes gets every `world_size`-th row of the same order. As in torch's DataLoader,
+    `sampler` is where Lightning calls `set_epoch`.
+    """
+
+    batch_sampler = None
+
+    def __init__(
+        self, table: Batch, batch_size: int, sampler: InOrder | Shuffled, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.table = table
+        self.batch_size = batch_size
+        self.sampler = sampler
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        """Count the batches; the same in each process, so that none waits for another forever."""
+        return -(-self._rows_each() // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.sampler.indices(len(self.table.numeric))
+        shared = order[self.rank :: self.world_size][: self._rows_each()]
+        for index in shared.split(self.batch_size):
+            yield self.table.rows(index)
+
+    def _rows_each(self) -> int:
+        # Shuffled rows left over come up in another epoch; rows in order must all be seen.
+        num_rows = len(self.table.numeric)
+        if isinstance(self.sampler, Shuffled):
+            return num_rows // self.world_size
+        return -(-num_rows // self.world_size)

@@ -1,0 +1,46 @@
+"""A curve to fit."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from litmlp.data.expression import evaluate
+from litmlp.data.generated import GeneratedData
+
+NAMED = {
+    "line": "0.5*x + 1",
+    "sine": "sin(x)",
+    "steps": "floor(x)",
+    "hill": "exp(-x^2)",
+    "zigzag": "abs((x + 10) % 2 - 1)",
+    "wiggle": "sin(2*x) + 0.3*x + 0.5*cos(5*x)",
+}
+
+
+class FunctionData(GeneratedData):
+    """One input `x` and its value `y`; see GeneratedData for the other arguments.
+
+    Args:
+        function: an expression of `x` such as `sin(3*x) + x^2`, or the name of one in `NAMED`.
+        low: smallest `x`.
+        high: largest `x`.
+    """
+
+    variables: ClassVar = ["x"]
+    target_column = "y"
+
+    def __init__(self, *, function: str = "wiggle", low: float = -3.0, high: float = 3.0, **rows: Any) -> None:
+        super().__init__(**rows)
+        self.function = NAMED.get(function, function)
+        if not low < high:
+            raise ValueError(f"low={low} must be below high={high}")
+        if not np.isfinite(evaluate(self.function, {"x": np.linspace(low, high, 1001)})).all():
+            raise ValueError(f"the function '{function}' is not finite everywhere between {low} and {high}")
+        self.low = low
+        self.high = high
+
+    def draw(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw `x` evenly and add noise to the function's value."""
+        x = generator.uniform(self.low, self.high, self.num_samples)
+        y = np.broadcast_to(evaluate(self.function, {"x": x}), x.shape)
+        return {"x": x, "y": y + generator.normal(0, 1, x.shape) * self.noise * (y.std() or 1.0)}

@@ -1,0 +1,35 @@
+"""What a run can end with, apart from success."""
+
+import difflib
+import signal
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The user gave something that cannot work; the message is one sentence that says what to do."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or the monitored metric is no longer a finite number."""
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop. Not an `Exception`, so that no handler on the way swallows it."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+
+    @property
+    def exit_code(self) -> int:
+        """The shell's convention for a process ended by a signal."""
+        return 128 + self.signal_number
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?`, or the known names where none is near."""
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known are {', '.join(sorted(names))}" if names else "there are none"

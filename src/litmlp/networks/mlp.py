@@ -1,0 +1,110 @@
+"""The multilayer perceptron."""
+
+import torch
+from torch import Tensor, nn
+
+from litmlp.data.spec import Spec
+from litmlp.errors import did_you_mean
+
+
+class MLP(nn.Module):
+    """Fully connected layers; each hidden one is linear, normalised, activated, dropped out.
+
+    Categorical inputs enter through embeddings, joined to the numeric inputs. Without hidden layers the
+    network is exactly linear.
+
+    Args:
+        spec: the columns of the data; passed in when a run is built.
+        hidden_sizes: width of each hidden layer; may be empty.
+        activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`.
+        dropout: share of hidden units left out in each training step.
+        normalization: `layer` or `none`.
+
+    Example:
+        >>> from litmlp.data import ClassTarget, Spec
+        >>> network = MLP(Spec.example(ClassTarget), hidden_sizes=[8])
+        >>> network(torch.zeros(5, 2), torch.zeros(5, 1, dtype=torch.int64)).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        hidden_sizes: list[int],
+        activation: str = "ReLU",
+        dropout: float = 0.0,
+        normalization: str = "none",
+    ) -> None:
+        super().__init__()
+        if min(hidden_sizes, default=1) < 1:
+            raise ValueError(f"hidden_sizes must be widths of 1 or more, not {hidden_sizes}")
+        embeddings = [Embedding(size) for size in spec.categorical.values()]
+        self.embeddings = nn.ModuleList(embeddings)
+        width = len(spec.numeric) + sum(embedding.embedding_dim for embedding in embeddings)
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            layers += [
+                nn.Linear(width, size),
+                normalization_layer(normalization, size),
+                activation_layer(activation),
+                nn.Dropout(dropout) if dropout else nn.Identity(),
+            ]
+            width = size
+        layers.append(nn.Linear(width, spec.target.num_outputs))
+        self.layers = nn.Sequential(*(layer for layer in layers if type(layer) is not nn.Identity))
+        initialize_(self.layers, gain=variance_preserving_gain(activation_layer(activation)))
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""
+        embedded = [embed(codes) for embed, codes in zip(self.embeddings, categorical.unbind(1), strict=True)]
+        return self.layers(torch.cat([numeric, *embedded], dim=1))
+
+
+class Embedding(nn.Embedding):
+    """A vector for each code; its width grows slowly with their number (fastai's rule)."""
+
+    def __init__(self, num_codes: int) -> None:
+        super().__init__(num_codes, min(64, round(1.6 * num_codes**0.56)))
+        nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
+
+
+def activation_layer(name: str) -> nn.Module:
+    """Return a new `torch.nn` activation; raise ValueError with the nearest name if there is none."""
+    known = [*nn.modules.activation.__all__, "Identity"]
+    if name not in known:
+        raise ValueError(f"activation is '{name}', which torch.nn does not have: {did_you_mean(name, known)}")
+    return getattr(nn, name)()
+
+
+def normalization_layer(name: str, size: int) -> nn.Module:
+    """Return a new layer that normalises `size` units of a row, or none."""
+    kinds = {"none": nn.Identity, "layer": nn.LayerNorm}
+    if name not in kinds:
+        raise ValueError(f"normalization is '{name}': {did_you_mean(name, kinds)}")
+    return kinds[name](size)
+
+
+@torch.no_grad()
+def initialize_(layers: nn.Sequential, gain: float) -> None:
+    """Draw weights that keep the variance of a row's units from layer to layer.
+
+    Hidden weights have deviation gain / sqrt(inputs), which for ReLU is He's initialisation (He et al. 2015)
+    and for SELU LeCun's; the last layer has gain 1. Biases are spread, so that the units of a network with
+    few inputs do not all turn at the same point.
+    """
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    for linear in linears:
+        scale = linear.in_features**-0.5
+        nn.init.normal_(linear.weight, std=scale * (gain if linear is not linears[-1] else 1.0))
+        if linear is linears[-1]:
+            nn.init.zeros_(linear.bias)
+        else:
+            nn.init.uniform_(linear.bias, -scale, scale)
+
+
+@torch.no_grad()
+def variance_preserving_gain(activation: nn.Module) -> float:
+    """Return 1 / sqrt(E[f(z)^2]) for a standard normal z: sqrt(2) for ReLU, 1 for the identity."""
+    z = torch.linspace(-8, 8, 3201, dtype=torch.float64)
+    density = torch.exp(-0.5 * z**2)
+    return float((density.sum() / (density * activation.double()(z) ** 2).sum()) ** 0.5)

@@ -1,0 +1,37 @@
+"""Where things are: the configs, shipped tables, and the folder of runs."""
+
+from pathlib import Path
+
+from litmlp.errors import InputError
+
+PACKAGE = Path(__file__).parent
+IN_WHEEL = (PACKAGE / "conf").is_dir()
+ROOT = PACKAGE if IN_WHEEL else PACKAGE.parents[1]  # holds conf/ and data/
+CONF = ROOT / "conf"
+
+
+def runs() -> Path:
+    """Return the folder that new runs go to: the clone's, or the current one's for an installed wheel."""
+    return (Path.cwd() if IN_WHEEL else ROOT) / "runs"
+
+
+def find(path: str | Path) -> Path:
+    """Return `path` as seen from the current folder or else from the project; raise InputError if in neither."""
+    for candidate in (Path(path).expanduser(), ROOT / path):
+        if candidate.exists():
+            return candidate
+    raise InputError(f"there is no file '{path}', neither under {Path.cwd()} nor under {ROOT}: check the path")
+
+
+def portable(path: str) -> str:
+    """Return `path` without this machine's part: relative to the project where inside it, else the bare name."""
+    absolute = Path(path).expanduser()
+    if not absolute.is_absolute():
+        return path
+    return absolute.relative_to(ROOT).as_posix() if absolute.is_relative_to(ROOT) else absolute.name
+
+
+def display(path: Path) -> str:
+    """Return `path` as one would type it here: relative where it lies below the current folder."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)

@@ -1,0 +1,109 @@
+"""A run's folder, which explains itself: what was asked, how it went, what came out."""
+
+import logging
+import os
+import socket
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from litmlp.errors import InputError, Interrupted
+from litmlp.files import read_json, write_json
+from litmlp.paths import display
+
+CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
+
+
+@contextmanager
+def recorded(folder: Path, is_new: bool) -> Iterator[None]:
+    """Keep `status.json` true: running, then completed, failed (with the traceback) or interrupted.
+
+    A new run takes a folder that no other run has; one that ends with the user's mistake leaves none behind.
+    """
+    status = _take(folder) if is_new else _retake(folder)
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt, SystemExit):
+        _finish(folder, status, "interrupted")
+        raise
+    except BaseException as error:
+        _finish(folder, status, "failed", error=str(error), traceback=traceback.format_exc())
+        if is_new and isinstance(error, InputError):
+            discard(folder)
+        raise
+    _finish(folder, status, "completed")
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    """Return what `status.json` says; empty if there is none."""
+    path = folder / STATUS
+    return read_json(path) if path.is_file() else {}
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return where a stopped run goes on from; None if it got to the end of no epoch."""
+    path = folder / "checkpoints" / "last.ckpt"
+    return path if path.is_file() else None
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder in which nothing was trained."""
+    if (folder / "checkpoints").exists():
+        return
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.absolute():
+            handler.close()
+            logging.getLogger().removeHandler(handler)
+    for name in (CONFIG, STATUS, LOG):
+        (folder / name).unlink(missing_ok=True)
+    for empty in (folder, folder.parent):
+        if not any(empty.iterdir()):
+            empty.rmdir()
+
+
+def _take(folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / STATUS).open("x").close()  # of two runs that start at once, one gets it
+    except FileExistsError:
+        shown = display(folder)
+        raise InputError(
+            f"'{shown}' already holds a run: continue it with resume={shown}, or choose another hydra.run.dir"
+        ) from None
+    return _running(folder)
+
+
+def _retake(folder: Path) -> dict[str, Any]:
+    status = status_of(folder)
+    if status.get("status") == "running" and status["host"] == socket.gethostname() and _is_alive(status["pid"]):
+        raise InputError(f"'{display(folder)}' is still running as process {status['pid']}: stop that one first")
+    return _running(folder)
+
+
+def _running(folder: Path) -> dict[str, Any]:
+    status = {"status": "running", "started": _now(), "host": socket.gethostname(), "pid": os.getpid()}
+    write_json(folder / STATUS, status)
+    return status
+
+
+def _finish(folder: Path, status: dict[str, Any], outcome: str, **details: str) -> None:
+    write_json(folder / STATUS, status | {"status": outcome, "ended": _now()} | details)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

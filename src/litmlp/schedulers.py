@@ -1,0 +1,43 @@
+"""Learning-rate schedules, as Lightning wants them: a scheduler, how often it steps, what it watches."""
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+
+
+def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.0) -> dict[str, Any]:
+    """Rise linearly for a share `warmup` of the steps, then fall along a cosine to a share `final`.
+
+    Source: Loshchilov and Hutter 2017, "SGDR", without restarts.
+    """
+    if not (0 <= warmup < 1 and 0 <= final <= 1):
+        raise ValueError(f"warmup={warmup} must be a share below 1 and final={final} one up to 1")
+    warmup_steps = round(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+
+
+def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> dict[str, Any]:
+    """Rise to the optimizer's rate for a share `warmup` of the steps, then fall to almost nothing.
+
+    Source: Smith and Topin 2018, "Super-Convergence", as in `torch.optim.lr_scheduler.OneCycleLR`.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    # One step more than there are: Lightning steps once after the last.
+    return {"scheduler": OneCycleLR(optimizer, rates, total_steps + 1, pct_start=warmup), "interval": "step"}
+
+
+def reduce_on_plateau(
+    optimizer: Optimizer, monitor: str, mode: str, factor: float = 0.3, patience: int = 5
+) -> dict[str, Any]:
+    """Multiply the rate by `factor` when `monitor` has not improved for `patience` epochs."""
+    scheduler = ReduceLROnPlateau(optimizer, "min" if mode == "min" else "max", factor, patience)
+    return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}

@@ -1,0 +1,7 @@
+"""Tasks: loss, metrics, optimizer, and what a prediction is."""
+
+from litmlp.tasks.classification import ClassificationTask
+from litmlp.tasks.regression import RegressionTask
+from litmlp.tasks.task import Task
+
+__all__ = ["ClassificationTask", "RegressionTask", "Task"]

@@ -1,0 +1,64 @@
+"""Predicting numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
+
+from litmlp.data.spec import Spec
+from litmlp.data.targets import NumericTarget, Target
+from litmlp.tasks.task import Task
+
+
+class RegressionTask(Task):
+    """Learns standardised targets; predictions and metrics are in the target's own units.
+
+    Args:
+        network: maps `[N, F]` numbers and `[N, C]` codes to `[N, O]`; passed in when a run is built.
+        spec: the columns of the data; passed in likewise.
+        loss: compares `[N, O]` outputs with standardised targets; the mean squared error by default.
+        optimizer: see Task.
+        scheduler: see Task.
+        l1: see Task.
+    """
+
+    target_type = NumericTarget
+    mean: Tensor  # [O], of the targets
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: Spec,
+        loss: nn.Module | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[..., Any] | None = None,
+        l1: float = 0.0,
+    ) -> None:
+        super().__init__(network, spec, loss or nn.MSELoss(), optimizer, scheduler, l1)
+        assert isinstance(spec.target, NumericTarget)
+        self.register_buffer("mean", spec.target.mean.float())
+        self.register_buffer("std", spec.target.std.float())
+
+    @staticmethod
+    def build_metrics(target: Target) -> MetricCollection:
+        """Root mean squared error, mean absolute error, coefficient of determination."""
+        return MetricCollection(
+            {
+                "rmse": MeanSquaredError(squared=False, num_outputs=target.num_outputs),
+                "mae": MeanAbsoluteError(num_outputs=target.num_outputs),
+                "r2": R2Score(multioutput="raw_values"),
+            },
+            compute_groups=False,
+        )
+
+    def predict(self, output: Tensor) -> Tensor:
+        """Return values in the target's own units, `[N, O]`."""
+        return torch.addcmul(self.mean, output, self.std)
+
+    def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both in the target's own units, less the mean: it cancels, but would cost float32 its digits."""
+        return output * self.std, target * self.std

@@ -1,0 +1,159 @@
+"""What regression and classification share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, ClassVar, cast
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric, MetricCollection
+
+from litmlp.data.batch import Batch
+from litmlp.data.spec import Spec
+from litmlp.data.targets import Target
+
+STAGES = ("train", "val", "test")
+
+
+class Task(pl.LightningModule, ABC):
+    """Trains a network: a leaf adds the metrics and what a prediction is.
+
+    Args:
+        network: maps `[N, F]` numbers and `[N, C]` codes to `[N, O]`; passed in when a run is built.
+        spec: the columns of the data; passed in likewise.
+        loss: compares `[N, O]` outputs with targets.
+        optimizer: makes an optimizer of parameter groups; None where nothing is trained.
+        scheduler: makes a schedule of an optimizer and, if it has such an argument, the `total_steps`.
+        l1: weight of the sum of absolute weights in the loss. L2 is the optimizer's `weight_decay`; neither
+            touches biases.
+    """
+
+    target_type: ClassVar[type[Target]]
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: Spec,
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[..., Any] | None = None,
+        l1: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if l1 < 0:
+            raise ValueError(f"l1 must be 0 or more, not {l1}")
+        self.network = network
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.l1 = l1
+        metrics = self.build_metrics(spec.target)
+        self.metrics = nn.ModuleDict({f"{stage}_": metrics.clone(f"{stage}/") for stage in STAGES})
+        self.losses = nn.ModuleDict({f"{stage}_": MeanMetric() for stage in STAGES})
+        self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {stage: [] for stage in STAGES}
+        self.target_names = spec.target.columns
+
+    @staticmethod
+    @abstractmethod
+    def build_metrics(target: Target) -> MetricCollection:
+        """Return metrics of (prediction, observed); a value of several numbers has one for each output."""
+
+    @abstractmethod
+    def predict(self, output: Tensor) -> Tensor:
+        """Turn the network's output `[N, O]` into a prediction `[N, O]`."""
+
+    def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return prediction and observation as the metrics take them."""
+        return self.predict(output), target
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the network's output, `[N, O]`."""
+        return self.network(batch.numeric, batch.categorical)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        loss = self.step(batch, "train")
+        return loss + self.l1 * self._sum_of_weights() if self.l1 else loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep a batch's outputs for the metrics."""
+        self.step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep a batch's outputs for the metrics."""
+        self.step(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the predictions for a batch, `[N, O]`."""
+        return self.predict(self(batch))
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's metrics, of the outputs that its steps produced."""
+        self.log_dict(self.measure("train"), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of all validation rows."""
+        self.log_dict(self.measure("val"), sync_dist=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of all test rows."""
+        self.log_dict(self.measure("test"), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Make the optimizer, and the schedule if there is one."""
+        assert self.optimizer is not None
+        optimizer = self.optimizer(self.parameter_groups())
+        if self.scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
+
+    def step(self, batch: Batch, stage: str) -> Tensor:
+        """Return the loss of a batch and keep its outputs for `measure`."""
+        assert batch.target is not None
+        output = self(batch)
+        self.seen[stage].append((output.detach(), batch.target))
+        return self.loss(output, batch.target)
+
+    @torch.no_grad()
+    def measure(self, stage: str) -> dict[str, Tensor]:
+        """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
+        outputs, targets = (torch.cat(tensors) for tensors in zip(*self.seen[stage], strict=True))
+        self.seen[stage] = []
+        loss = cast(MeanMetric, self.losses[f"{stage}_"])
+        metrics = cast(MetricCollection, self.metrics[f"{stage}_"])
+        loss.update(self.loss(outputs, targets), weight=len(outputs))
+        metrics.update(*self.compared(outputs, targets))
+        values = {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
+        loss.reset()
+        metrics.reset()
+        return values
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return weights, and apart from them biases and scales, which do not decay."""
+        weights, others = self._weights(), [p for p in self.network.parameters() if p.ndim < 2]
+        return [group for group in ({"params": weights}, {"params": others, "weight_decay": 0.0}) if group["params"]]
+
+    def _by_output(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        # A metric with a value for each of several targets is logged as their mean and as each.
+        means = {name: value.mean() for name, value in values.items()}
+        several = {name: value for name, value in values.items() if value.numel() > 1}
+        return means | {
+            f"{name}_{target}": each
+            for name, value in several.items()
+            for target, each in zip(self.target_names, value, strict=True)
+        }
+
+    def _weights(self) -> list[nn.Parameter]:
+        return [p for p in self.network.parameters() if p.ndim >= 2]
+
+    def _sum_of_weights(self) -> Tensor:
+        return torch.stack([weight.abs().sum() for weight in self._weights()]).sum()
+
+    def _schedule(self, optimizer: Optimizer) -> Any:
+        assert self.scheduler is not None
+        if "total_steps" not in signature(self.scheduler).parameters:
+            return self.scheduler(optimizer)
+        return self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))

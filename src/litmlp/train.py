@@ -1,0 +1,190 @@
+"""Train a network, test its best weights, and leave a folder that explains the run."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from litmlp import cli, run
+from litmlp.errors import Interrupted
+from litmlp.files import read_json, write_json, write_text
+from litmlp.paths import display
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
+    from litmlp.data import TabularData
+    from litmlp.tasks import Task
+
+log = logging.getLogger(__name__)
+
+
+def train(config: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
+    """Do the run that a resolved config describes, in `folder`.
+
+    Args:
+        config: plain values, as in a run's `config.yaml`.
+        folder: where all of the run is kept.
+        resume: go on from the folder's `last.ckpt` instead of starting a new run.
+
+    Returns:
+        What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
+        `fit_seconds`, `parameters`.
+    """
+    with run.recorded(folder, is_new=not resume):
+        from litmlp.config import check
+
+        check(config)
+        write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
+        metrics = _fit_and_test(config, folder, resume)
+        write_json(folder / run.METRICS, metrics)
+    return metrics
+
+
+def _fit_and_test(config: dict[str, Any], folder: Path, resume: bool) -> dict[str, Any]:
+    import torch
+    from lightning.pytorch import seed_everything
+
+    from litmlp import build, checkpoint
+    from litmlp.evaluate import measure
+
+    _quiet_libraries()
+    seed_everything(config["seed"], verbose=False)
+    data = build.data(config)
+    data.setup()
+    task = build.task(config, data.spec)
+    task.save_hyperparameters(checkpoint.description(config), logger=False)
+    if config["init_from"] and not resume:
+        checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
+    torch.set_num_threads(_threads(config["threads"], task))
+    trainer = build.trainer(config, str(folder))
+    _log_start(task, data, trainer)
+
+    _fit(trainer, task, data, run.last_checkpoint(folder) if resume else None)
+
+    best = folder / "checkpoints" / "best.ckpt"
+    if best.is_file():
+        checkpoint.load_weights(task, best)
+    task.to(trainer.strategy.root_device)
+    scores = {**measure(task, data, "val"), **measure(task, data, "test")}
+    metrics = {
+        **scores,
+        "objective": scores[config["monitor"]],
+        **_effort(trainer, folder),
+        "parameters": sum(p.numel() for p in task.network.parameters()),
+    }
+    _log_final(trainer, checkpoint.description(config) | {"trainer": config["trainer"]}, metrics)
+    return metrics
+
+
+def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | None) -> None:
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+    except Interrupted:
+        if trainer.strategy.launcher is not None:  # processes of our own would go on without us
+            import signal
+
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
+
+
+def _quiet_libraries() -> None:
+    # Lightning's advice and its warnings about itself; what a user can act on stays.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
+    warnings.filterwarnings("ignore", ".*does not have many workers")
+
+
+def _threads(threads: str | int, task: "Task") -> int:
+    """Return the number of threads; one for a small network, whose steps are too short to share out."""
+    import os
+
+    if threads != "auto":
+        return int(threads)
+    num_parameters = sum(p.numel() for p in task.network.parameters())
+    return 1 if num_parameters < 500_000 else (os.cpu_count() or 1)
+
+
+def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
+    # From the checkpoint where there is one: with several processes, this one's trainer has not trained.
+    from lightning.pytorch.callbacks import Timer
+
+    from litmlp import checkpoint
+
+    last = run.last_checkpoint(folder)
+    if last is None:
+        (timer,) = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+        epochs, steps, seconds = trainer.current_epoch, trainer.global_step, timer.time_elapsed("train")
+    else:
+        state = checkpoint.read(last)
+        epochs, steps = state["epoch"], state["global_step"]
+        seconds = state["callbacks"]["Timer"]["time_elapsed"]["train"]
+    return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}
+
+
+def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
+    rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
+    spec = data.spec
+    log.info("%s rows", rows)
+    log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
+    num_parameters = sum(p.numel() for p in task.network.parameters())
+    log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
+
+
+def _log_final(trainer: "pl.Trainer", hyperparameters: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Write hyperparameters and final metrics to each logger; `val/...` of the best weights as `best/...`."""
+    from litmlp.loggers import TensorBoard
+
+    final = {
+        name.replace("val/", "best/"): value for name, value in metrics.items() if name.startswith(("val/", "test/"))
+    }
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            logger.log_hyperparams(hyperparameters, final, trainer.global_step)
+        else:
+            logger.log_hyperparams(hyperparameters)
+            logger.log_metrics(final, trainer.global_step)
+            logger.save()
+
+
+def _job(config: "DictConfig") -> float:
+    """Train what Hydra composed; the objective is what a sweep improves."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.resume:
+        plain = cli.resumed(config, folder, HydraConfig.get().overrides.task)
+        metrics = _resume(plain, folder)
+    else:
+        metrics = train(cli.resolved(config), folder)
+    print(summary(metrics))
+    print(display(folder))
+    return metrics["objective"]
+
+
+def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    before = OmegaConf.to_container(OmegaConf.load(folder / run.CONFIG))
+    if run.status_of(folder).get("status") == "completed" and config == before:
+        log.info("this run is complete: raise trainer.max_epochs to train further")
+        return read_json(folder / run.METRICS)
+    return train(config, folder, resume=True)
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """Return validation and test metrics of the best weights as a table."""
+    names = [name.removeprefix("val/") for name in metrics if name.startswith("val/")]
+    width = max(map(len, names))
+    rows = [f"{name:{width}}  {metrics[f'val/{name}']:10.4f}  {metrics[f'test/{name}']:10.4f}" for name in names]
+    effort = f"{metrics['epochs']} epochs, {metrics['steps']} steps, {metrics['fit_seconds']:.1f} s"
+    return "\n".join(["", f"{'':{width}}  {'val':>10}  {'test':>10}", *rows, "", effort])
+
+
+def main() -> None:
+    """Run the command `litmlp-train`."""
+    cli.command("train", _job, open_keys=True)
+
+
+if __name__ == "__main__":
+    main()
