@@ -1,10 +1,11 @@
 """From a config's nodes to objects. Shapes flow from the data to the network and the task."""
 
+from pkgutil import resolve_name
 from typing import Any
 
 import lightning.pytorch as pl
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Timer
 
 from litmlp.data import Spec, TabularData
@@ -21,7 +22,7 @@ def make(config: Config, key: str, **arguments: Any) -> Any:
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, InputError):
-            raise cause from error
+            raise InputError(str(cause)) from error
         if isinstance(cause, ValueError | TypeError | AssertionError):
             raise InputError(f"{describe(key, config[key])} is refused: {cause}") from error
         raise
@@ -36,7 +37,7 @@ def describe(key: str, node: Config) -> str:
 
 def task_class(config: Config) -> type[Task]:
     """Return the class that `config["task"]` names."""
-    return get_class(config["task"]["_target_"])
+    return resolve_name(config["task"]["_target_"])
 
 
 def data(config: Config) -> TabularData:

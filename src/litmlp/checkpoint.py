@@ -2,10 +2,10 @@
 
 import pickle
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import get_class
 from lightning.pytorch import LightningDataModule
 
 from litmlp import build
@@ -111,8 +111,10 @@ def _is_harmless(target: str) -> bool:
     if target.partition(".")[0] not in (own, "torch"):  # importing alone can run code
         return False
     try:
-        cls = get_class(target)
+        cls = resolve_name(target)
     except Exception:
+        return False
+    if not isinstance(cls, type):
         return False
     is_known = cls.__module__.startswith((f"{own}.", "torch.nn.modules."))
     return is_known and issubclass(cls, (torch.nn.Module, LightningDataModule))

@@ -74,11 +74,12 @@ def normalized(argument: str, open_keys: bool) -> str:
 def sentence(error: BaseException) -> str:
     """Return one sentence for what the user gave that Hydra or a check refused."""
     chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
     for link in chain:
         if isinstance(link, InputError | TrainingDiverged):
             return str(link)
+    for link in chain:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options is not None:
             group, _, option = link.missing_cfg_file.rpartition("/")
             return f"{group} has no option '{option}': {did_you_mean(option, link.options)}"

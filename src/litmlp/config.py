@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from pkgutil import resolve_name
 from typing import Any, get_type_hints
 
 import torch
-from hydra.utils import get_object
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
@@ -24,6 +24,7 @@ def check(config: Config) -> None:
     for key in config:
         if key not in KEYS:
             raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
+    check_targets(config)
     for path, node in nodes(config):
         check_arguments(path, node)
     check_values(config)
@@ -32,6 +33,18 @@ def check(config: Config) -> None:
     check_optimizer(config)
     build.make(config, "network", spec=spec)
     build.data(config)
+
+
+def check_targets(config: Config) -> None:
+    """Raise InputError for a part of the run that does not say what to build."""
+    for key in ("data", "network", "task", "optimizer", "trainer"):
+        if "_target_" not in (config[key] or {}):
+            raise InputError(f"{key} names no _target_: choose an option of the group with {key}=...")
+    for group in ("callbacks", "logger"):
+        for name, node in (config[group] or {}).items():
+            if not isinstance(node, dict) or "_target_" not in node:
+                others = [other for other in config[group] if other != name]
+                raise InputError(f"{group}.{name} names no _target_ to build: {did_you_mean(name, others)}")
 
 
 def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
@@ -49,9 +62,9 @@ def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
 def check_arguments(path: str, node: Config) -> None:
     """Raise InputError if the node's target does not exist or has no such argument, or takes another type."""
     try:
-        target = get_object(node["_target_"])
+        target = resolve_name(node["_target_"])
     except Exception as error:
-        raise InputError(f"{path}._target_ is '{node['_target_']}', which cannot be imported: {error}") from error
+        raise InputError(f"{path}._target_ is '{node['_target_']}', which cannot be imported: check it") from error
     known, takes_any = arguments_of(target)
     for name, value in node.items():
         if name.startswith("_") and name.endswith("_"):

@@ -28,8 +28,8 @@ class Interrupted(BaseException):
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?`, or the known names where none is near."""
-    names = [str(name) for name in known]
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    names = {str(name).lower(): str(name) for name in known}
+    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
-    return f"known are {', '.join(sorted(names))}" if names else "there are none"
+        return f"did you mean '{names[near[0]]}'?"
+    return f"known are {', '.join(sorted(names.values()))}" if names else "there are none"

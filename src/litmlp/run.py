@@ -14,6 +14,8 @@ from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_json, write_json
 from litmlp.paths import display
 
+log = logging.getLogger(__name__)
+
 CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
 
 
@@ -28,6 +30,7 @@ def recorded(folder: Path, is_new: bool) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt, SystemExit):
         _finish(folder, status, "interrupted")
+        log.warning("interrupted: go on with litmlp-train resume=%s", display(folder))
         raise
     except BaseException as error:
         _finish(folder, status, "failed", error=str(error), traceback=traceback.format_exc())

@@ -44,6 +44,13 @@ class BestAndLast(Checkpoint):
         """Keep the final state."""
         self._save(trainer, "last.ckpt")
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Undo that Lightning has already counted the coming epoch as ready: it would resume at its end."""
+        for counter in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+            counter["ready"] = counter["started"]
+
     def state_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {"best_score": self.best_score, "best_epoch": self.best_epoch}

@@ -23,12 +23,21 @@ class EpochProgress(ProgressBar):
         self.monitor = monitor
         self.best = min if mode == "min" else max
         self.best_score: float | None = None
+        self.is_enabled = True
         self.bar: tqdm | None = None
+
+    def disable(self) -> None:
+        """Lightning calls this in all processes but the first."""
+        self.is_enabled = False
+
+    def enable(self) -> None:
+        """Undo `disable`."""
+        self.is_enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the bar, from the epoch that a resumed run goes on with."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        hidden = not (sys.stderr.isatty() and trainer.is_global_zero)
+        hidden = not (self.is_enabled and sys.stderr.isatty() and trainer.is_global_zero)
         self.bar = tqdm(total=total, initial=trainer.current_epoch, unit="epoch", disable=hidden, dynamic_ncols=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -115,6 +115,9 @@ class ClassTarget(Target):
 
     def fit(self, frame: pl.DataFrame) -> None:
         """Take the classes and how often each occurs."""
+        labels = frame[self.columns[0]]
+        if labels.dtype.is_float() and (labels % 1 != 0).any():
+            raise InputError(f"the target '{self.columns[0]}' holds fractions, not classes: use task=regression")
         counts = frame[self.columns[0]].drop_nulls().value_counts(sort=False).sort(self.columns[0])
         self.classes = [str(name) for name in counts[self.columns[0]]]
         self.counts = counts["count"].to_list()

@@ -52,7 +52,7 @@ class Task(pl.LightningModule, ABC):
         self.l1 = l1
         metrics = self.build_metrics(spec.target)
         self.metrics = nn.ModuleDict({f"{stage}_": metrics.clone(f"{stage}/") for stage in STAGES})
-        self.losses = nn.ModuleDict({f"{stage}_": MeanMetric() for stage in STAGES})
+        self.losses = nn.ModuleDict({f"{stage}_": MeanMetric(nan_strategy="disable") for stage in STAGES})
         self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {stage: [] for stage in STAGES}
         self.target_names = spec.target.columns
 
@@ -124,12 +124,11 @@ class Task(pl.LightningModule, ABC):
         self.seen[stage] = []
         loss = cast(MeanMetric, self.losses[f"{stage}_"])
         metrics = cast(MetricCollection, self.metrics[f"{stage}_"])
+        loss.reset()  # first: a spawned process may have written into the states it shared with us
+        metrics.reset()
         loss.update(self.loss(outputs, targets), weight=len(outputs))
         metrics.update(*self.compared(outputs, targets))
-        values = {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
-        loss.reset()
-        metrics.reset()
-        return values
+        return {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return weights, and apart from them biases and scales, which do not decay."""
