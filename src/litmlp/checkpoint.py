@@ -13,7 +13,6 @@ from litmlp.build import Config
 from litmlp.config import nodes
 from litmlp.data import TabularData
 from litmlp.errors import InputError
-from litmlp.files import read_json
 from litmlp.paths import find, portable
 from litmlp.tasks import Task
 
@@ -98,12 +97,6 @@ def check_harmless(config: Config, path: Path) -> None:
     for key, node in nodes({name: config.get(name) for name in REBUILT}):
         if not _is_harmless(str(node["_target_"])):
             raise InputError(f"'{path}' wants to build {node['_target_']} as {key}: not loaded")
-
-
-def metrics_of(path: Path) -> dict[str, Any]:
-    """Return the `metrics.json` of the run that a checkpoint belongs to; empty if it stands alone."""
-    metrics = path.parent.parent / "metrics.json"
-    return read_json(metrics) if metrics.is_file() else {}
 
 
 def _is_harmless(target: str) -> bool:

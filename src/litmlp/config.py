@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import torch
 from typeguard import TypeCheckError, check_type
@@ -96,9 +96,9 @@ def arguments_of(target: Callable) -> tuple[dict[str, Any], bool]:
 
 
 def check_value(path: str, value: Any, hint: Any) -> None:
-    """Raise InputError unless `value` is of the annotated type."""
+    """Raise InputError unless `value` is of the annotated type; YAML writes a tuple as a list."""
     try:
-        check_type(value, hint)
+        check_type(tuple(value) if isinstance(value, list) and get_origin(hint) is tuple else value, hint)
     except TypeCheckError:
         expected = inspect.formatannotation(hint).replace("typing.", "")
         raise InputError(f"{path} is {value!r}, but should be of type {expected}: correct the value") from None

@@ -1,6 +1,7 @@
 """Files that are whole or not there: written beside their place, then renamed onto it."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +27,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to `path` atomically, as indented JSON."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write `content` to `path` atomically, as indented JSON; a number that is not finite becomes null."""
+    plain = {key: _finite_or_none(value) for key, value in content.items()}
+    write_text(path, json.dumps(plain, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _finite_or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

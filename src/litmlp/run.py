@@ -12,7 +12,7 @@ from typing import Any
 
 from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_json, write_json
-from litmlp.paths import display
+from litmlp.paths import display, runs
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ def discard(folder: Path) -> None:
             logging.getLogger().removeHandler(handler)
     for name in (CONFIG, STATUS, LOG):
         (folder / name).unlink(missing_ok=True)
-    for empty in (folder, folder.parent):
+    ours = [folder, folder.parent] if folder.parent.parent == runs() else [folder]
+    for empty in ours:
         if not any(empty.iterdir()):
             empty.rmdir()
 

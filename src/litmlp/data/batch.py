@@ -76,8 +76,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.indices(len(self.table.numeric))
-        shared = order[self.rank :: self.world_size][: self._rows_each()]
-        for index in shared.split(self.batch_size):
+        mine = order[self.rank :: self.world_size][: self._rows_each()]
+        # A process may have a row less than another, but never a batch less.
+        pieces = mine.split(self.batch_size) if len(mine) == self._rows_each() else mine.tensor_split(len(self))
+        for index in pieces[: len(self)]:
             yield self.table.rows(index)
 
     def _rows_each(self) -> int:

@@ -83,12 +83,15 @@ class CategoricalEncoder:
 
 
 def as_numbers(column: pl.Series) -> pl.Series:
-    """Return `column` as float64 with null for missing; raise InputError at the first cell that is no number."""
+    """Return `column` as float64 with null for missing; raise InputError at the first cell that is no finite number."""
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        column = column.cast(pl.String).str.strip_chars()
     numbers = column.cast(pl.Float64, strict=False).fill_nan(None)
-    if column.dtype == pl.String and (broken := numbers.is_null() & column.is_not_null()).any():
+    broken = (numbers.is_null() & column.is_not_null() & ~_is_nan(column)) | numbers.is_infinite().fill_null(False)
+    if broken.any():
         row = broken.arg_max() or 0
         raise InputError(
-            f"column '{column.name}' should hold numbers, but its row {row + 1} holds {column[row]!r}: correct "
+            f"column '{column.name}' should hold finite numbers, but its row {row + 1} holds {column[row]!r}: correct "
             "the cell, add the text to data.missing_values, or add the column to data.categorical"
         )
     return numbers
@@ -96,12 +99,19 @@ def as_numbers(column: pl.Series) -> pl.Series:
 
 def as_text(column: pl.Series) -> pl.Series:
     """Return `column` as text with null for missing; the same level gets the same text, 1 or 1.0."""
-    if column.dtype == pl.String:
-        return column
+    if not column.dtype.is_float():
+        return column.cast(pl.String)
+    column = column.fill_nan(None)
+    whole = column.cast(pl.Int64, strict=False)
+    is_whole = (whole.cast(pl.Float64) == column).fill_null(False)
+    return whole.cast(pl.String).zip_with(is_whole, column.cast(pl.String))
+
+
+def _is_nan(column: pl.Series) -> pl.Series:
     if column.dtype.is_float():
-        column = column.fill_nan(None)
-        column = column.cast(pl.Int64) if (column.drop_nulls() % 1 == 0).all() else column
-    return column.cast(pl.String)
+        return column.is_nan().fill_null(False)
+    text = column.cast(pl.String).str.to_lowercase()
+    return (text == "nan").fill_null(False)
 
 
 def _numbers(frame: pl.DataFrame, columns: list[str]) -> Tensor:

@@ -1,42 +1,41 @@
 """Arithmetic typed by a user, evaluated without running code: names, numbers, operators, functions."""
 
 import ast
-import operator
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from litmlp.errors import InputError, did_you_mean
 
-CONSTANTS = {"pi": np.pi, "e": np.e}
-FUNCTIONS: dict[str, Callable] = {
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "tanh": np.tanh,
-    "exp": np.exp,
-    "log": np.log,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "sign": np.sign,
-    "floor": np.floor,
-    "minimum": np.minimum,
-    "maximum": np.maximum,
-    "where": np.where,
+CONSTANTS = {"pi": np.float64(np.pi), "e": np.float64(np.e)}
+FUNCTIONS: dict[str, tuple[Callable, int]] = {  # with the number of arguments
+    "sin": (np.sin, 1),
+    "cos": (np.cos, 1),
+    "tan": (np.tan, 1),
+    "tanh": (np.tanh, 1),
+    "exp": (np.exp, 1),
+    "log": (np.log, 1),
+    "sqrt": (np.sqrt, 1),
+    "abs": (np.abs, 1),
+    "sign": (np.sign, 1),
+    "floor": (np.floor, 1),
+    "minimum": (np.minimum, 2),
+    "maximum": (np.maximum, 2),
+    "where": (np.where, 3),
 }
 OPERATORS: dict[type, Callable] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Lt: operator.lt,
-    ast.Gt: operator.gt,
-    ast.LtE: operator.le,
-    ast.GtE: operator.ge,
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Mod: np.mod,
+    ast.Pow: np.power,
+    ast.USub: np.negative,
+    ast.UAdd: np.positive,
+    ast.Lt: np.less,
+    ast.Gt: np.greater,
+    ast.LtE: np.less_equal,
+    ast.GtE: np.greater_equal,
 }
 
 
@@ -48,10 +47,10 @@ def evaluate(text: str, variables: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     try:
         tree = ast.parse(text.replace("^", "**").strip(), mode="eval")
-    except (SyntaxError, ValueError) as error:
-        raise InputError(f"'{text}' is not an expression: write for example sin(3*x) + x^2") from error
-    with np.errstate(all="ignore"):
-        return np.asarray(_value(tree.body, text, variables), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            return np.asarray(_value(tree.body, text, variables), dtype=np.float64)
+    except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+        raise InputError(f"'{text[:80]}' is not an expression: write for example sin(3*x) + x^2") from error
 
 
 def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.ndarray | float:
@@ -60,7 +59,7 @@ def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.
 
     match node:
         case ast.Constant(value=int() | float() as number):
-            return float(number)
+            return np.float64(number)
         case ast.Name(id=name) if name in variables or name in CONSTANTS:
             return variables[name] if name in variables else CONSTANTS[name]
         case ast.Name(id=name):
@@ -70,9 +69,12 @@ def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.
         case ast.UnaryOp(op, operand) if type(op) in OPERATORS:
             return OPERATORS[type(op)](value(operand))
         case ast.Compare(left, [op], [right]) if type(op) in OPERATORS:
-            return OPERATORS[type(op)](value(left), value(right))
+            return OPERATORS[type(op)](value(left), value(right)) * 1.0  # 1 where true, 0 elsewhere
         case ast.Call(ast.Name(name), arguments, []) if name in FUNCTIONS:
-            return FUNCTIONS[name](*map(value, arguments))
+            function, arity = FUNCTIONS[name]
+            if len(arguments) != arity:
+                raise InputError(f"'{text}' gives {name} {len(arguments)} arguments, but it takes {arity}")
+            return function(*map(value, arguments))
         case ast.Call(ast.Name(name)):
             raise InputError(f"'{text}' calls '{name}': {did_you_mean(name, FUNCTIONS)}")
     raise InputError(f"'{text}' holds '{ast.unparse(node)}': only numbers, names, + - * / % ^ and functions work")

@@ -6,6 +6,7 @@ import numpy as np
 
 from litmlp.data.expression import evaluate
 from litmlp.data.generated import GeneratedData
+from litmlp.errors import did_you_mean
 
 NAMED = {
     "line": "0.5*x + 1",
@@ -31,6 +32,8 @@ class FunctionData(GeneratedData):
 
     def __init__(self, *, function: str = "wiggle", low: float = -3.0, high: float = 3.0, **rows: Any) -> None:
         super().__init__(**rows)
+        if function.isidentifier() and function not in {*NAMED, "x"}:
+            raise ValueError(f"there is no function '{function}': {did_you_mean(function, NAMED)}")
         self.function = NAMED.get(function, function)
         if not low < high:
             raise ValueError(f"low={low} must be below high={high}")

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from polars import DataFrame, Series
 
+from litmlp.data.encoding import as_numbers
 from litmlp.data.expression import evaluate
 from litmlp.data.tabular import TabularData
 from litmlp.data.targets import Target
@@ -48,8 +49,8 @@ class GeneratedData(TabularData):
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must lie between 0 and 1, not {noise}")
         self.inputs = [str(text) for text in (self.variables if inputs is None else inputs)]
-        if not self.inputs:
-            raise ValueError(f"inputs must name at least one of {self.variables} or an expression of them")
+        if not self.inputs or len(set(self.inputs)) < len(self.inputs):
+            raise ValueError(f"inputs={self.inputs} must be one or several different expressions of {self.variables}")
         for text in self.inputs:
             evaluate(text, {name: np.zeros(1) for name in self.variables})
         self.num_samples = num_samples
@@ -71,7 +72,7 @@ class GeneratedData(TabularData):
         """Return `frame` with a column for each input."""
         if absent := [name for name in self.variables if name not in frame.columns]:
             raise InputError(f"there is no column '{absent[0]}': the rows need {', '.join(self.variables)}")
-        variables = {name: frame[name].cast(float).to_numpy() for name in self.variables}
+        variables = {name: as_numbers(frame[name]).to_numpy() for name in self.variables}
         values = {text: evaluate(text, variables) for text in self.inputs}
         return frame.with_columns(
             Series(text, np.broadcast_to(value, len(frame)), nan_to_null=True) for text, value in values.items()

@@ -18,19 +18,26 @@ def read_table(path: Path, missing_values: list[str]) -> pl.DataFrame:
     Raises:
         InputError: the file cannot be read as what its name says.
     """
-    readers: dict[str, Callable[[Path], pl.DataFrame]] = {".csv": _read_csv, ".parquet": pl.read_parquet}
-    if path.suffix not in readers:
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}
+    ending = path.suffix.lower()
+    if ending not in readers or path.is_dir():
         raise InputError(f"cannot tell how to read '{path}': name it .csv or .parquet")
     try:
-        frame = readers[path.suffix](path)
+        frame = readers[ending](path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"cannot read '{path}' as {path.suffix[1:]}: {reason}") from error
+        raise InputError(f"cannot read '{path}' as {ending[1:]}: {reason}") from error
+    if len(frame) == 0:
+        raise InputError(f"'{path}' has no rows: give at least one")
     return _with_types(_with_missing(frame, ["", *missing_values]))
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    return pl.read_csv(path, infer_schema=False)
+    return pl.read_csv(path, infer_schema=False, glob=False)
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path, glob=False)
 
 
 def _with_missing(frame: pl.DataFrame, missing_values: list[str]) -> pl.DataFrame:

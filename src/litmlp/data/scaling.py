@@ -35,9 +35,7 @@ class StandardScaling(Scaling):
 
     def fit(self, values: Tensor) -> None:
         """Take mean and standard deviation."""
-        self.mean = values.nanmean(dim=0).nan_to_num()
-        variance = ((values - self.mean) ** 2).nanmean(dim=0).nan_to_num()
-        self.std = torch.where(variance > 0, variance.sqrt(), 1.0)
+        self.mean, self.std = mean_and_std(values)
 
     def apply(self, values: Tensor) -> Tensor:
         """Shift and divide."""
@@ -80,6 +78,13 @@ class QuantileScaling(Scaling):
         edge = 0.5 / self.num_knots
         share = torch.stack(shares, dim=1) if shares else values
         return torch.special.ndtri(share.clamp(edge, 1 - edge))
+
+
+def mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both for each column, `[F]`; a deviation of 1 where a column is constant but for rounding."""
+    mean = values.nanmean(dim=0).nan_to_num()
+    std = ((values - mean) ** 2).nanmean(dim=0).nan_to_num().sqrt()
+    return mean, torch.where(std > 1e-13 * mean.abs(), std, 1.0)
 
 
 SCALINGS: dict[str, type[Scaling]] = {

@@ -50,7 +50,7 @@ def check_sizes(rows: Rows) -> None:
 
 
 def _spread(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    # Place the j-th of n rows of a label at (j + a random offset) / n: any stretch then holds each label's share.
+    # Place the j-th of n rows of a label at (j + 1/2) / n: any stretch then holds each label's share.
     place = np.empty(len(order))
     for label in np.unique(labels):
         mine = np.flatnonzero(labels[order] == label)

@@ -1,6 +1,6 @@
 """Rows from a file."""
 
-from polars import DataFrame
+from polars import DataFrame, Series
 
 from litmlp.data.reading import read_table
 from litmlp.data.splits import Rows, column_split
@@ -40,7 +40,7 @@ class TableData(TabularData):
         ignore: list[str] | None = None,
         missing_values: list[str] | None = None,
         split_column: str | None = None,
-        scaling: str = "robust",
+        scaling: str = "quantile",
         batch_size: int = 256,
         val_size: float = 0.16,
         test_size: float = 0.2,
@@ -64,19 +64,20 @@ class TableData(TabularData):
         if absent := [name for name in asked_for if name not in frame.columns]:
             raise InputError(f"there is no column '{absent[0]}': {did_you_mean(absent[0], frame.columns)}")
         left_out = [*self.ignore, *self.target.columns, self.split_column]
-        names = [name for name in frame.columns if name not in left_out]
+        names = [name for name in frame.columns if name not in left_out and frame[name].null_count() < len(frame)]
+        if not names:
+            raise InputError(f"'{self.path}' has no input column beside {', '.join(frame.columns)}: give at least one")
         numeric = [name for name in names if self._is_numeric(frame, name)]
         return numeric, [name for name in names if name not in numeric]
 
-    def split(self, frame: DataFrame) -> Rows:
+    def split(self, frame: DataFrame, strata: Series | None) -> Rows:
         """Follow the split column if there is one."""
         if self.split_column is None:
-            return super().split(frame)
+            return super().split(frame, strata)
         if self.split_column not in frame.columns:
-            raise InputError(
-                f"there is no split column '{self.split_column}': {did_you_mean(self.split_column, frame.columns)}"
-            )
-        return column_split(frame[self.split_column], self.val_size, self.seed, self.target.strata(frame))
+            near = did_you_mean(self.split_column, frame.columns)
+            raise InputError(f"there is no split column '{self.split_column}': {near}")
+        return column_split(frame[self.split_column], self.val_size, self.seed, strata)
 
     def _is_numeric(self, frame: DataFrame, name: str) -> bool:
         if name in self.as_categorical:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from polars import DataFrame
+from polars import DataFrame, Series, any_horizontal, col
 
 from litmlp.data.batch import Batch, Batches, InOrder, Shuffled
 from litmlp.data.encoding import CategoricalEncoder, NumericEncoder, as_numbers, as_text
@@ -51,7 +51,10 @@ class TabularData(pl.LightningDataModule, ABC):
             raise ValueError(
                 f"val_size={val_size} and test_size={test_size} must be shares above 0 that leave rows to train"
             )
-        self.target = target_type([target] if isinstance(target, str) else list(target))
+        targets = [target] if isinstance(target, str) else list(target)
+        if not targets or len(set(targets)) < len(targets):
+            raise ValueError(f"target={targets} must name one column, or several different ones")
+        self.target = target_type(targets)
         self.batch_size = batch_size
         self.val_size = val_size
         self.test_size = test_size
@@ -70,9 +73,8 @@ class TabularData(pl.LightningDataModule, ABC):
     def columns(self, frame: DataFrame) -> tuple[list[str], list[str]]:
         """Return the names of the numeric and of the categorical inputs."""
 
-    def split(self, frame: DataFrame) -> Rows:
-        """Return the row indices of `train`, `val` and `test`."""
-        strata = self.target.strata(frame)
+    def split(self, frame: DataFrame, strata: Series | None) -> Rows:
+        """Return the row indices of `train`, `val` and `test`, each with its share of the labels in `strata`."""
         return random_split(len(frame), self.val_size, self.test_size, self.seed, strata)
 
     def derive(self, frame: DataFrame) -> DataFrame:
@@ -83,12 +85,15 @@ class TabularData(pl.LightningDataModule, ABC):
         """Read, split and encode all rows; fit the encoders on training rows unless a checkpoint brought them."""
         if self.tables:
             return
-        frame = self._with_target(self.read())
+        raw = self.read()
+        self._check_target(raw)
         if not self.is_fitted:
-            self.numeric.columns, self.categorical.columns = self.columns(self.derive(frame))
-        rows = self.split(frame)
+            self.numeric.columns, self.categorical.columns = self.columns(self.derive(raw))
+        frame = self._parse(raw, self.target.columns)
+        is_complete = self._is_complete(frame)
+        raw, frame = raw.filter(is_complete), frame.filter(is_complete)
+        rows = self.split(raw, self.target.strata(frame))
         check_sizes(rows)
-        frame = self._parse(frame, self.target.columns)
         if not self.is_fitted:
             self._fit(frame[rows["train"]])
         self.tables = {split: self._encode(frame[index], has_target=True) for split, index in rows.items()}
@@ -118,11 +123,11 @@ class TabularData(pl.LightningDataModule, ABC):
     def encode_file(self, path: Path, has_target: bool) -> Batch:
         """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
         frame = read_table(path, self.missing_values)
-        if has_target:
-            frame = self._with_target(frame)
-        if len(frame) == 0:
-            raise InputError(f"the file '{path}' has no rows: give at least one")
-        return self._encode(self._parse(frame, self.target.columns if has_target else []), has_target)
+        if not has_target:
+            return self._encode(self._parse(frame, []), has_target)
+        self._check_target(frame)
+        frame = self._parse(frame, self.target.columns)
+        return self._encode(frame.filter(self._is_complete(frame)), has_target)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the fitted encoders as tensors and plain values: part of every checkpoint."""
@@ -139,19 +144,13 @@ class TabularData(pl.LightningDataModule, ABC):
         self.target.load_state_dict(state_dict["target"])
         self.is_fitted = True
 
-    def _with_target(self, frame: DataFrame) -> DataFrame:
+    def _check_target(self, frame: DataFrame) -> None:
         for name in self.target.columns:
             if name not in frame.columns:
                 raise InputError(f"there is no target column '{name}': {did_you_mean(name, frame.columns)}")
-        complete = frame.drop_nulls(self.target.columns)
-        if left_out := len(frame) - len(complete):
-            log.warning("left out %d of %d rows, whose target is missing", left_out, len(frame))
-        if len(complete) == 0:
-            raise InputError(f"no row has a value in the target {self.target.columns}: give rows that do")
-        return complete
 
     def _parse(self, frame: DataFrame, targets: list[str]) -> DataFrame:
-        # Before rows are split, so that an error names a row of the file.
+        # All rows at once, before any is left out or moved, so that an error names a row of the file.
         frame = self.derive(frame)
         inputs = [*self.numeric.columns, *self.categorical.columns]
         if absent := [name for name in inputs if name not in frame.columns]:
@@ -162,8 +161,16 @@ class TabularData(pl.LightningDataModule, ABC):
         return DataFrame(
             [as_numbers(frame[name]) for name in self.numeric.columns]
             + [as_text(frame[name]) for name in self.categorical.columns]
-            + [frame[name] for name in targets]
+            + [self.target.parse(frame[name]) for name in targets]
         )
+
+    def _is_complete(self, frame: DataFrame) -> Series:
+        is_complete = ~frame.select(any_horizontal(col(self.target.columns).is_null())).to_series()
+        if left_out := len(frame) - is_complete.sum():
+            log.warning("left out %d of %d rows, whose target is missing", left_out, len(frame))
+        if not is_complete.any():
+            raise InputError(f"no row has a value in the target {', '.join(self.target.columns)}: give rows that do")
+        return is_complete
 
     def _fit(self, frame: DataFrame) -> None:
         self.numeric.fit(frame)

@@ -1,5 +1,7 @@
 """What a task predicts, between the table's own values and tensors."""
 
+import math
+import re
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
@@ -7,7 +9,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from litmlp.data.encoding import as_numbers
+from litmlp.data.encoding import as_numbers, as_text
+from litmlp.data.scaling import mean_and_std
 from litmlp.errors import InputError, did_you_mean
 
 
@@ -23,8 +26,12 @@ class Target(ABC):
         """How many numbers a network gives for a row."""
 
     @abstractmethod
+    def parse(self, column: pl.Series) -> pl.Series:
+        """Return a raw target column as `fit` and `encode` take it, with null for missing."""
+
+    @abstractmethod
     def fit(self, frame: pl.DataFrame) -> None:
-        """Learn from the target columns of the training rows."""
+        """Learn from the parsed target columns of the training rows."""
 
     @abstractmethod
     def encode(self, frame: pl.DataFrame) -> Tensor:
@@ -65,11 +72,13 @@ class NumericTarget(Target):
         """One for each column."""
         return len(self.columns)
 
+    def parse(self, column: pl.Series) -> pl.Series:
+        """Return numbers; raise InputError at the first cell that is none."""
+        return as_numbers(column)
+
     def fit(self, frame: pl.DataFrame) -> None:
         """Take mean and standard deviation; a constant column is only shifted."""
-        values = self._values(frame)
-        self.mean, self.std = values.mean(dim=0), values.std(dim=0, correction=0)
-        self.std[self.std == 0] = 1.0
+        self.mean, self.std = mean_and_std(self._values(frame))
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Return standardised values, `[N, O] float32`."""
@@ -95,7 +104,7 @@ class NumericTarget(Target):
         return cls(["example"])
 
     def _values(self, frame: pl.DataFrame) -> Tensor:
-        return torch.stack([torch.tensor(as_numbers(frame[n]).to_numpy()) for n in self.columns], dim=1)
+        return torch.stack([torch.tensor(frame[n].to_numpy()) for n in self.columns], dim=1)
 
 
 class ClassTarget(Target):
@@ -113,14 +122,17 @@ class ClassTarget(Target):
         """One for each class."""
         return len(self.classes)
 
+    def parse(self, column: pl.Series) -> pl.Series:
+        """Return class names; raise InputError for fractions, which name no class."""
+        if column.dtype.is_float() and (column.drop_nulls().drop_nans() % 1 != 0).any():
+            raise InputError(f"the target '{column.name}' holds fractions, not classes: use task=regression")
+        return as_text(column)
+
     def fit(self, frame: pl.DataFrame) -> None:
-        """Take the classes and how often each occurs."""
-        labels = frame[self.columns[0]]
-        if labels.dtype.is_float() and (labels % 1 != 0).any():
-            raise InputError(f"the target '{self.columns[0]}' holds fractions, not classes: use task=regression")
-        counts = frame[self.columns[0]].drop_nulls().value_counts(sort=False).sort(self.columns[0])
-        self.classes = [str(name) for name in counts[self.columns[0]]]
-        self.counts = counts["count"].to_list()
+        """Take the classes and how often each occurs; numbers in the order of numbers."""
+        counts = dict(frame[self.columns[0]].value_counts().iter_rows())
+        self.classes = sorted(counts, key=_number_or_text)
+        self.counts = [counts[name] for name in self.classes]
         if len(self.classes) < 2:
             raise InputError(
                 f"the target '{self.columns[0]}' has a single class, {self.classes}, in the training rows: "
@@ -129,7 +141,7 @@ class ClassTarget(Target):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Return class indices, `[N] int64`; raise InputError for a class that training never saw."""
-        labels = frame[self.columns[0]].cast(pl.String)
+        labels = frame[self.columns[0]]
         if unknown := sorted(set(labels.unique()) - set(self.classes)):
             raise InputError(
                 f"the target '{self.columns[0]}' holds the class {unknown[0]!r}, which is not among the "
@@ -163,3 +175,9 @@ class ClassTarget(Target):
         target = cls(["example"])
         target.classes, target.counts = ["a", "b"], [1, 1]
         return target
+
+
+def _number_or_text(name: str) -> tuple[float, str]:
+    # Only what looks like a number: float() also takes "nan", which has no order.
+    is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", name)
+    return (float(name) if is_number else math.inf), name

@@ -5,13 +5,14 @@ from torch import Tensor, nn
 
 from litmlp.data.spec import Spec
 from litmlp.errors import did_you_mean
+from litmlp.networks.numeric_embedding import PeriodicEmbedding
 
 
 class MLP(nn.Module):
     """Fully connected layers; each hidden one is linear, normalised, activated, dropped out.
 
-    Categorical inputs enter through embeddings, joined to the numeric inputs. Without hidden layers the
-    network is exactly linear.
+    Categorical inputs enter through embeddings, joined to the numeric inputs. Without hidden layers and frequencies
+    the network is exactly linear.
 
     Args:
         spec: the columns of the data; passed in when a run is built.
@@ -19,6 +20,7 @@ class MLP(nn.Module):
         activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`.
         dropout: share of hidden units left out in each training step.
         normalization: `layer` or `none`.
+        num_frequencies: of the cosines by which each numeric input is embedded (see PeriodicEmbedding); 0 for none.
 
     Example:
         >>> from litmlp.data import ClassTarget, Spec
@@ -34,13 +36,19 @@ class MLP(nn.Module):
         activation: str = "ReLU",
         dropout: float = 0.0,
         normalization: str = "none",
+        num_frequencies: int = 0,
     ) -> None:
         super().__init__()
         if min(hidden_sizes, default=1) < 1:
             raise ValueError(f"hidden_sizes must be widths of 1 or more, not {hidden_sizes}")
+        if num_frequencies < 0:
+            raise ValueError(f"num_frequencies must be 0 or more, not {num_frequencies}")
+        periodic = PeriodicEmbedding(len(spec.numeric), num_frequencies) if num_frequencies else None
+        self.numeric = periodic or nn.Identity()
         embeddings = [Embedding(size) for size in spec.categorical.values()]
         self.embeddings = nn.ModuleList(embeddings)
-        width = len(spec.numeric) + sum(embedding.embedding_dim for embedding in embeddings)
+        width = len(spec.numeric) * (periodic.width if periodic else 1)
+        width += sum(embedding.embedding_dim for embedding in embeddings)
         layers: list[nn.Module] = []
         for size in hidden_sizes:
             layers += [
@@ -57,7 +65,7 @@ class MLP(nn.Module):
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""
         embedded = [embed(codes) for embed, codes in zip(self.embeddings, categorical.unbind(1), strict=True)]
-        return self.layers(torch.cat([numeric, *embedded], dim=1))
+        return self.layers(torch.cat([self.numeric(numeric), *embedded], dim=1))
 
 
 class Embedding(nn.Embedding):
@@ -88,18 +96,17 @@ def normalization_layer(name: str, size: int) -> nn.Module:
 def initialize_(layers: nn.Sequential, gain: float) -> None:
     """Draw weights that keep the variance of a row's units from layer to layer.
 
-    Hidden weights have deviation gain / sqrt(inputs), which for ReLU is He's initialisation (He et al. 2015)
-    and for SELU LeCun's; the last layer has gain 1. Biases are spread, so that the units of a network with
-    few inputs do not all turn at the same point.
+    Weights have deviation gain / sqrt(inputs), with gain 1 in the first layer, whose inputs are standardised, and in
+    the last. For ReLU that is He's initialisation (He et al. 2015), for SELU LeCun's. Biases are spread, so that the
+    units of a network with few inputs do not all turn at the same point.
     """
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
     for linear in linears:
         scale = linear.in_features**-0.5
-        nn.init.normal_(linear.weight, std=scale * (gain if linear is not linears[-1] else 1.0))
-        if linear is linears[-1]:
-            nn.init.zeros_(linear.bias)
-        else:
-            nn.init.uniform_(linear.bias, -scale, scale)
+        is_inner = linear is not linears[0] and linear is not linears[-1]
+        nn.init.normal_(linear.weight, std=scale * (gain if is_inner else 1.0))
+        nn.init.uniform_(linear.bias, -scale, scale)
+    nn.init.zeros_(linears[-1].bias)
 
 
 @torch.no_grad()

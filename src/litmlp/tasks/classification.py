@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget, Target
 from litmlp.errors import InputError
+from litmlp.tasks.metrics import LogLoss, MeanAUROC
 from litmlp.tasks.task import Task
 
 
@@ -54,7 +55,7 @@ class ClassificationTask(Task):
                 "accuracy": MulticlassAccuracy(k, average="micro"),
                 "balanced_accuracy": MulticlassAccuracy(k, average="macro"),
                 "f1": MulticlassF1Score(k, average="macro"),
-                "auroc": MulticlassAUROC(k, average="macro"),
+                "auroc": MeanAUROC(),
                 "log_loss": LogLoss(),
             },
             compute_groups=False,
@@ -63,29 +64,6 @@ class ClassificationTask(Task):
     def predict(self, output: Tensor) -> Tensor:
         """Return class probabilities, `[N, K]`."""
         return output.softmax(dim=1)
-
-
-class LogLoss(Metric):
-    """Mean negative logarithm of the probability given to the true class, whatever the training loss."""
-
-    higher_is_better = False
-    total: Tensor
-    num_rows: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("num_rows", torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, probability: Tensor, target: Tensor) -> None:
-        """Add N rows: probabilities `[N, K]` and class indices `[N]`."""
-        smallest = torch.finfo(probability.dtype).tiny
-        self.total -= probability.gather(1, target[:, None]).clamp_min(smallest).log().sum()
-        self.num_rows += len(target)
-
-    def compute(self) -> Tensor:
-        """Return the mean over all rows."""
-        return self.total / self.num_rows
 
 
 def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:

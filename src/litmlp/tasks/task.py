@@ -9,11 +9,12 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
+from litmlp.tasks.metrics import RowMean
 
 STAGES = ("train", "val", "test")
 
@@ -52,7 +53,7 @@ class Task(pl.LightningModule, ABC):
         self.l1 = l1
         metrics = self.build_metrics(spec.target)
         self.metrics = nn.ModuleDict({f"{stage}_": metrics.clone(f"{stage}/") for stage in STAGES})
-        self.losses = nn.ModuleDict({f"{stage}_": MeanMetric(nan_strategy="disable") for stage in STAGES})
+        self.losses = nn.ModuleDict({f"{stage}_": RowMean() for stage in STAGES})
         self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {stage: [] for stage in STAGES}
         self.target_names = spec.target.columns
 
@@ -122,11 +123,11 @@ class Task(pl.LightningModule, ABC):
         """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
         outputs, targets = (torch.cat(tensors) for tensors in zip(*self.seen[stage], strict=True))
         self.seen[stage] = []
-        loss = cast(MeanMetric, self.losses[f"{stage}_"])
+        loss = cast(RowMean, self.losses[f"{stage}_"])
         metrics = cast(MetricCollection, self.metrics[f"{stage}_"])
         loss.reset()  # first: a spawned process may have written into the states it shared with us
         metrics.reset()
-        loss.update(self.loss(outputs, targets), weight=len(outputs))
+        loss.update(self.loss(outputs, targets), len(outputs))
         metrics.update(*self.compared(outputs, targets))
         return {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
 

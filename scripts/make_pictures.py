@@ -1,0 +1,87 @@
+"""Draw the README's picture from runs made on the spot: python scripts/make_pictures.py."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from litmlp import checkpoint
+from litmlp.checkpoint import Loaded
+from litmlp.data import ClassTarget
+from litmlp.data.scaling import StandardScaling
+from litmlp.paths import ROOT
+
+BLUE, ORANGE = "#0877bd", "#f59322"
+
+
+def main() -> None:
+    """Train a spiral and California, and draw what they learned side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        spiral = trained(Path(folder) / "spiral", "data=spiral", "data.noise=0.1")
+        california = trained(Path(folder) / "california", "data=california")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+    draw_regions(left, *spiral)
+    draw_predictions(right, *california)
+    figure.savefig(ROOT / "docs/results.png", dpi=120)
+
+
+def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
+    """Return the best checkpoint of a new run, with its data set up, and the run's metrics."""
+    subprocess.run([sys.executable, "-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"], check=True)
+    loaded = checkpoint.load(folder / "checkpoints/best.ckpt")
+    loaded.data.setup()
+    return loaded, json.loads((folder / "metrics.json").read_text())
+
+
+def draw_regions(axes: Axes, loaded: Loaded, metrics: dict[str, float]) -> None:
+    """Draw the probability of a class over the plane, and the test points."""
+    task, data, _ = loaded
+    scaling, target = data.numeric.scaling, data.target
+    assert isinstance(scaling, StandardScaling)
+    assert isinstance(target, ClassTarget)
+    side = np.linspace(-6, 6, 301)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    scaled = scaling.apply(torch.tensor(grid)).float()
+    with torch.inference_mode():
+        probability = task.predict(task.network(scaled, torch.zeros(len(grid), 0, dtype=torch.int64)))[:, 0]
+    colours = LinearSegmentedColormap.from_list("", [ORANGE, "white", BLUE])
+    axes.imshow(
+        probability.reshape(301, 301), origin="lower", extent=(-6, 6, -6, 6), cmap=colours, vmin=0, vmax=1, alpha=0.6
+    )
+    test = data.tables["test"]
+    assert test.target is not None
+    points = test.numeric.double() * scaling.std + scaling.mean
+    for index, (name, colour) in enumerate(zip(target.classes, (BLUE, ORANGE), strict=True)):
+        x1, x2 = points[test.target == index].T
+        axes.scatter(x1, x2, s=14, color=colour, edgecolor="white", linewidth=0.5, label=name)
+    axes.set(title=f"data=spiral: {metrics['test/accuracy']:.1%} of test points right", xlabel="x1", ylabel="x2")
+    axes.legend(loc="upper right")
+
+
+def draw_predictions(axes: Axes, loaded: Loaded, metrics: dict[str, float]) -> None:
+    """Draw predicted against true values of the test rows."""
+    task, data, _ = loaded
+    test = data.tables["test"]
+    assert test.target is not None
+    with torch.inference_mode():
+        predicted, true = task.predict(task(test)), task.predict(test.target)
+    axes.scatter(true, predicted, s=4, alpha=0.25, color=BLUE, linewidth=0)
+    axes.axline((0, 0), slope=1, color="black", linewidth=1)
+    axes.set(
+        title=f"data=california: test RMSE {metrics['test/rmse']:.3f}, R² {metrics['test/r2']:.3f}",
+        xlabel="median house value of a district, $100k",
+        ylabel="predicted, $100k",
+        xlim=(0, 5.3),
+        ylim=(0, 5.8),
+    )
+
+
+if __name__ == "__main__":
+    main()

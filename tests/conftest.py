@@ -1,0 +1,48 @@
+"""What tests share: composing configs, and runs that several tests look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from litmlp import cli, paths
+from litmlp.train import train
+
+SMALL = ["network.hidden_sizes=[8]", "trainer.accelerator=cpu", "threads=1"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+
+
+def compose_config(*overrides: str) -> dict[str, Any]:
+    """The resolved config for overrides as a user types them."""
+    typed = [cli.normalized(override, open_keys=True) for override in overrides]
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
+        return cli.resolved(compose("train", typed))
+
+
+@pytest.fixture
+def config() -> Callable[..., dict[str, Any]]:
+    return compose_config
+
+
+@pytest.fixture(scope="session")
+def penguins_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short, finished classification run."""
+    folder = tmp_path_factory.mktemp("runs") / "penguins"
+    train(compose_config("data=penguins", "trainer.max_epochs=4", *SMALL), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bumps_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short, finished regression run."""
+    folder = tmp_path_factory.mktemp("runs") / "bumps"
+    train(compose_config("data=bumps", "data.num_samples=200", "trainer.max_epochs=4", *SMALL), folder)
+    return folder

@@ -1,0 +1,112 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+from torch import nn
+
+from litmlp.data import Batch, ClassTarget, Spec
+from litmlp.errors import InputError
+from litmlp.networks import MLP
+from litmlp.tasks import ClassificationTask
+from litmlp.tasks.classification import weights_of
+
+
+class Echo(nn.Module):
+    """A network whose output is its inputs."""
+
+    def forward(self, numeric: torch.Tensor, categorical: torch.Tensor) -> torch.Tensor:
+        return numeric
+
+
+def target_of(*classes: str, counts: list[int] | None = None) -> ClassTarget:
+    target = ClassTarget(["label"])
+    target.classes, target.counts = list(classes), counts or [1] * len(classes)
+    return target
+
+
+def batch_of(scores: torch.Tensor, labels: list[int]) -> Batch:
+    return Batch(scores, torch.zeros(len(scores), 0, dtype=torch.int64), torch.tensor(labels))
+
+
+def make_task(target: ClassTarget, **arguments) -> ClassificationTask:
+    return ClassificationTask(Echo(), Spec([], {}, target), **arguments)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_metrics_equal_scikit_learns(num_classes: int):
+    generator = np.random.default_rng(0)
+    labels = generator.choice(num_classes, size=60, p=np.arange(1, num_classes + 1) / sum(range(num_classes + 1)))
+    scores = generator.normal(size=(60, num_classes)) + 1.5 * np.eye(num_classes)[labels]
+    task = make_task(target_of(*"abcd"[:num_classes]))
+    task.step(batch_of(torch.tensor(scores, dtype=torch.float32), labels.tolist()), "test")
+    values = task.measure("test")
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    guess = scores.argmax(axis=1)
+    scored = probabilities[:, 1] if num_classes == 2 else probabilities
+    oracle = {
+        "accuracy": accuracy_score(labels, guess),
+        "balanced_accuracy": balanced_accuracy_score(labels, guess),
+        "f1": f1_score(labels, guess, average="macro"),
+        "auroc": roc_auc_score(labels, scored, multi_class="ovr", average="macro"),
+        "log_loss": log_loss(labels, probabilities),
+        "loss": log_loss(labels, probabilities),
+    }
+    assert values.keys() == {f"test/{name}" for name in oracle}
+    for name, expected in oracle.items():
+        assert values[f"test/{name}"].item() == pytest.approx(expected, rel=1e-4), name
+
+
+def test_prediction_by_hand():
+    task = make_task(target_of("a", "b"))
+    probability = task.predict(torch.tensor([[0.0, math.log(3)]]))
+    torch.testing.assert_close(probability, torch.tensor([[0.25, 0.75]]))
+
+
+def test_a_certain_mistake_has_a_finite_log_loss():
+    task = make_task(target_of("a", "b"))
+    task.step(batch_of(torch.tensor([[1000.0, 0.0], [0.0, 1.0]]), [1, 1]), "val")
+    assert math.isfinite(task.measure("val")["val/log_loss"])
+
+
+def test_balanced_weights_by_hand():
+    # 6 rows, 3 classes: 6 / (3 * count).
+    weights = weights_of("balanced", target_of("a", "b", "c", counts=[1, 2, 3]))
+    torch.testing.assert_close(weights, torch.tensor([2.0, 1.0, 2 / 3]))
+
+
+def test_class_weights_weigh_the_loss_and_leave_the_metrics():
+    scores, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), [0, 1]
+    task = make_task(target_of("a", "b"), class_weights=[1.0, 3.0])
+    losses = [math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))]
+    task.step(batch_of(scores, labels), "val")
+    values = task.measure("val")
+    assert values["val/loss"].item() == pytest.approx((losses[0] + 3 * losses[1]) / 4)
+    assert values["val/log_loss"].item() == pytest.approx(sum(losses) / 2)
+
+
+def test_label_smoothing_by_hand():
+    task = make_task(target_of("a", "b"), loss=nn.CrossEntropyLoss(label_smoothing=0.2))
+    loss = task.training_step(batch_of(torch.tensor([[1.0, 0.0]]), [0]), 0)
+    expected = 0.9 * math.log(1 + math.exp(-1)) + 0.1 * math.log(1 + math.exp(1))
+    assert loss.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("class_weights", ["ballanced", [1.0, 2.0, 3.0]])
+def test_refuses_class_weights_that_do_not_fit(class_weights: str | list[float]):
+    with pytest.raises(InputError, match="a number for each of the classes a, b"):
+        make_task(target_of("a", "b"), class_weights=class_weights)
+
+
+def test_overfits_a_tiny_set():
+    torch.manual_seed(0)
+    spec = Spec(["x1", "x2"], {}, target_of("a", "b", "c"))
+    task = ClassificationTask(MLP(spec, hidden_sizes=[64]), spec)
+    batch = batch_of(torch.randn(12, 2), [0, 1, 2] * 4)
+    optimizer = torch.optim.Adam(task.parameters(), lr=0.01)
+    for _ in range(500):
+        optimizer.zero_grad()
+        task.training_step(batch, 0).backward()
+        optimizer.step()
+    assert (task(batch).argmax(dim=1) == batch.target).all()

@@ -1,0 +1,100 @@
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from litmlp.data import Batch, NumericTarget, Spec
+from litmlp.networks import MLP
+from litmlp.schedulers import cosine
+from litmlp.tasks import RegressionTask
+
+
+def make_task(num_targets: int = 1, hidden_sizes: tuple[int, ...] = (8,), **arguments) -> RegressionTask:
+    spec = Spec(["x1", "x2"], {}, NumericTarget([f"y{i}" for i in range(num_targets)]))
+    return RegressionTask(MLP(spec, hidden_sizes=list(hidden_sizes)), spec, **arguments)
+
+
+def make_batch(num_rows: int, num_targets: int = 1) -> Batch:
+    codes = torch.zeros(num_rows, 0, dtype=torch.int64)
+    return Batch(torch.randn(num_rows, 2), codes, torch.randn(num_rows, num_targets))
+
+
+def test_l1_adds_the_absolute_weights_and_no_biases():
+    task, batch = make_task(l1=0.5), make_batch(6)
+    penalty = sum(layer.weight.abs().sum() for layer in task.network.layers if isinstance(layer, nn.Linear))
+    expected = nn.functional.mse_loss(task(batch), batch.target) + 0.5 * penalty
+    torch.testing.assert_close(task.training_step(batch, 0), expected)
+
+
+def test_l1_drives_useless_weights_to_zero():
+    task = make_task(hidden_sizes=(), l1=0.1)
+    optimizer = torch.optim.SGD(task.parameters(), lr=0.05)
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    batch = Batch(x, torch.zeros(500, 0, dtype=torch.int64), 2 * x[:, :1])
+    for _ in range(300):
+        optimizer.zero_grad()
+        task.training_step(batch, 0).backward()
+        optimizer.step()
+    useful, useless = task.network.layers[0].weight[0]
+    # For independent inputs of variance v, lasso shrinks each weight by l1 / (2 v).
+    assert useful.item() == pytest.approx(2 - 0.05 / x[:, 0].var().item(), abs=0.02)
+    assert abs(useless.item()) < 0.01
+
+
+def test_weight_decay_shrinks_weights_and_leaves_biases():
+    task = make_task(optimizer=partial(torch.optim.SGD, lr=0.1, weight_decay=0.5))
+    optimizer = task.configure_optimizers()
+    before = {name: p.detach().clone() for name, p in task.network.named_parameters()}
+    for parameter in task.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in task.network.named_parameters():
+        shrunk = before[name] * (1 - 0.1 * 0.5) if parameter.ndim == 2 else before[name]
+        torch.testing.assert_close(parameter.detach(), shrunk)
+
+
+def test_metrics_do_not_depend_on_the_batches():
+    task = make_task(num_targets=2)
+    batch = make_batch(10, 2)
+    task.step(batch, "val")
+    whole = task.measure("val")
+    for rows in torch.arange(10).split(3):
+        task.step(batch.rows(rows), "val")
+    pieces = task.measure("val")
+    assert whole.keys() == pieces.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(pieces[name], value)
+
+
+def test_measuring_forgets():
+    task = make_task()
+    task.step(make_batch(5), "val")
+    task.measure("val")
+    batch = make_batch(7)
+    task.step(batch, "val")
+    expected = nn.functional.mse_loss(task(batch), batch.target)
+    torch.testing.assert_close(task.measure("val")["val/loss"], expected.detach())
+
+
+def test_scheduler_gets_the_steps_of_the_whole_run():
+    class Trainer:
+        estimated_stepping_batches = 10
+
+    task = make_task(optimizer=partial(torch.optim.SGD, lr=1.0), scheduler=partial(cosine, warmup=0.0))
+    task._trainer = Trainer()
+    wired = task.configure_optimizers()
+    scheduler = wired["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(11):
+        rates.append(scheduler.get_last_lr()[0])
+        wired["optimizer"].step()
+        scheduler.step()
+    assert rates[0] == 1.0
+    assert rates[5] == pytest.approx(0.5)
+    assert rates[10] == pytest.approx(0.0)
+
+
+def test_a_negative_l1_is_refused():
+    with pytest.raises(ValueError, match="l1 must be 0 or more, not -1"):
+        make_task(l1=-1)

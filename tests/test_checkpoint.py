@@ -1,0 +1,142 @@
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import SMALL, compose_config
+from litmlp import checkpoint
+from litmlp.errors import InputError
+from litmlp.evaluate import evaluate
+from litmlp.predict import predict
+from litmlp.train import train
+
+
+def every_value(content: Any) -> list[Any]:
+    """All that a nested structure holds, keys included."""
+    if isinstance(content, dict):
+        return [leaf for key, value in content.items() for leaf in (key, *every_value(value))]
+    if isinstance(content, list | tuple):
+        return [leaf for value in content for leaf in every_value(value)]
+    return [content]
+
+
+@pytest.fixture
+def best(penguins_run: Path) -> dict[str, Any]:
+    return torch.load(penguins_run / "checkpoints/best.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_holds_tensors_and_plain_values_and_no_absolute_path(penguins_run: Path, name: str):
+    content = torch.load(penguins_run / "checkpoints" / name, weights_only=True)
+    for value in every_value(content):
+        assert type(value) in (str, int, float, bool, type(None), torch.Tensor), value
+        assert not (isinstance(value, str) and os.path.isabs(value)), value  # noqa: PTH117
+
+
+def test_is_all_that_is_needed(penguins_run: Path, tmp_path: Path):
+    alone = tmp_path / "elsewhere.ckpt"
+    shutil.copy(penguins_run / "checkpoints/best.ckpt", alone)
+    reported = json.loads((penguins_run / "metrics.json").read_text())
+    measured = evaluate(str(alone), "val")
+    assert measured == {name: value for name, value in reported.items() if name.startswith("val/")}
+
+
+def test_a_moved_run_can_be_used(penguins_run: Path, tmp_path: Path):
+    shutil.copytree(penguins_run, tmp_path / "moved")
+    assert evaluate(str(tmp_path / "moved"), "val") == evaluate(str(penguins_run), "val")
+
+
+def test_a_path_outside_the_project_is_left_out(tmp_path: Path):
+    table = tmp_path / "mine.csv"
+    table.write_text("x,y\n" + "\n".join(f"{i},{2 * i}" for i in range(40)))
+    overrides = [f"data.path={table}", "data.target=y", "trainer.max_epochs=1", *SMALL]
+    train(compose_config(*overrides), tmp_path / "run")
+    content = checkpoint.read(tmp_path / "run/checkpoints/best.ckpt")
+    assert content["hyper_parameters"]["data"]["path"] == "mine.csv"
+
+
+class Evil:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.proof}",)
+
+
+def test_a_strangers_pickle_runs_no_code(best: dict, tmp_path: Path):
+    proof = tmp_path / "proof"
+    torch.save(best | {"evil": Evil(proof)}, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match="could run code: it was not loaded"):
+        predict(str(tmp_path / "evil.ckpt"), tmp_path / "rows.csv")
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("part", ["network", "task", "data"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.run",
+        "torch.hub.load",
+        "torch.load",
+        "torch.nn.modules.module.os.system",
+        "litmlp.run.os.system",
+        "litmlp.cli.command",
+        "litmlp.files.write_text",
+        "torch.utils.data.DataLoader",
+        "lightning.pytorch.Trainer",
+        "hydra.utils.instantiate",
+    ],
+)
+def test_a_strangers_config_builds_only_modules_and_data_of_ours_and_torchs(
+    best: dict, tmp_path: Path, part: str, target: str
+):
+    best["hyper_parameters"][part]["_target_"] = target
+    torch.save(best, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match=f"wants to build {target} as {part}: not loaded"):
+        checkpoint.load(tmp_path / "evil.ckpt")
+
+
+def test_a_target_hidden_in_a_list_is_found(best: dict, tmp_path: Path):
+    best["hyper_parameters"]["network"]["hidden_sizes"] = [{"_target_": "os.getcwd"}]
+    torch.save(best, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match=r"os.getcwd as network.hidden_sizes\[0\]"):
+        checkpoint.load(tmp_path / "evil.ckpt")
+
+
+def test_a_strangers_config_reads_no_secret(best: dict, tmp_path: Path):
+    best["hyper_parameters"]["data"]["path"] = "${oc.env:HOME}"
+    torch.save(best, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match="holds an interpolation"):
+        checkpoint.load(tmp_path / "evil.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+def test_a_damaged_file_is_one_sentence(tmp_path: Path, content: bytes):
+    (tmp_path / "bad.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.ckpt' (is not a checkpoint|holds more)"):
+        checkpoint.load(tmp_path / "bad.ckpt")
+
+
+def test_a_file_of_another_program_is_one_sentence(tmp_path: Path):
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match="not a checkpoint of this project"):
+        checkpoint.load(tmp_path / "other.ckpt")
+
+
+def test_weights_that_do_not_fit_are_refused(penguins_run: Path, best: dict, tmp_path: Path):
+    best["hyper_parameters"]["network"]["hidden_sizes"] = [9]
+    torch.save(best, tmp_path / "wrong.ckpt")
+    with pytest.raises(InputError, match="does not fit"):
+        checkpoint.load(tmp_path / "wrong.ckpt")
+
+
+def test_a_folder_without_checkpoint_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"holds no checkpoints/best\.ckpt"):
+        checkpoint.resolve(str(tmp_path))

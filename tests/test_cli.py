@@ -1,0 +1,41 @@
+import pytest
+
+from litmlp import cli
+from litmlp.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [
+        ("data=adult", "data=adult"),
+        ("seed=1", "seed=1"),
+        ("optimizer.lr=1e-3,1e-2", "++optimizer.lr=1e-3,1e-2"),
+        ("hydra.run.dir=x", "hydra.run.dir=x"),
+        ("task/loss=huber", "task/loss=huber"),
+        ("~callbacks.progress", "~callbacks.progress"),
+        ("+note=a", "+note=a"),
+        ("--cfg", "--cfg"),
+        ("data.inputs=[x1,x1^2]", "++data.inputs=['x1','x1^2']"),
+        ("data.function=sin(3*x) + x^2", "++data.function='sin(3*x) + x^2'"),
+        ("hidden=[1,[2]]", "hidden=[1,[2]]"),
+    ],
+)
+def test_arguments_become_what_hydra_wants(typed: str, given: str):
+    assert cli.normalized(typed, open_keys=True) == given
+
+
+def test_keys_stay_closed_where_nothing_else_checks_them():
+    assert cli.normalized("data.path=x.csv", open_keys=False) == "data.path=x.csv"
+
+
+def test_a_seed_of_null_is_drawn_and_recorded_everywhere(config):
+    first, second = config("seed=null"), config("seed=null")
+    assert isinstance(first["seed"], int)
+    assert first["data"]["seed"] == first["seed"] == first["callbacks"]["epoch_seed"]["seed"]
+    assert first["seed"] != second["seed"]
+
+
+def test_sentence_finds_the_users_mistake_below_other_errors():
+    error = RuntimeError("while composing")
+    error.__cause__ = InputError("the file is empty")
+    assert cli.sentence(error) == "the file is empty"

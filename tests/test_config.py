@@ -1,0 +1,77 @@
+import pytest
+
+from litmlp.config import check
+from litmlp.errors import InputError
+from litmlp.paths import find
+
+
+@pytest.fixture(autouse=True)
+def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("data was read")
+
+    monkeypatch.setattr("litmlp.data.table.read_table", refuse)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimizer.lrr=0.1"], "no config key 'optimizer.lrr': did you mean 'lr'"),
+        (["network.hidden_size=[3]"], "'network.hidden_size': did you mean 'hidden_sizes'"),
+        (["trainer.max_epoch=3"], "'trainer.max_epoch': did you mean 'max_epochs'"),
+        (["data=spiral", "data.arms=3"], "'data.arms': did you mean 'num_arms'"),
+        (["+trainr.max_epochs=3"], "'trainr': did you mean 'trainer'"),
+        (["callbacks.early_stoping.patience=3"], "did you mean 'early_stopping'"),
+        (["network.hidden_sizes=3"], "network.hidden_sizes is 3, but should be of type list"),
+        (["network.hidden_sizes=[a]"], r"network.hidden_sizes is \['a'\]"),
+        (["optimizer.lr=fast"], "optimizer.lr is 'fast', but should be of type float"),
+        (["trainer.max_epochs=2.5"], "trainer.max_epochs is 2.5"),
+        (["network.dropout=much"], "network.dropout is 'much', but should be of type float"),
+        (["optimizer.lr=-0.1"], "optimizer.lr is -0.1: a learning rate is above 0"),
+        (["optimizer.lr=0"], "optimizer.lr is 0"),
+        (["optimizer.weight_decay=-1"], "AdamW.*weight_decay=-1.*Invalid weight_decay value"),
+        (["network.dropout=1.5"], "dropout=1.5.*between 0 and 1"),
+        (["network.activation=relu"], "did you mean 'ReLU'"),
+        (["network._target_=litmlp.networks.MPL"], "'litmlp.networks.MPL', which cannot be imported"),
+        (["scheduler=cosine", "scheduler.warmup=2"], "warmup=2 must be a share"),
+        (["data.val_size=0.9"], "val_size=0.9 and test_size=0.2"),
+        (["data.batch_size=0"], "batch_size must be 1 or more, not 0"),
+        (["data.scaling=robst"], "did you mean 'robust'"),
+        (["data=spiral", "data.num_arms=1"], "num_arms must be 2 or more, not 1"),
+        (["data=function", "data.function=sinn(x)"], "'sinn': did you mean 'sin'"),
+        (["data=circle", "data.inputs=[x1,x3]"], "names 'x3': known are e, pi, x1, x2"),
+        (["monitor=val/rmsee"], "'val/rmsee', which this task does not log: did you mean 'val/rmse'"),
+        (["monitor=val/accuracy"], "'val/accuracy', which this task does not log: known are val/loss"),
+        (["monitor=val/r2"], "val/r2 is better the other way: add mode=max"),
+        (["mode=least"], "mode is 'least': use min or max"),
+        (["seed=-1"], "seed is -1: use a whole number from 0 up"),
+        (["seed=a"], "seed is 'a'"),
+        (["threads=0"], "threads is 0: use auto, or a whole number"),
+        (["~optimizer._target_"], "optimizer names no _target_"),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_data_is_read(config, overrides: list[str], message: str):
+    with pytest.raises(InputError, match=message) as caught:
+        check(config(*overrides))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["data=adult", "monitor=val/accuracy", "mode=max"],
+        ["trainer.limit_train_batches=0.5", "optimizer.betas=[0.8,0.9]", "network.hidden_sizes=[]"],
+        ["data=spiral", "data.num_arms=5", "data.num_samples=100"],
+        ["seed=0"],
+    ],
+)
+def test_what_is_right_passes_though_no_yaml_file_lists_it(config, overrides: list[str]):
+    check(config(*overrides))
+
+
+def test_the_guard_of_this_file_works():
+    from litmlp.data import NumericTarget, TableData
+
+    with pytest.raises(AssertionError, match="data was read"):
+        TableData(str(find("data/penguins.csv")), "species", NumericTarget).setup()

@@ -1,0 +1,122 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from conftest import SMALL, compose_config
+from litmlp import checkpoint
+from litmlp.errors import InputError
+from litmlp.paths import ROOT
+from litmlp.predict import predict
+from litmlp.train import train
+
+PENGUINS = ROOT / "data/penguins.csv"
+PROBABILITIES = [f"probability_{name}" for name in ("Adelie", "Chinstrap", "Gentoo")]
+
+
+@pytest.fixture
+def rows() -> pl.DataFrame:
+    return pl.read_csv(PENGUINS, null_values=["NA"])
+
+
+def predicted(run: Path, rows: pl.DataFrame, tmp_path: Path) -> pl.DataFrame:
+    rows.write_csv(tmp_path / "rows.csv")
+    return predict(str(run), tmp_path / "rows.csv")
+
+
+def test_classes_and_probabilities_of_each_row_in_order(penguins_run: Path, rows: pl.DataFrame, tmp_path: Path):
+    table = predicted(penguins_run, rows, tmp_path)
+    assert table.columns == ["prediction", *PROBABILITIES]
+    assert len(table) == len(rows)
+    probabilities = table.select(PROBABILITIES).to_numpy()
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    likeliest = [("Adelie", "Chinstrap", "Gentoo")[i] for i in probabilities.argmax(axis=1)]
+    assert table["prediction"].to_list() == likeliest
+    reversed_table = predicted(penguins_run, rows.reverse(), tmp_path)
+    assert reversed_table.reverse()["prediction"].to_list() == likeliest
+
+
+def test_order_of_columns_and_a_present_target_change_nothing(penguins_run: Path, rows: pl.DataFrame, tmp_path: Path):
+    plain = predicted(penguins_run, rows, tmp_path)
+    shuffled = predicted(penguins_run, rows.drop("species").select(sorted(rows.columns[1:])), tmp_path)
+    assert plain.equals(shuffled)
+
+
+def test_parquet_gives_the_same_as_csv(penguins_run: Path, rows: pl.DataFrame, tmp_path: Path):
+    rows.write_parquet(tmp_path / "rows.parquet")
+    assert predict(str(penguins_run), tmp_path / "rows.parquet").equals(predicted(penguins_run, rows, tmp_path))
+
+
+def test_missing_cells_and_unseen_levels_are_predicted(penguins_run: Path, rows: pl.DataFrame, tmp_path: Path):
+    strange = rows.head(2).with_columns(
+        island=pl.lit("Atlantis"), year=pl.lit(None, pl.Int64), body_mass_g=pl.lit(None, pl.Int64)
+    )
+    table = predicted(penguins_run, strange, tmp_path)
+    assert table.select(PROBABILITIES).to_numpy().sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_all_cells_missing_is_still_a_row(penguins_run: Path, rows: pl.DataFrame, tmp_path: Path):
+    empty = rows.head(1).select(pl.lit(None, pl.String).alias(name) for name in rows.columns)
+    assert len(predicted(penguins_run, empty, tmp_path)) == 1
+
+
+def test_regression_gives_values_in_own_units(bumps_run: Path, tmp_path: Path):
+    pl.DataFrame({"x2": [2.5, 0.0], "x1": [-4.0, 0.0]}).write_csv(tmp_path / "rows.csv")
+    table = predict(str(bumps_run), tmp_path / "rows.csv")
+    assert table.columns == ["prediction"]
+    task, data, _ = checkpoint.load(bumps_run / "checkpoints/best.ckpt")
+    z = (torch.tensor([[-4.0, 2.5], [0.0, 0.0]]).double() - data.numeric.scaling.mean) / data.numeric.scaling.std
+    with torch.no_grad():
+        output = task.network(z.float(), torch.zeros(2, 0, dtype=torch.int64)).double()
+    by_hand = output * data.target.std + data.target.mean
+    assert table["prediction"].to_list() == pytest.approx(by_hand[:, 0].tolist(), rel=1e-5)
+
+
+def test_several_targets_have_a_column_each(tmp_path: Path):
+    (tmp_path / "two.csv").write_text("x,y1,y2\n" + "\n".join(f"{i},{2 * i},{-i}" for i in range(40)))
+    overrides = ["data.path=two.csv", "data.target=[y1,y2]", "trainer.max_epochs=1", *SMALL]
+    train(compose_config(*overrides), tmp_path / "run")
+    assert predict(str(tmp_path / "run"), tmp_path / "two.csv").columns == ["prediction_y1", "prediction_y2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop("island"), "column 'island' that the network was trained on is missing"),
+        (lambda rows: rows.with_columns(year=pl.lit("soon")), "'year' should hold numbers, but its row 1 holds 'soon'"),
+        (lambda rows: rows.head(0), "has no rows"),
+    ],
+)
+def test_rows_that_do_not_fit_are_one_sentence(penguins_run: Path, rows: pl.DataFrame, change, message, tmp_path: Path):
+    with pytest.raises(InputError, match=message):
+        predicted(penguins_run, change(rows), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["input=rows.csv", "output=out.csv"], "no checkpoint is given: add checkpoint=..."),
+        (["checkpoint={run}", "input=nowhere.csv", "output=out.csv"], "there is no file 'nowhere.csv'"),
+        (["checkpoint={run}", "input={rows}", "output=out.xlsx"], "cannot tell how to write 'out.xlsx'"),
+        (["checkpoint={run}", "input={rows}", "output=no/out.csv"], "there is no folder 'no'"),
+        (["chekpoint={run}"], "there is no config key 'chekpoint': did you mean 'checkpoint'?"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_one_line(penguins_run: Path, arguments: list[str], message: str):
+    given = [argument.format(run=penguins_run, rows=PENGUINS) for argument in arguments]
+    command = [sys.executable, "-m", "litmlp.predict", *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"litmlp-predict: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not list(Path.cwd().iterdir())
+
+
+def test_the_command_writes_a_line_a_row(penguins_run: Path):
+    given = [f"checkpoint={penguins_run}", f"input={PENGUINS}", "output=out.csv"]
+    subprocess.run([sys.executable, "-m", "litmlp.predict", *given], check=True, capture_output=True, timeout=100)
+    assert pl.read_csv("out.csv").columns == ["prediction", *PROBABILITIES]
+    assert [path.name for path in Path.cwd().iterdir()] == ["out.csv"]

@@ -1,0 +1,91 @@
+"""The README, taken literally, in a fresh clone with an environment of its own."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from litmlp.paths import CONF, ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README, flags=re.S)
+COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+FILES = {
+    "conf/data/mine.yaml": next(text for kind, text in BLOCKS if kind == "yaml" and "TableData" in text),
+    **{match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))},
+}
+ELSEWHERE = {"make test", "make tensorboard"}  # the one would run this; the other has a test of its own below
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    for name in names:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    subprocess.run(["make", "install"], cwd=folder, check=True, capture_output=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def environment(clone: Path) -> dict[str, str]:
+    return os.environ | {"PATH": f"{clone / '.venv/bin'}:{os.environ['PATH']}"}
+
+
+@pytest.mark.slow
+def test_every_command_runs(clone: Path):
+    assert len(COMMANDS) > 20
+    for command in COMMANDS:
+        if command not in ELSEWHERE:
+            options = {"cwd": clone, "env": environment(clone), "capture_output": True, "text": True}
+            done = subprocess.run(command, shell=True, **options)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_installing_again_does_nothing(clone: Path):
+    done = subprocess.run(["make", "-q", "install"], cwd=clone)
+    assert done.returncode == 0
+
+
+@pytest.mark.slow
+def test_make_tensorboard_serves_the_runs(clone: Path):
+    subprocess.run(["litmlp-train", "data=xor", "trainer.max_epochs=1"], cwd=clone, env=environment(clone), check=True)
+    server = subprocess.Popen(["make", "tensorboard"], cwd=clone, stderr=subprocess.PIPE, text=True, process_group=0)
+    try:
+        address = ""
+        while not (match := re.search(r"http://localhost:\d+/", address)):
+            address = server.stderr.readline()
+        for _ in range(60):
+            runs = urllib.request.urlopen(f"{match[0]}data/runs").read().decode()
+            if "xor/" in runs:
+                break
+            time.sleep(0.5)
+        assert "xor/" in runs
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(timeout=30)
+
+
+def test_the_table_of_groups_is_complete():
+    for group in {path.parent for path in CONF.rglob("*.yaml")} - {CONF}:
+        name = str(group.relative_to(CONF))
+        if name.startswith("hydra"):
+            continue
+        (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        missing = [path.stem for path in group.glob("*.yaml") if f"`{path.stem}`" not in row]
+        assert not missing, f"{name}: {missing}"
+
+
+def test_every_linked_file_is_there():
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
