@@ -12,7 +12,7 @@ from litmlp.data.batch import Batch, Batches, InOrder, Shuffled
 from litmlp.data.encoding import CategoricalEncoder, NumericEncoder, as_numbers, as_text
 from litmlp.data.reading import read_table
 from litmlp.data.spec import Spec
-from litmlp.data.splits import Rows, check_sizes, random_split
+from litmlp.data.splits import SPLITS, Rows, check_sizes, random_split
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 
@@ -96,7 +96,7 @@ class TabularData(pl.LightningDataModule, ABC):
         check_sizes(rows)
         if not self.is_fitted:
             self._fit(frame[rows["train"]])
-        self.tables = {split: self._encode(frame[index], has_target=True) for split, index in rows.items()}
+        self.tables = {split: self._encode(frame[rows[split]], has_target=True) for split in SPLITS}
 
     @property
     def spec(self) -> Spec:

@@ -28,8 +28,8 @@ class Task(pl.LightningModule, ABC):
         loss: compares `[N, O]` outputs with targets.
         optimizer: makes an optimizer of parameter groups; None where nothing is trained.
         scheduler: makes a schedule of an optimizer and, if it has such an argument, the `total_steps`.
-        l1: weight of the sum of absolute weights in the loss. L2 is the optimizer's `weight_decay`; neither
-            touches biases.
+        l1: share of the sum of absolute weights in the loss. L2 is the optimizer's `weight_decay`. Both touch
+            matrices that are called `weight`, as torch's layers call theirs, and nothing else: no bias, no scale.
     """
 
     target_type: ClassVar[type[Target]]
@@ -132,9 +132,11 @@ class Task(pl.LightningModule, ABC):
         return {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return weights, and apart from them biases and scales, which do not decay."""
-        weights, others = self._weights(), [p for p in self.network.parameters() if p.ndim < 2]
-        return [group for group in ({"params": weights}, {"params": others, "weight_decay": 0.0}) if group["params"]]
+        """Return weights, and apart from them the other parameters, which do not decay."""
+        weights = self._weights()
+        others = [p for p in self.network.parameters() if not any(p is weight for weight in weights)]
+        groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
 
     def _by_output(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         # A metric with a value for each of several targets is logged as their mean and as each.
@@ -147,7 +149,7 @@ class Task(pl.LightningModule, ABC):
         }
 
     def _weights(self) -> list[nn.Parameter]:
-        return [p for p in self.network.parameters() if p.ndim >= 2]
+        return [p for name, p in self.network.named_parameters() if name.endswith("weight") and p.ndim >= 2]
 
     def _sum_of_weights(self) -> Tensor:
         return torch.stack([weight.abs().sum() for weight in self._weights()]).sum()
