@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from litmlp import cli, paths
 from litmlp.train import train
 
-SMALL = ["network.hidden_sizes=[8]", "trainer.accelerator=cpu", "threads=1"]
+SMALL = ["network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.accelerator=cpu", "threads=1"]
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,10 @@ def test_several_targets_have_a_column_each(tmp_path: Path):
     ("change", "message"),
     [
         (lambda rows: rows.drop("island"), "column 'island' that the network was trained on is missing"),
-        (lambda rows: rows.with_columns(year=pl.lit("soon")), "'year' should hold numbers, but its row 1 holds 'soon'"),
+        (
+            lambda rows: rows.with_columns(year=pl.lit("soon")),
+            "'year' should hold finite numbers, but its row 1 holds 'soon'",
+        ),
         (lambda rows: rows.head(0), "has no rows"),
     ],
 )
