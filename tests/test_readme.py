@@ -60,20 +60,24 @@ def test_installing_again_does_nothing(clone: Path):
 @pytest.mark.slow
 def test_make_tensorboard_serves_the_runs(clone: Path):
     subprocess.run(["litmlp-train", "data=xor", "trainer.max_epochs=1"], cwd=clone, env=environment(clone), check=True)
-    server = subprocess.Popen(["make", "tensorboard"], cwd=clone, stderr=subprocess.PIPE, text=True, process_group=0)
-    try:
-        address = ""
-        while not (match := re.search(r"http://localhost:\d+/", address)):
-            address = server.stderr.readline()
-        for _ in range(60):
-            runs = urllib.request.urlopen(f"{match[0]}data/runs").read().decode()
-            if "xor/" in runs:
-                break
-            time.sleep(0.5)
-        assert "xor/" in runs
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        server.wait(timeout=30)
+    options = {"cwd": clone, "stderr": subprocess.PIPE, "text": True, "process_group": 0}
+    with subprocess.Popen(["make", "tensorboard"], **options) as server:
+        try:
+            address = next(match[0] for line in server.stderr if (match := re.search(r"http://localhost:\d+/", line)))
+            assert "xor/" in wait_for_runs(f"{address}data/runs")
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+
+
+def wait_for_runs(address: str) -> str:
+    """What the server lists, once it has read something."""
+    for _ in range(60):
+        with urllib.request.urlopen(address) as answer:
+            runs = answer.read().decode()
+        if runs.strip() != "[]":
+            break
+        time.sleep(0.5)
+    return runs
 
 
 def test_the_table_of_groups_is_complete():
