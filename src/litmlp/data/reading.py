@@ -1,5 +1,10 @@
 """Reading a table from a file."""
 
+import codecs
+import csv
+import gzip
+import io
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +14,10 @@ from litmlp.errors import InputError
 
 
 def read_table(path: Path, missing_values: list[str]) -> pl.DataFrame:
-    """Read CSV or Parquet, by the name's ending.
+    """Read CSV, TSV (either may be gzipped) or Parquet, by the name's ending.
+
+    The delimiter (comma, semicolon, tab, bar) is the one most frequent in the first line; text is UTF-8, UTF-16 if its
+    first bytes say so, or else Windows-1252.
 
     Args:
         path: the file.
@@ -18,26 +26,54 @@ def read_table(path: Path, missing_values: list[str]) -> pl.DataFrame:
     Raises:
         InputError: the file cannot be read as what its name says.
     """
-    readers: dict[str, Callable[[Path], pl.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}
-    ending = path.suffix.lower()
-    if ending not in readers or path.is_dir():
-        raise InputError(f"cannot tell how to read '{path}': name it .csv or .parquet")
+    kind = next((kind for kind in READERS if path.name.lower().removesuffix(".gz").endswith(f".{kind}")), None)
+    if kind is None or path.is_dir():
+        raise InputError(f"cannot tell how to read '{path}': name it .csv, .tsv, .csv.gz or .parquet")
     try:
-        frame = readers[ending](path)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        frame = READERS[kind](path)
+    except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, zlib.error) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"cannot read '{path}' as {ending[1:]}: {reason}") from error
+        raise InputError(f"cannot read '{path}' as {kind}: {reason}") from error
     if len(frame) == 0:
         raise InputError(f"'{path}' has no rows: give at least one")
     return _with_types(_with_missing(frame, ["", *missing_values]))
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    return pl.read_csv(path, infer_schema=False, glob=False)
+    is_gzipped = path.name.lower().endswith(".gz")
+    with gzip.open(path) if is_gzipped else path.open("rb") as file:
+        head = file.read(65536)
+    encoding = _encoding(head)
+    first_line = head.decode(encoding, errors="replace").partition("\n")[0].rstrip("\r")
+    separator = max(",;\t|", key=first_line.count)
+    names = next(csv.reader([first_line], delimiter=separator), [])
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"'{path}' has two columns called '{twice}': rename one of them")
+    source = io.BytesIO(gzip.decompress(path.read_bytes())) if is_gzipped else path
+    return pl.read_csv(source, infer_schema=False, glob=False, separator=separator, encoding=encoding)
+
+
+def _encoding(head: bytes) -> str:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in head:
+        raise UnicodeError("it is a binary file")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf8"
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, glob=False)
+
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    "csv": _read_csv,
+    "tsv": _read_csv,
+    "parquet": _read_parquet,
+}
 
 
 def _with_missing(frame: pl.DataFrame, missing_values: list[str]) -> pl.DataFrame:
