@@ -45,7 +45,7 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
     folder = Path(done.stdout.splitlines()[-1])
     try:
         assert folder.parent == ROOT / "runs/xor"
-        assert (folder / "train.log").read_text().count("\n") == 3
+        assert (folder / "train.log").read_text().count("\n") == 4
     finally:
         import shutil
 
@@ -62,6 +62,7 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
         (["data.path=nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["resume=nowhere"], "there is no file 'nowhere'"),
         (["seed"], "cannot read 'seed': write key=value"),
+        (["seed=0,1"], "a key is given several values: add -m to run each of them"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing_behind(arguments: list[str], message: str, tmp_path: Path):

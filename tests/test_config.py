@@ -48,6 +48,10 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["seed=a"], "seed is 'a'"),
         (["threads=0"], "threads is 0: use auto, or a whole number"),
         (["~optimizer._target_"], "optimizer names no _target_"),
+        (["task/loss=cross_entropy"], "task.loss: torch.nn.CrossEntropyLoss.* does not fit .*RegressionTask"),
+        (["data=penguins", "task/loss=mse"], "task.loss: torch.nn.MSELoss.* does not fit .*ClassificationTask"),
+        (["trainer.devices=2"], "trainer.devices=2 with strategy auto .* add trainer=ddp"),
+        (["trainer=ddp", "trainer.strategy=ddp"], "strategy ddp .* add trainer=ddp"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_data_is_read(config, overrides: list[str], message: str):

@@ -14,7 +14,7 @@ def test_the_current_folder_comes_before_the_project(tmp_path: Path):
 
 
 def test_a_missing_file_names_both_places(tmp_path: Path):
-    with pytest.raises(InputError, match=f"'no.csv', neither under {tmp_path} nor under {paths.ROOT}"):
+    with pytest.raises(InputError, match=f"'no.csv' under {tmp_path} nor under {paths.ROOT}"):
         paths.find("no.csv")
 
 

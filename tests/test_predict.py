@@ -105,6 +105,7 @@ def test_rows_that_do_not_fit_are_one_sentence(penguins_run: Path, rows: pl.Data
         (["checkpoint={run}", "input=nowhere.csv", "output=out.csv"], "there is no file 'nowhere.csv'"),
         (["checkpoint={run}", "input={rows}", "output=out.xlsx"], "cannot tell how to write 'out.xlsx'"),
         (["checkpoint={run}", "input={rows}", "output=no/out.csv"], "there is no folder 'no'"),
+        (["checkpoint={run}", "input=same.csv", "output=same.csv"], "there is no file 'same.csv'"),
         (["chekpoint={run}"], "there is no config key 'chekpoint': did you mean 'checkpoint'?"),
     ],
 )
@@ -123,3 +124,13 @@ def test_the_command_writes_a_line_a_row(penguins_run: Path):
     subprocess.run([sys.executable, "-m", "litmlp.predict", *given], check=True, capture_output=True, timeout=100)
     assert pl.read_csv("out.csv").columns == ["prediction", *PROBABILITIES]
     assert [path.name for path in Path.cwd().iterdir()] == ["out.csv"]
+
+
+def test_predictions_never_replace_the_rows(penguins_run: Path, rows: pl.DataFrame):
+    rows.write_csv("rows.csv")
+    before = Path("rows.csv").read_bytes()
+    given = [f"checkpoint={penguins_run}", "input=rows.csv", "output=./rows.csv"]
+    done = subprocess.run([sys.executable, "-m", "litmlp.predict", *given], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "output and input are the same file" in done.stderr
+    assert Path("rows.csv").read_bytes() == before

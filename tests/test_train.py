@@ -264,8 +264,9 @@ def test_resume_takes_new_values_and_refuses_new_parts(penguins_run: Path):
     continued = cli.resumed(config, penguins_run, [f"resume={penguins_run}", "++trainer.max_epochs=9"])
     assert continued["data"]["target"] == "species"
     assert continued["trainer"]["max_epochs"] == 9
-    with pytest.raises(InputError, match="'data' cannot change when a run is resumed"):
-        cli.resumed(config, penguins_run, ["data=adult"])
+    for override in ("data=adult", "++network.hidden_sizes=[9]", "++optimizer.lr=1", "seed=3"):
+        with pytest.raises(InputError, match="cannot change when a run is resumed"):
+            cli.resumed(config, penguins_run, [override])
 
 
 def test_resume_of_a_folder_that_is_no_run_is_one_sentence(tmp_path: Path):

@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError
@@ -23,7 +24,7 @@ def make(config: Config, key: str, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise InputError(str(cause)) from error
-        if isinstance(cause, ValueError | TypeError | AssertionError):
+        if isinstance(cause, ValueError | TypeError | AssertionError | MisconfigurationException):
             raise InputError(f"{describe(key, config[key])} is refused: {cause}") from error
         raise
 

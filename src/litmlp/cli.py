@@ -16,10 +16,11 @@ from typing import Any, TypeGuard
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from litmlp import paths
 from litmlp.errors import InputError, Interrupted, TrainingDiverged, did_you_mean
@@ -45,7 +46,7 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
                 raise errors[0]
     except Interrupted as stop:
         sys.exit(_say(name, str(stop), stop.exit_code))
-    except (InputError, HydraException, OmegaConfBaseException, TrainingDiverged) as error:
+    except (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError) as error:
         if wants_traceback:
             raise
         sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
@@ -85,6 +86,10 @@ def sentence(error: BaseException) -> str:
             return f"{group} has no option '{option}': {did_you_mean(option, link.options)}"
         if isinstance(link, OverrideParseException):
             return f"cannot read '{link.override}': write key=value, and quote values with special characters"
+        if isinstance(link, ConfigCompositionException) and str(link).startswith("Ambiguous value"):
+            return "a key is given several values: add -m to run each of them, or write a list as [a,b]"
+        if isinstance(link, YAMLError):
+            return f"a config file is not YAML: {' '.join(str(link).split())}"
         if _names_unknown_key(link):
             return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
     return str(error).splitlines()[0]
@@ -103,12 +108,16 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
     before = OmegaConf.load(path)
+    before.init_from = None
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
         if key == "resume":
             continue
-        if isinstance(OmegaConf.select(config, key), DictConfig):
-            raise InputError(f"'{key}' cannot change when a run is resumed: start a new run, with init_from=")
+        if not key.startswith(("trainer.", "callbacks.", "logger.", "threads")):
+            raise InputError(
+                f"'{key}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: "
+                "start a new run, with init_from="
+            )
         OmegaConf.update(before, key, override.value(), force_add=True)
     return OmegaConf.to_container(before)  # type: ignore[return-value]
 

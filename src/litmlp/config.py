@@ -1,11 +1,13 @@
 """A config is checked before any data is read: every mistake is one sentence that names the key."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
 from typing import Any, get_origin, get_type_hints
 
 import torch
+from polars import DataFrame
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
@@ -25,11 +27,13 @@ def check(config: Config) -> None:
         if key not in KEYS:
             raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
     check_targets(config)
+    check_values(config)
     for path, node in nodes(config):
         check_arguments(path, node)
-    check_values(config)
+    check_processes(config["trainer"])
     spec = Spec.example(build.task_class(config).target_type)
     check_monitor(config, spec)
+    check_loss(config, spec)
     check_optimizer(config)
     build.make(config, "network", spec=spec)
     build.data(config)
@@ -115,7 +119,7 @@ def check_values(config: Config) -> None:
     if threads != "auto" and not (isinstance(threads, int) and threads > 0):
         raise InputError(f"threads is {threads!r}: use auto, or a whole number from 1 up")
     rate = (config["optimizer"] or {}).get("lr")
-    if rate is not None and rate <= 0:
+    if isinstance(rate, int | float) and rate <= 0:
         raise InputError(f"optimizer.lr is {rate}: a learning rate is above 0, for example 0.001")
 
 
@@ -129,6 +133,34 @@ def check_monitor(config: Config, spec: Spec) -> None:
     if better[monitor] is not None and better[monitor] != (mode == "max"):
         good = "max" if better[monitor] else "min"
         raise InputError(f"mode is {mode}, but {monitor} is better the other way: add mode={good}")
+
+
+def check_loss(config: Config, spec: Spec) -> None:
+    """Raise InputError for a loss that cannot learn this task's targets, by trying it on three rows."""
+    if not config["task"].get("loss"):
+        return
+    target = spec.target.encode(DataFrame({"example": spec.target.example_cells}))
+    output = torch.linspace(-1, 1, 3 * spec.target.num_outputs).reshape(3, -1).requires_grad_()
+    try:
+        with warnings.catch_warnings(action="error"):
+            build.make(config["task"], "loss")(output, target).backward()
+        learns = output.grad is not None and bool(output.grad.any())
+    except (RuntimeError, ValueError, UserWarning):
+        learns = False
+    if not learns:
+        described = build.describe("task.loss", config["task"]["loss"])
+        raise InputError(f"{described} does not fit {config['task']['_target_']}: choose another task/loss")
+
+
+def check_processes(trainer: Config) -> None:
+    """Raise InputError for several processes that would each start the whole command again."""
+    devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
+    starts_inside = any(word in str(strategy) for word in ("spawn", "fork", "notebook"))
+    if (str(devices) not in ("1", "[0]") or "ddp" in str(strategy)) and not starts_inside:
+        raise InputError(
+            f"trainer.devices={devices} with strategy {strategy} would start the run anew for each process"
+            ": add trainer=ddp"
+        )
 
 
 def check_optimizer(config: Config) -> None:

@@ -57,10 +57,12 @@ def on_device(task: "Task") -> "Task":
 def _job(config: "DictConfig") -> None:
     if config.checkpoint is None:
         raise InputError("no checkpoint is given: add checkpoint=<run folder or .ckpt file>")
+    output = _output(config)
+    if not output.parent.is_dir():
+        raise InputError(f"there is no folder '{output.parent}' to write metrics to: make it first")
     metrics = evaluate(config.checkpoint, config.split, config.data.path)
     width = max(map(len, metrics))
     print("\n".join(f"{name:{width}}  {value:10.4f}" for name, value in metrics.items()))
-    output = _output(config)
     write_json(output, metrics)
     print(display(output))
 

@@ -20,7 +20,8 @@ def find(path: str | Path) -> Path:
     for candidate in (Path(path).expanduser(), ROOT / path):
         if candidate.exists():
             return candidate
-    raise InputError(f"there is no file '{path}', neither under {Path.cwd()} nor under {ROOT}: check the path")
+    places = " nor under ".join(str(place) for place in dict.fromkeys((Path.cwd(), ROOT)))
+    raise InputError(f"there is no file '{path}' under {places}: check the path")
 
 
 def portable(path: str) -> str:

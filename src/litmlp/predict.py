@@ -51,7 +51,10 @@ def _job(config: "DictConfig") -> None:
         raise InputError(f"cannot tell how to write '{output}': name it .csv or .parquet")
     if not output.parent.is_dir():
         raise InputError(f"there is no folder '{output.parent}' to write predictions to: make it first")
-    table = predict(config.checkpoint, find(config.input))
+    rows = find(config.input)
+    if output.exists() and output.samefile(rows):
+        raise InputError(f"output and input are the same file, '{output}': give predictions another name")
+    table = predict(config.checkpoint, rows)
     with replacing(output) as temporary:
         getattr(table, writers[output.suffix])(temporary)
     print(f"{len(table)} predictions in {display(output)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from litmlp import cli, run
-from litmlp.errors import Interrupted
+from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_json, write_json, write_text
 from litmlp.paths import display
 
@@ -125,12 +125,21 @@ def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
 
 
 def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
+    from litmlp.data.encoding import FIRST_LEVEL
+
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
-    log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
+    log.info("%d numeric inputs: %s", len(spec.numeric), _listed(spec.numeric))
+    levels = [f"{name} ({size - FIRST_LEVEL} levels)" for name, size in spec.categorical.items()]
+    log.info("%d categorical inputs: %s", len(levels), _listed(levels))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
+
+
+def _listed(names: list[str], most: int = 30) -> str:
+    shown = ", ".join(names[:most]) or "none"
+    return f"{shown}, ... and {len(names) - most} more" if len(names) > most else shown
 
 
 def _log_final(trainer: "pl.Trainer", hyperparameters: dict[str, Any], metrics: dict[str, Any]) -> None:
@@ -166,10 +175,20 @@ def _job(config: "DictConfig") -> float:
 
 def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     before = OmegaConf.to_container(OmegaConf.load(folder / run.CONFIG))
-    if run.status_of(folder).get("status") == "completed" and config == before:
+    assert isinstance(before, dict)
+    if run.status_of(folder).get("status") == "completed" and config == before | {"init_from": None}:
         log.info("this run is complete: raise trainer.max_epochs to train further")
         return read_json(folder / run.METRICS)
+    _check_epochs(config, folder)
     return train(config, folder, resume=True)
+
+
+def _check_epochs(config: dict[str, Any], folder: Path) -> None:
+    from litmlp import checkpoint
+
+    last, wanted = run.last_checkpoint(folder), config["trainer"].get("max_epochs")
+    if last is not None and wanted is not None and -1 < wanted < (done := checkpoint.read(last)["epoch"]):
+        raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
 
 
 def summary(metrics: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def test_missing_values_are_missing_and_leave_numbers_numbers(tmp_path: Path) ->
 
 
 def test_texts_not_named_as_missing_are_kept(tmp_path: Path) -> None:
-    assert columns(csv(tmp_path, "a\nNA\n1\n"), "?") == {"a": ["NA", "1"]}
+    assert columns(csv(tmp_path, "a\nnone\n1\n"), "?") == {"a": ["none", "1"]}
 
 
 def test_spaces_around_numbers_do_not_matter(tmp_path: Path) -> None:
@@ -175,3 +175,8 @@ def test_a_file_that_is_no_table_is_one_sentence(name: str, content: bytes, mess
     with pytest.raises(InputError, match=message) as caught:
         read_table(tmp_path / name, [])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["NA", "N/A", "NaN", "null"])
+def test_usual_marks_of_a_missing_cell_leave_a_column_of_numbers_numeric(text: str, tmp_path: Path) -> None:
+    assert columns(csv(tmp_path, f"a\n{text}\n1.5\n")) == {"a": [None, 1.5]}

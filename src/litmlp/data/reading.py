@@ -12,6 +12,8 @@ import polars as pl
 
 from litmlp.errors import InputError
 
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL"]
+
 
 def read_table(path: Path, missing_values: list[str]) -> pl.DataFrame:
     """Read CSV, TSV (either may be gzipped) or Parquet, by the name's ending.
@@ -21,7 +23,7 @@ def read_table(path: Path, missing_values: list[str]) -> pl.DataFrame:
 
     Args:
         path: the file.
-        missing_values: texts that stand for a missing cell, beside the empty cell.
+        missing_values: texts that stand for a missing cell, beside the empty cell and those in MISSING.
 
     Raises:
         InputError: the file cannot be read as what its name says.
@@ -36,7 +38,7 @@ def read_table(path: Path, missing_values: list[str]) -> pl.DataFrame:
         raise InputError(f"cannot read '{path}' as {kind}: {reason}") from error
     if len(frame) == 0:
         raise InputError(f"'{path}' has no rows: give at least one")
-    return _with_types(_with_missing(frame, ["", *missing_values]))
+    return _with_types(_with_missing(frame, [*MISSING, *missing_values]))
 
 
 def _read_csv(path: Path) -> pl.DataFrame:

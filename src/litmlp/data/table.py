@@ -20,7 +20,7 @@ class TableData(TabularData):
         numeric: columns to read as numbers, whatever they look like.
         categorical: columns to read as levels, whatever they look like.
         ignore: columns to leave out.
-        missing_values: texts that stand for a missing cell, beside the empty cell.
+        missing_values: texts that stand for a missing cell, beside the empty cell, NA, N/A, NaN and null.
         split_column: a column that says `train`, `val` or `test`; `test_size` then means nothing, and
             `val_size` is the share of the training rows where no row says `val`.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.

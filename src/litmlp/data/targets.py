@@ -3,7 +3,7 @@
 import math
 import re
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import polars as pl
 import torch
@@ -53,6 +53,8 @@ class Target(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
 
+    example_cells: ClassVar[list]  # for the column of `example`, three rows
+
     @classmethod
     @abstractmethod
     def example(cls) -> Self:
@@ -61,6 +63,8 @@ class Target(ABC):
 
 class NumericTarget(Target):
     """One or several numbers, standardised by the training rows' mean and standard deviation."""
+
+    example_cells: ClassVar = [-1.0, 0.5, 2.0]
 
     def __init__(self, columns: list[str]) -> None:
         super().__init__(columns)
@@ -109,6 +113,8 @@ class NumericTarget(Target):
 
 class ClassTarget(Target):
     """One of K classes, in sorted order."""
+
+    example_cells: ClassVar = ["a", "b", "a"]
 
     def __init__(self, columns: list[str]) -> None:
         if len(columns) != 1:
