@@ -161,8 +161,11 @@ def _log_final(trainer: "pl.Trainer", hyperparameters: dict[str, Any], metrics: 
 def _job(config: "DictConfig") -> float:
     """Train what Hydra composed; the objective is what a sweep improves."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.resume and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise InputError("resume goes on with one run: give one folder, without -m")
     if config.resume:
         plain = cli.resumed(config, folder, HydraConfig.get().overrides.task)
         metrics = _resume(plain, folder)
