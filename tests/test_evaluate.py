@@ -5,11 +5,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from conftest import SMALL, compose_config
 from litmlp import checkpoint
 from litmlp.errors import InputError
 from litmlp.evaluate import evaluate
 from litmlp.paths import ROOT
 from litmlp.predict import predict
+from litmlp.train import train
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -37,6 +39,15 @@ def test_a_run_moved_away_from_its_table_says_where_it_looked(penguins_run: Path
     torch.save(content, tmp_path / "alone.ckpt")
     with pytest.raises(InputError, match=r"there is no file 'gone.csv'"):
         evaluate("alone.ckpt")
+
+
+def test_a_run_finds_its_table_wherever_that_lies(tmp_path: Path):
+    (tmp_path / "far").mkdir()
+    table = tmp_path / "far/mine.csv"
+    table.write_text("x,y\n" + "\n".join(f"{i},{2 * i}" for i in range(40)))
+    overrides = [f"data.path={table}", "data.target=y", "trainer.max_epochs=1", *SMALL]
+    metrics = train(compose_config(*overrides), tmp_path / "run")
+    assert evaluate(str(tmp_path / "run"), "test")["test/rmse"] == metrics["test/rmse"]
 
 
 def test_an_unknown_split_is_refused(penguins_run: Path):

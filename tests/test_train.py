@@ -140,6 +140,20 @@ def test_init_from_starts_a_new_run_from_weights(penguins_run: Path, tmp_path: P
         torch.testing.assert_close(tensor, before[name], atol=1e-6, rtol=0)
 
 
+def test_a_run_from_weights_stopped_before_its_first_checkpoint_starts_from_them_again(
+    penguins_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = compose_config(*PENGUINS, "network.dropout=0", f"init_from={penguins_run}")
+    train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_in_epoch(0, patch)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "stopped")
+    train(config, tmp_path / "stopped", resume=True)
+    assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert OmegaConf.load(tmp_path / "stopped/config.yaml").init_from == str(penguins_run)
+
+
 def test_init_from_weights_that_do_not_fit_is_one_sentence(penguins_run: Path, tmp_path: Path):
     config = compose_config("data=penguins", "network.hidden_sizes=[9]", f"init_from={penguins_run}")
     with pytest.raises(InputError, match="do not fit this network"):
@@ -262,7 +276,9 @@ def test_resume_takes_new_values_and_refuses_new_parts(penguins_run: Path):
     config = OmegaConf.create(compose_config("data=california"))
     config.resume = str(penguins_run)
     continued = cli.resumed(config, penguins_run, [f"resume={penguins_run}", "++trainer.max_epochs=9"])
-    assert continued["data"]["target"] == "species"
+    assert continued == OmegaConf.to_container(OmegaConf.load(penguins_run / "config.yaml")) | {
+        "trainer": continued["trainer"]
+    }
     assert continued["trainer"]["max_epochs"] == 9
     for override in ("data=adult", "++network.hidden_sizes=[9]", "++optimizer.lr=1", "seed=3"):
         with pytest.raises(InputError, match="cannot change when a run is resumed"):

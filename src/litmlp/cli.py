@@ -108,7 +108,6 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
     before = OmegaConf.load(path)
-    before.init_from = None
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
         if key == "resume":

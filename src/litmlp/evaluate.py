@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litmlp import cli
+from omegaconf import OmegaConf
+
+from litmlp import cli, run
 from litmlp.errors import InputError
 from litmlp.files import write_json
 from litmlp.paths import display, find
@@ -28,12 +30,23 @@ def evaluate(checkpoint: str, split: str = "test", path: str | None = None) -> d
 
     if split not in SPLITS:
         raise InputError(f"split is '{split}': use {', '.join(SPLITS)}")
-    task, data, _ = checkpoints.load(checkpoints.resolve(checkpoint))
+    file = checkpoints.resolve(checkpoint)
+    task, data, _ = checkpoints.load(file)
     if path is None:
+        _point_to_table(data, file)
         data.setup()
     else:
         data.tables[split] = data.encode_file(find(path), has_target=True)
     return measure(on_device(task), data, split)
+
+
+def _point_to_table(data: "TabularData", file: Path) -> None:
+    # A checkpoint says nothing of this machine; the config beside it does, where there is one.
+    from litmlp.data import TableData
+
+    config = file.parent.parent / run.CONFIG
+    if isinstance(data, TableData) and config.is_file():
+        data.path = OmegaConf.load(config).data.path
 
 
 def measure(task: "Task", data: "TabularData", split: str) -> dict[str, float]:

@@ -56,13 +56,14 @@ def _fit_and_test(config: dict[str, Any], folder: Path, resume: bool) -> dict[st
     data.setup()
     task = build.task(config, data.spec)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
-    if config["init_from"] and not resume:
+    last = run.last_checkpoint(folder) if resume else None
+    if config["init_from"] and last is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
     torch.set_num_threads(_threads(config["threads"], task))
     trainer = build.trainer(config, str(folder))
     _log_start(task, data, trainer)
 
-    _fit(trainer, task, data, run.last_checkpoint(folder) if resume else None)
+    _fit(trainer, task, data, last)
 
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
@@ -178,8 +179,7 @@ def _job(config: "DictConfig") -> float:
 
 def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     before = OmegaConf.to_container(OmegaConf.load(folder / run.CONFIG))
-    assert isinstance(before, dict)
-    if run.status_of(folder).get("status") == "completed" and config == before | {"init_from": None}:
+    if run.status_of(folder).get("status") == "completed" and config == before:
         log.info("this run is complete: raise trainer.max_epochs to train further")
         return read_json(folder / run.METRICS)
     _check_epochs(config, folder)
