@@ -6,7 +6,7 @@ RUN ?= runs
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev train test test-slow lint format tensorboard clean
+.PHONY: help install install-dev train test test-slow lint format tensorboard compare clean clean-cache
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ format: install-dev  ## format the code and fix what can be fixed
 
 tensorboard: install  ## look at all runs, or at one with RUN=<folder>
 	$(BIN)/tensorboard --logdir $(RUN)
+
+compare: install-dev  ## train this project and scikit-learn on the same rows of the shipped tables
+	$(BIN)/python scripts/compare_peers.py $(ARGS)
+
+clean-cache:  ## remove the encoded rows of large tables
+	rm -rf "$${LITMLP_CACHE:-.cache}"
 
 clean:  ## remove .venv and caches; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from litmlp import checkpoint
 from litmlp.checkpoint import Loaded
 from litmlp.data import ClassTarget
+from litmlp.data.columns import NumericColumn
 from litmlp.data.scaling import StandardScaling
 from litmlp.paths import ROOT
 
@@ -43,12 +44,14 @@ def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
 def draw_regions(axes: Axes, loaded: Loaded, metrics: dict[str, float]) -> None:
     """Draw the probability of a class over the plane, and the test points."""
     task, data, _ = loaded
-    scaling, target = data.numeric.scaling, data.target
-    assert isinstance(scaling, StandardScaling)
+    target = data.target
     assert isinstance(target, ClassTarget)
+    x1, x2 = (column.scaling for column in data.inputs.columns if isinstance(column, NumericColumn))
+    assert isinstance(x1, StandardScaling)
+    assert isinstance(x2, StandardScaling)
     side = np.linspace(-6, 6, 301)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-    scaled = scaling.apply(torch.tensor(grid)).float()
+    scaled = torch.from_numpy(np.stack([x1.apply(grid[:, 0]), x2.apply(grid[:, 1])], axis=1))
     with torch.inference_mode():
         probability = task.predict(task.network(scaled, torch.zeros(len(grid), 0, dtype=torch.int64)))[:, 0]
     colours = LinearSegmentedColormap.from_list("", [ORANGE, "white", BLUE])
@@ -57,10 +60,10 @@ def draw_regions(axes: Axes, loaded: Loaded, metrics: dict[str, float]) -> None:
     )
     test = data.tables["test"]
     assert test.target is not None
-    points = test.numeric.double() * scaling.std + scaling.mean
+    points = test.numeric.numpy() * [x1.std, x2.std] + [x1.mean, x2.mean]
     for index, (name, colour) in enumerate(zip(target.classes, (BLUE, ORANGE), strict=True)):
-        x1, x2 = points[test.target == index].T
-        axes.scatter(x1, x2, s=14, color=colour, edgecolor="white", linewidth=0.5, label=name)
+        own = points[(test.target == index).numpy()]
+        axes.scatter(own[:, 0], own[:, 1], s=14, color=colour, edgecolor="white", linewidth=0.5, label=name)
     axes.set(title=f"data=spiral: {metrics['test/accuracy']:.1%} of test points right", xlabel="x1", ylabel="x2")
     axes.legend(loc="upper right")
 

@@ -17,6 +17,8 @@ OPTIONS = sorted(
     if not group.is_relative_to(CONF / "hydra")
 )
 BESIDE = {  # what an option needs beside the defaults
+    ("data", "table"): ["data.path=data/penguins.csv", "data.target=species"],
+    ("task", "auto"): ["data=penguins"],
     ("task", "classification"): ["data=penguins"],
     ("task/loss", "cross_entropy"): ["data=penguins"],
 }

@@ -68,9 +68,10 @@ def test_regression_gives_values_in_own_units(bumps_run: Path, tmp_path: Path):
     table = predict(str(bumps_run), tmp_path / "rows.csv")
     assert table.columns == ["prediction"]
     task, data, _ = checkpoint.load(bumps_run / "checkpoints/best.ckpt")
-    z = (torch.tensor([[-4.0, 2.5], [0.0, 0.0]]).double() - data.numeric.scaling.mean) / data.numeric.scaling.std
+    mean, std = (torch.tensor([getattr(c.scaling, name) for c in data.inputs.columns]) for name in ("mean", "std"))
+    z = (torch.tensor([[-4.0, 2.5], [0.0, 0.0]]) - mean) / std
     with torch.no_grad():
-        output = task.network(z.float(), torch.zeros(2, 0, dtype=torch.int64)).double()
+        output = task.network(z, torch.zeros(2, 0, dtype=torch.int64)).double()
     by_hand = output * data.target.std + data.target.mean
     assert table["prediction"].to_list() == pytest.approx(by_hand[:, 0].tolist(), rel=1e-5)
 

@@ -16,10 +16,7 @@ from litmlp.paths import CONF, ROOT
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README, flags=re.S)
 COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
-FILES = {
-    "conf/data/mine.yaml": next(text for kind, text in BLOCKS if kind == "yaml" and "TableData" in text),
-    **{match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))},
-}
+FILES = {match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))}
 ELSEWHERE = {"make test", "make tensorboard"}  # the one would run this; the other has a test of its own below
 
 

@@ -53,7 +53,7 @@ def test_a_runs_folder_explains_itself(penguins_run: Path):
     names = {path.name for path in penguins_run.iterdir()}
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
-    assert names - events == {"checkpoints", "config.yaml", "metrics.json", "status.json"}
+    assert names - events == {"checkpoints", "columns.json", "config.yaml", "metrics.json", "status.json"}
     assert {path.name for path in (penguins_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert json.loads((penguins_run / "status.json").read_text())["status"] == "completed"
     expected = compose_config("data=penguins", "trainer.max_epochs=4", *SMALL)
@@ -185,8 +185,10 @@ def test_linear_regression_finds_the_plane(tmp_path: Path):
     train(compose_config(*overrides, "threads=1"), tmp_path / "run")
     state = weights(tmp_path / "run")
     _, data, _ = checkpoint.load(tmp_path / "run/checkpoints/last.ckpt")
-    slopes = state["network.layers.0.weight"] * state["std"] / data.numeric.scaling.std
-    torch.testing.assert_close(slopes, torch.full((1, 2), 0.1).double(), atol=1e-4, rtol=0)
+    slopes = (
+        state["network.layers.0.weight"] * state["std"] / torch.tensor([c.scaling.std for c in data.inputs.columns])
+    )
+    torch.testing.assert_close(slopes, torch.full((1, 2), 0.1), atol=1e-4, rtol=0)
 
 
 def test_events_hold_curves_and_one_hparams_entry_with_final_metrics(penguins_run: Path):

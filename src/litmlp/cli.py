@@ -97,6 +97,8 @@ def sentence(error: BaseException) -> str:
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """Return a config as plain values; a seed of null becomes a random one, so that it is recorded."""
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise InputError(f"no {' and no '.join(missing)} is given: add {' '.join(f'{key}=...' for key in missing)}")
     if config.seed is None:
         config.seed = uuid.uuid4().int % 2**32
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]

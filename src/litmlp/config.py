@@ -7,7 +7,6 @@ from pkgutil import resolve_name
 from typing import Any, get_origin, get_type_hints
 
 import torch
-from polars import DataFrame
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
@@ -139,17 +138,22 @@ def check_loss(config: Config, spec: Spec) -> None:
     """Raise InputError for a loss that cannot learn this task's targets, by trying it on three rows."""
     if not config["task"].get("loss"):
         return
-    target = spec.target.encode(DataFrame({"example": spec.target.example_cells}))
+    target = spec.target.example_encoded()
     output = torch.linspace(-1, 1, 3 * spec.target.num_outputs).reshape(3, -1).requires_grad_()
+    loss = build.make(config["task"], "loss")
+    described = build.describe("task.loss", config["task"]["loss"])
     try:
         with warnings.catch_warnings(action="error"):
-            build.make(config["task"], "loss")(output, target).backward()
+            loss(output, target).backward()
         learns = output.grad is not None and bool(output.grad.any())
     except (RuntimeError, ValueError, UserWarning):
         learns = False
     if not learns:
-        described = build.describe("task.loss", config["task"]["loss"])
         raise InputError(f"{described} does not fit {config['task']['_target_']}: choose another task/loss")
+    weighted = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
+    loss.reduction = "none"
+    if weighted and loss(output, target).shape[:1] != (3,):
+        raise InputError(f"{described} has no reduction='none', so rows cannot be weighted: leave out {weighted[0]}")
 
 
 def check_processes(trainer: Config) -> None:
@@ -178,6 +182,11 @@ def check_optimizer(config: Config) -> None:
             make_scheduler(optimizer, **({"total_steps": 100} if takes_total else {}))
         except (ValueError, TypeError) as error:
             raise InputError(f"{build.describe('scheduler', config['scheduler'])} is refused: {error}") from error
+
+
+def _value(config: Config, key: str) -> Any:
+    group, _, name = key.partition(".")
+    return config[group].get(name)
 
 
 def _hints(constructor: Callable) -> dict[str, Any]:

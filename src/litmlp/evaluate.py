@@ -36,7 +36,7 @@ def evaluate(checkpoint: str, split: str = "test", path: str | None = None) -> d
         _point_to_table(data, file)
         data.setup()
     else:
-        data.tables[split] = data.encode_file(find(path), has_target=True)
+        data.tables[split] = data.encode_file(path, has_target=True)
     return measure(on_device(task), data, split)
 
 

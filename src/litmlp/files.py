@@ -29,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write `content` to `path` atomically, as indented JSON; a number that is not finite becomes null."""
     plain = {key: _finite_or_none(value) for key, value in content.items()}
-    write_text(path, json.dumps(plain, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

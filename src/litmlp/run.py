@@ -17,6 +17,7 @@ from litmlp.paths import display, runs
 log = logging.getLogger(__name__)
 
 CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
+COLUMNS = "columns.json"
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def discard(folder: Path) -> None:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.absolute():
             handler.close()
             logging.getLogger().removeHandler(handler)
-    for name in (CONFIG, STATUS, LOG):
+    for name in (CONFIG, STATUS, LOG, COLUMNS):
         (folder / name).unlink(missing_ok=True)
     ours = [folder, folder.parent] if folder.parent.parent == runs() else [folder]
     for empty in ours:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from litmlp import cli, run
 from litmlp.errors import InputError, Interrupted
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from litmlp.tasks import Task
 
 log = logging.getLogger(__name__)
+
+MOST_COLUMNS = 40  # in the log
 
 
 def train(config: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
@@ -34,8 +37,10 @@ def train(config: dict[str, Any], folder: Path, resume: bool = False) -> dict[st
         `fit_seconds`, `parameters`.
     """
     with run.recorded(folder, is_new=not resume):
+        from litmlp.auto_task import with_task
         from litmlp.config import check
 
+        config = with_task(config)
         check(config)
         write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
         metrics = _fit_and_test(config, folder, resume)
@@ -54,6 +59,7 @@ def _fit_and_test(config: dict[str, Any], folder: Path, resume: bool) -> dict[st
     seed_everything(config["seed"], verbose=False)
     data = build.data(config)
     data.setup()
+    write_json(folder / run.COLUMNS, data.inputs.decisions)
     task = build.task(config, data.spec)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
     last = run.last_checkpoint(folder) if resume else None
@@ -126,21 +132,16 @@ def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
 
 
 def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
-    from litmlp.data.encoding import FIRST_LEVEL
-
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
-    log.info("%d numeric inputs: %s", len(spec.numeric), _listed(spec.numeric))
-    levels = [f"{name} ({size - FIRST_LEVEL} levels)" for name, size in spec.categorical.items()]
-    log.info("%d categorical inputs: %s", len(levels), _listed(levels))
+    for name, decision in list(data.inputs.decisions.items())[:MOST_COLUMNS]:
+        log.info("  %s: %s", name, decision)
+    if (more := len(data.inputs.decisions) - MOST_COLUMNS) > 0:
+        log.info("  ... and %d more columns, see %s", more, run.COLUMNS)
+    log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
-
-
-def _listed(names: list[str], most: int = 30) -> str:
-    shown = ", ".join(names[:most]) or "none"
-    return f"{shown}, ... and {len(names) - most} more" if len(names) > most else shown
 
 
 def _log_final(trainer: "pl.Trainer", hyperparameters: dict[str, Any], metrics: dict[str, Any]) -> None:
@@ -171,10 +172,18 @@ def _job(config: "DictConfig") -> float:
         plain = cli.resumed(config, folder, HydraConfig.get().overrides.task)
         metrics = _resume(plain, folder)
     else:
-        metrics = train(cli.resolved(config), folder)
+        metrics = train(_resolved(config, folder), folder)
     print(summary(metrics))
     print(display(folder))
     return metrics["objective"]
+
+
+def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
+    try:
+        return cli.resolved(config)
+    except (InputError, OmegaConfBaseException):
+        run.discard(folder)
+        raise
 
 
 def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from litmlp.data.batch import InOrder, Shuffled
 
 
 def numbered(num_rows: int) -> Batch:
-    """Rows whose only input, code and target are their own number."""
+    """Rows whose only input, code, target and weight are their own number."""
     rows = torch.arange(num_rows)
-    return Batch(rows[:, None].float(), rows[:, None], rows)
+    return Batch(rows[:, None].float(), rows[:, None].int(), rows, rows.float())
 
 
 def targets(batches: Batches) -> list[list[int]]:
@@ -30,10 +30,20 @@ def test_rows_are_taken_from_every_part() -> None:
     assert batch.numeric.tolist() == [[3.0], [0.0]]
     assert batch.categorical.tolist() == [[3], [0]]
     assert batch.target.tolist() == [3, 0]
+    assert batch.weight.tolist() == [3.0, 0.0]
 
 
-def test_rows_without_a_target_stay_without() -> None:
-    assert numbered(5)._replace(target=None).rows(slice(0, 2)).target is None
+def test_rows_without_a_target_or_weight_stay_without() -> None:
+    batch = Batch(*numbered(5)[:2]).rows(slice(0, 2))
+    assert (batch.target, batch.weight) == (None, None)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_codes_are_whole_numbers_of_64_bits_however_a_table_keeps_them(dtype: torch.dtype) -> None:
+    codes = torch.tensor([[1, 255], [0, 2]], dtype=dtype)
+    (batch,) = Batches(Batch(torch.zeros(2, 0), codes), 2, InOrder())
+    assert batch.categorical.dtype == torch.int64
+    assert batch.categorical.tolist() == [[1, 255], [0, 2]]
 
 
 def test_in_order_batches_are_consecutive_rows() -> None:
@@ -51,10 +61,11 @@ def test_each_row_comes_exactly_once_an_epoch(epoch: int) -> None:
     assert sorted(shuffled(seed=1, epoch=epoch)) == list(range(50))
 
 
-def test_inputs_and_target_stay_together_when_shuffled() -> None:
+def test_inputs_target_and_weight_stay_together_when_shuffled() -> None:
     for batch in Batches(numbered(50), 8, Shuffled(0)):
         assert torch.equal(batch.numeric[:, 0].long(), batch.target)
         assert torch.equal(batch.categorical[:, 0], batch.target)
+        assert torch.equal(batch.weight.long(), batch.target)
 
 
 def test_each_epoch_has_a_new_order() -> None:

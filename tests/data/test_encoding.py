@@ -1,187 +1,225 @@
 import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
 
-from litmlp.data.encoding import CategoricalEncoder, NumericEncoder, as_numbers, as_text
+from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
+from litmlp.data.encoding import Inputs, collected, num_rows
 from litmlp.errors import InputError
 
+TABLE = pl.DataFrame(
+    {
+        "age": [20.0, 40.0, None, 30.0],
+        "colour": ["red", "blue", "red", None],
+        "smokes": ["yes", "no", "no", "yes"],
+        "born": ["2000-01-01", "1980-05-06", "1990-03-04", "1970-01-01"],
+        "note": ["p", "q", "r", "s"],
+    }
+)
+KINDS = {"age": "numeric", "colour": "categorical", "smokes": "boolean", "born": "date"}
+MAKE: dict[str, Callable[[str], Column]] = {
+    "numeric": lambda name: NumericColumn(name, "standard"),
+    "categorical": CategoricalColumn,
+    "boolean": lambda name: BooleanColumn(name, "standard"),
+    "date": lambda name: DateColumn(name, "standard"),
+}
 
-def numeric(train: pl.DataFrame, scaling: str = "standard") -> NumericEncoder:
-    encoder = NumericEncoder(scaling)
-    encoder.columns = train.columns
-    encoder.fit(train)
-    return encoder
+
+def find(cells: pl.Series) -> tuple[Column | None, str]:
+    return (make(KINDS[cells.name], cells.name), "as told") if cells.name in KINDS else (None, "nobody needs it")
 
 
-def categorical(**train: list[str | None]) -> CategoricalEncoder:
-    encoder = CategoricalEncoder()
-    encoder.columns = list(train)
-    encoder.fit(pl.DataFrame(train))
-    return encoder
+def make(kind: str, name: str) -> Column:
+    return MAKE[kind](name)
 
 
-def codes(encoder: CategoricalEncoder, **columns: list[str | None]) -> list[list[int]]:
-    return encoder.encode(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))).tolist()
+def fitted(
+    table: pl.DataFrame = TABLE, names: list[str] | None = None, train: list[int] | None = None
+) -> tuple[Inputs, Encoded]:
+    inputs = Inputs()
+    rows = np.arange(len(table)) if train is None else np.array(train)
+    return inputs, inputs.fit_and_encode(table.lazy(), table.columns if names is None else names, find, rows, ["?"])
 
 
-def saved_and_loaded(state: dict) -> dict:
+def saved_and_loaded(state: Any) -> Any:
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
 
 
-def sample(num_rows: int, seed: int = 0) -> pl.DataFrame:
-    """Three columns of different scale; the second has missing cells."""
-    values = np.random.default_rng(seed).normal([0, 50, -3], [1, 20, 0.01], (num_rows, 3))
-    frame = pl.DataFrame(values, schema=["a", "b", "c"])
-    return frame.with_columns(pl.when(pl.int_range(pl.len()) % 7 > 0).then("b"))
+def assert_same(first: Encoded, second: Encoded) -> None:
+    for some, others in zip(first, second, strict=True):
+        assert len(some) == len(others)
+        for array, other in zip(some, others, strict=True):
+            assert_array_equal(array, other)
 
 
-def test_standardisation_equals_scikit_learn() -> None:
-    train, other = sample(200), sample(50, seed=1)
-    oracle = StandardScaler().fit(train.to_numpy())
-    expected = np.nan_to_num(oracle.transform(other.to_numpy()))
-    np.testing.assert_allclose(numeric(train).encode(other)[:, :3], expected, rtol=1e-5, atol=1e-6)
+def test_arrays_lie_side_by_side_in_the_order_of_their_names() -> None:
+    inputs, encoded = fitted(names=["colour", "smokes", "age"])
+    assert inputs.numeric_names == ["smokes", "age", "age is missing"]
+    assert inputs.cardinalities == {"colour": 4}
+    ages = StandardScaler().fit_transform([[20.0], [40.0], [30.0]])[:, 0]
+    assert_allclose(encoded.numeric, [[1, -1, -1, 1], [*ages[:2], 0, ages[2]], [0, 0, 1, 0]], atol=1e-6)
+    assert [array.tolist() for array in encoded.codes] == [[3, 2, 3, 1]]
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile"])
-def test_missing_cell_becomes_0_and_is_marked(scaling: str) -> None:
-    encoder = numeric(pl.DataFrame({"clean": [1.0, 2, 3, 4], "gaps": [1.0, None, 3, 8]}), scaling)
-    encoded = encoder.encode(pl.DataFrame({"clean": [2.0, 9], "gaps": [None, 2.0]}))
-    assert encoder.names == ["clean", "gaps", "gaps is missing"]
-    assert encoded.shape == (2, 3)
-    assert encoded[0, 1] == 0
-    assert encoded[1, 1] != 0
-    assert encoded[:, 2].tolist() == [1, 0]
+def test_parts_of_a_date_are_among_the_inputs() -> None:
+    inputs, encoded = fitted(names=["born", "colour"])
+    assert inputs.numeric_names == ["born time", "born day"]
+    assert inputs.cardinalities == {"born month": 5, "born weekday": 6, "colour": 4}
+    assert (len(encoded.numeric), len(encoded.codes)) == (2, 3)
 
 
-def test_missing_cell_in_a_column_clean_in_training_becomes_0_without_a_mark() -> None:
-    encoder = numeric(pl.DataFrame({"a": [1.0, 2, 6]}))
-    assert encoder.names == ["a"]
-    assert encoder.encode(pl.DataFrame({"a": [None]}, schema={"a": pl.Float64})).tolist() == [[0.0]]
+def test_only_training_rows_set_scales_and_levels() -> None:
+    wild = pl.DataFrame({"age": [20.0, 40.0, 1e9], "colour": ["red", "red", "violet"]})
+    inputs, encoded = fitted(wild, train=[0, 1])
+    assert encoded.numeric[0][:2].tolist() == [-1, 1]
+    assert encoded.codes[0].tolist() == [2, 2, 0]
+    assert inputs.cardinalities == {"colour": 3}
 
 
-def test_column_without_any_value_in_training_becomes_0_and_is_marked() -> None:
-    train = pl.DataFrame({"a": [None, None]}, schema={"a": pl.Float64})
-    assert numeric(train).encode(train).tolist() == [[0.0, 1.0], [0.0, 1.0]]
+def test_all_rows_are_encoded_in_their_order_whatever_the_order_of_training_rows() -> None:
+    assert_same(fitted(train=[3, 1, 0, 2])[1], fitted()[1])
 
 
-def test_no_numeric_columns_give_a_tensor_of_width_0() -> None:
-    encoder = NumericEncoder("standard")
-    frame = pl.DataFrame({"other": ["u", "v"]})
-    encoder.fit(frame)
-    assert encoder.encode(frame).shape == (2, 0)
+def test_decisions_say_what_became_of_each_column() -> None:
+    inputs, _ = fitted()
+    assert inputs.decisions == {
+        "age": "numeric, some missing; as told",
+        "colour": "categorical, 2 levels; as told",
+        "smokes": "boolean; as told",
+        "born": "date, as time, day, month, weekday; as told",
+        "note": "left out: nobody needs it",
+    }
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile"])
-def test_numeric_state_loaded_from_a_file_gives_the_same_encoding(scaling: str) -> None:
-    fitted, other = numeric(sample(200), scaling), sample(50, seed=1)
-    loaded = NumericEncoder(scaling)
-    loaded.load_state_dict(saved_and_loaded(fitted.state_dict()))
-    assert loaded.names == fitted.names
-    assert torch.equal(loaded.encode(other), fitted.encode(other))
+def test_decision_without_a_remark_is_the_description() -> None:
+    inputs = Inputs()
+    inputs.fit_and_encode(TABLE.lazy(), ["age"], lambda _: (make("numeric", "age"), ""), np.arange(4), [])
+    assert inputs.decisions == {"age": "numeric, some missing"}
 
 
-def test_levels_have_codes_from_2_in_sorted_order() -> None:
-    encoder = categorical(colour=["red", "blue", "red", "green"])
-    assert codes(encoder, colour=["blue", "green", "red"]) == [[2], [3], [4]]
-    assert encoder.cardinalities == [5]
+def test_column_left_out_gives_no_input() -> None:
+    inputs, encoded = fitted(names=["note", "age"])
+    assert [column.name for column in inputs.columns] == ["age"]
+    assert len(encoded.numeric) == 2
+    assert encoded.codes == []
 
 
-def test_unseen_level_has_code_0_and_missing_cell_code_1() -> None:
-    encoder = categorical(colour=["red", "blue"], size=["s", None])
-    assert codes(encoder, colour=["violet", None], size=[None, "xl"]) == [[0, 1], [1, 0]]
-
-
-def test_column_without_any_level_in_training_knows_only_missing() -> None:
-    encoder = CategoricalEncoder()
-    encoder.columns = ["a"]
-    encoder.fit(pl.DataFrame({"a": [None]}, schema={"a": pl.String}))
-    assert encoder.cardinalities == [2]
-    assert codes(encoder, a=["x", None]) == [[0], [1]]
-
-
-def test_no_categorical_columns_give_a_tensor_of_width_0() -> None:
-    encoded = categorical().encode(pl.DataFrame({"other": [1, 2]}))
-    assert encoded.shape == (2, 0)
-    assert encoded.dtype == torch.int64
-
-
-def test_categorical_state_loaded_from_a_file_gives_the_same_codes() -> None:
-    fitted, loaded = categorical(colour=["red", "blue", None]), CategoricalEncoder()
-    loaded.load_state_dict(saved_and_loaded(fitted.state_dict()))
-    assert loaded.cardinalities == fitted.cardinalities == [4]
-    assert codes(loaded, colour=["red", "blue", None, "x"]) == [[3], [2], [1], [0]]
-
-
-def test_loaded_state_is_a_copy() -> None:
-    fitted, loaded = categorical(colour=["red", "blue"]), CategoricalEncoder()
-    loaded.load_state_dict(fitted.state_dict())
-    fitted.levels[0].append("zinc")
-    assert loaded.levels == [["blue", "red"]]
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        ([1, None, 3], [1.0, None, 3.0]),
-        ([1.5, float("nan")], [1.5, None]),
-        (["1e2", None, "-3"], [100.0, None, -3.0]),
-        ([True, False, None], [1.0, 0.0, None]),
-    ],
-)
-def test_numbers_are_read_with_null_for_missing(cells: list, expected: list) -> None:
-    numbers = as_numbers(pl.Series("a", cells, strict=False))
-    assert numbers.dtype == pl.Float64
-    assert numbers.to_list() == expected
-
-
-def test_cell_that_is_no_number_is_named_with_its_column_and_row() -> None:
+def test_no_column_that_can_be_an_input_is_refused_with_the_reasons() -> None:
     with pytest.raises(
-        InputError, match=r"column 'age' should hold finite numbers, but its row 3 holds 'old': correct"
+        InputError,
+        match=r"^no column beside the target can be an input \('note' is left out: nobody needs it\): give one$",
     ):
-        as_numbers(pl.Series("age", ["1", None, "old", "older"]))
+        fitted(names=["note"])
 
 
-def test_number_with_spaces_is_a_number_beside_a_cell_that_is_none() -> None:
-    with pytest.raises(InputError, match="row 2 holds 'old'"):
-        as_numbers(pl.Series("age", [" 1", "old"]))
-    assert as_numbers(pl.Series("age", [" 1", "2\t"])).to_list() == [1, 2]
+def test_no_column_at_all_is_refused() -> None:
+    with pytest.raises(InputError, match=r"can be an input \(there is none\): give one"):
+        fitted(names=[])
 
 
-@pytest.mark.parametrize(
-    ("cells", "shown"),
-    [([1.0, float("nan"), float("inf")], "inf"), ([None, 1.0, -float("inf")], "-inf"), (["1", "nan", "inf"], "'inf'")],
-)
-def test_infinite_cell_is_refused(cells: list, shown: str) -> None:
-    with pytest.raises(InputError, match=f"column 'age' should hold finite numbers, but its row 3 holds {shown}:"):
-        as_numbers(pl.Series("age", cells))
+def test_cell_that_does_not_fit_is_named_with_its_column_and_row() -> None:
+    table = TABLE.with_columns(smokes=pl.Series(["yes", "no", "sometimes", "no"]))
+    with pytest.raises(InputError, match="column 'smokes' should hold true or false, but its row 3 holds 'sometimes'"):
+        fitted(table)
 
 
-@pytest.mark.parametrize("cells", [[1, 2, None], [1.0, 2.0, None], [1.0, 2.0, float("nan")], ["1", "2", None]])
-def test_the_same_level_has_the_same_text_whatever_its_type(cells: list) -> None:
-    assert as_text(pl.Series("a", cells, strict=False)).to_list() == ["1", "2", None]
+def test_first_of_several_columns_that_do_not_fit_is_named() -> None:
+    table = pl.DataFrame({"colour": ["red"], "smokes": ["never"], "age": ["old"], "born": ["long ago"]})
+    with pytest.raises(InputError, match="column 'smokes'"):
+        fitted(table)
 
 
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [([1.5, 0.25], ["1.5", "0.25"]), ([True, False], ["true", "false"]), (["a ", ""], ["a ", ""])],
-)
-def test_other_levels_keep_their_text(cells: list, expected: list[str]) -> None:
-    assert as_text(pl.Series("a", cells)).to_list() == expected
+def test_users_own_mark_stands_for_a_missing_cell() -> None:
+    inputs, encoded = fitted(pl.DataFrame({"age": ["1", " ? ", "3"], "colour": ["red", "?", "red"]}))
+    assert inputs.numeric_names == ["age", "age is missing"]
+    assert encoded.numeric[0].tolist() == [-1, 0, 1]
+    assert encoded.codes[0].tolist() == [2, 1, 2]
 
 
-def test_whole_number_has_the_same_text_beside_a_fraction() -> None:
-    assert as_text(pl.Series("a", [1.5, 2.0])).to_list() == ["1.5", "2"]
+def test_many_columns_keep_their_order() -> None:
+    names = [f"c{i}" for i in range(50)]
+    table = pl.DataFrame({name: [0.0, i + 1.0] for i, name in enumerate(names)})
+    inputs = Inputs()
+    encoded = inputs.fit_and_encode(
+        table.lazy(), names, lambda cells: (make("numeric", cells.name), ""), np.array([0, 0]), []
+    )
+    assert inputs.numeric_names == names
+    assert [array[1] for array in encoded.numeric] == [i + 1 for i in range(50)]
 
 
-def test_encoding_is_row_by_row() -> None:
-    encoder, other = numeric(sample(200), "quantile"), sample(20, seed=1)
-    one_by_one: list[Tensor] = [encoder.encode(other[i]) for i in range(len(other))]
-    assert torch.equal(torch.cat(one_by_one), encoder.encode(other))
+class TestAnotherTable:
+    def test_the_same_rows_are_encoded_the_same(self) -> None:
+        inputs, encoded = fitted()
+        assert_same(inputs.encode(TABLE.lazy(), ["?"]), encoded)
+
+    def test_order_of_columns_does_not_matter(self) -> None:
+        inputs, encoded = fitted()
+        assert_same(inputs.encode(TABLE.select(reversed(TABLE.columns)).lazy(), ["?"]), encoded)
+
+    def test_other_columns_do_not_matter(self) -> None:
+        inputs, encoded = fitted()
+        table = TABLE.drop("note").with_columns(extra=pl.lit("x"))
+        assert_same(inputs.encode(table.lazy(), ["?"]), encoded)
+
+    def test_unseen_levels_and_missing_cells_have_their_codes(self) -> None:
+        inputs, _ = fitted(names=["age", "colour"])
+        table = pl.DataFrame({"age": ["30", "?"], "colour": ["violet", "?"]})
+        encoded = inputs.encode(table.lazy(), ["?"])
+        assert encoded.codes[0].tolist() == [0, 1]
+        assert [array.tolist() for array in encoded.numeric] == [[0, 0], [0, 1]]
+
+    def test_absent_column_is_named_with_the_nearest_there_is(self) -> None:
+        inputs, _ = fitted()
+        with pytest.raises(
+            InputError,
+            match=r"^the column 'colour' that the network was trained on is missing: did you mean 'color'\?$",
+        ):
+            inputs.encode(TABLE.rename({"colour": "color"}).lazy(), [])
+
+    def test_cell_that_does_not_fit_is_named_with_its_column_and_row(self) -> None:
+        inputs, _ = fitted()
+        table = TABLE.with_columns(age=pl.Series(["1", "2", "3", "old"]))
+        with pytest.raises(InputError, match="column 'age' should hold finite numbers, but its row 4 holds 'old'"):
+            inputs.encode(table.lazy(), [])
+
+
+class TestState:
+    def test_state_loaded_from_a_file_gives_the_same_encoding(self) -> None:
+        inputs, encoded = fitted()
+        loaded = Inputs()
+        loaded.load_state_dict(saved_and_loaded(inputs.state_dict()), make)
+        assert_same(loaded.encode(TABLE.lazy(), ["?"]), encoded)
+        assert loaded.numeric_names == inputs.numeric_names
+        assert loaded.cardinalities == inputs.cardinalities
+
+    def test_state_tells_kinds_and_names(self) -> None:
+        state = fitted(names=["born", "note", "age"])[0].state_dict()
+        assert [(column["kind"], column["name"]) for column in state] == [("date", "born"), ("numeric", "age")]
+
+
+class TestReading:
+    def test_columns_come_in_the_order_asked_for(self) -> None:
+        assert collected(TABLE.lazy(), ["born", "age"]).columns == ["born", "age"]
+
+    def test_rows_are_counted(self) -> None:
+        assert num_rows(TABLE.lazy()) == 4
+        assert num_rows(TABLE.lazy().head(0)) == 0
+
+    def test_damaged_file_is_refused_with_the_columns(self, tmp_path: Path) -> None:
+        path = tmp_path / "rows.parquet"
+        pl.DataFrame({"a": np.random.default_rng(0).normal(size=5000)}).write_parquet(path)
+        content = bytearray(path.read_bytes())
+        content[8:2000] = bytes(1992)
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"^cannot read a: "):
+            collected(pl.scan_parquet(path), ["a"])

@@ -21,7 +21,7 @@ FORMULAS = {
 
 
 def drawn(**arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-    frame = FunctionData(target_type=NumericTarget, **arguments).read()
+    frame = FunctionData(target_type=NumericTarget, **arguments).read().collect()
     return frame["x"].to_numpy(), frame["y"].to_numpy()
 
 

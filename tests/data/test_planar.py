@@ -19,7 +19,7 @@ def made(kind: type[PlanarData], **arguments: Any) -> PlanarData:
 
 def drawn(kind: type[PlanarData], **arguments: Any) -> tuple[np.ndarray, np.ndarray]:
     """Points `[N, 2]` and labels `[N]`."""
-    frame = made(kind, **arguments).read()
+    frame = made(kind, **arguments).read().collect()
     return frame["x1", "x2"].to_numpy(), frame[kind.target_column].to_numpy()
 
 
@@ -29,7 +29,7 @@ def radius(points: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [*CLASSIFICATION, *REGRESSION])
 def test_same_seed_gives_same_rows_and_another_seed_others(kind: type[PlanarData]) -> None:
-    first, again, other = (made(kind, noise=0.2, seed=seed).read() for seed in (1, 1, 2))
+    first, again, other = (made(kind, noise=0.2, seed=seed).read().collect() for seed in (1, 1, 2))
     assert first.equals(again)
     assert not first.equals(other)
 

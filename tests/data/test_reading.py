@@ -1,12 +1,16 @@
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from litmlp.data.reading import read_table
+from litmlp.data.cells import as_numbers
+from litmlp.data.reading import files_of, read_table
 from litmlp.errors import InputError
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4
 
 
 def csv(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
@@ -15,22 +19,26 @@ def csv(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
     return path
 
 
-def parquet(folder: Path, keep: slice = slice(None), **columns: list) -> Path:
+def parquet(path: Path, keep: slice = slice(None), **columns: Any) -> Path:
     file = io.BytesIO()
     pl.DataFrame(columns).write_parquet(file)
-    path = folder / "table.parquet"
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_bytes(file.getvalue()[keep])
     return path
 
 
-def columns(path: Path, *missing_values: str) -> dict[str, list]:
-    return read_table(path, list(missing_values)).to_dict(as_series=False)
+def frame(*files: Path, missing_values: tuple[str, ...] = (), text_columns: tuple[str, ...] = ()) -> pl.DataFrame:
+    return read_table(files, missing_values, text_columns).collect()
+
+
+def columns(*files: Path, **arguments: Any) -> dict[str, list]:
+    return frame(*files, **arguments).to_dict(as_series=False)
 
 
 def test_csv_columns_have_the_narrowest_type(tmp_path: Path) -> None:
-    frame = read_table(csv(tmp_path, "whole,real,text\n1,1.5,a\n-2,3e2,b\n"), [])
-    assert frame.schema == {"whole": pl.Int64, "real": pl.Float64, "text": pl.String}
-    assert frame.rows() == [(1, 1.5, "a"), (-2, 300.0, "b")]
+    table = frame(csv(tmp_path, "whole,real,text,truth\n1,1.5,a,true\n-2,3e2,b,false\n"))
+    assert table.schema == {"whole": pl.Int64, "real": pl.Float64, "text": pl.String, "truth": pl.Boolean}
+    assert table.rows() == [(1, 1.5, "a", True), (-2, 300.0, "b", False)]
 
 
 def test_quoted_cells_keep_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
@@ -38,145 +46,230 @@ def test_quoted_cells_keep_commas_quotes_and_line_breaks(tmp_path: Path) -> None
     assert columns(path) == {"place": ["Oslo, Norway", 'the "old" town', "two\nlines"], "n": [1, 2, 3]}
 
 
+def test_a_name_may_be_quoted_and_hold_a_line_break(tmp_path: Path) -> None:
+    assert columns(csv(tmp_path, '"two\nlines","n"\n1,2\n')) == {"two\nlines": [1], "n": [2]}
+
+
 def test_empty_cells_are_missing(tmp_path: Path) -> None:
-    path = csv(tmp_path, 'a,b,c\n1,,x\n,2.5,\n3,1,""\n4,1, \n')
+    path = csv(tmp_path, 'a,b,c\n1,,x\n,2.5,\n3,1,""\n4,1\n')
     assert columns(path) == {"a": [1, None, 3, 4], "b": [None, 2.5, 1.0, 1.0], "c": ["x", None, None, None]}
 
 
 def test_missing_values_are_missing_and_leave_numbers_numbers(tmp_path: Path) -> None:
-    path = csv(tmp_path, "a,b\n1,NA\nNA,x\n ? ,y\n")
-    assert columns(path, "NA", "?") == {"a": [1, None, None], "b": [None, "x", "y"]}
-
-
-def test_texts_not_named_as_missing_are_kept(tmp_path: Path) -> None:
-    assert columns(csv(tmp_path, "a\nnone\n1\n"), "?") == {"a": ["none", "1"]}
-
-
-def test_spaces_around_numbers_do_not_matter(tmp_path: Path) -> None:
-    assert columns(csv(tmp_path, "a,b\n 1, 2.5 \n2 ,\t3\n")) == {"a": [1, 2], "b": [2.5, 3.0]}
-
-
-def test_type_is_decided_by_all_rows(tmp_path: Path) -> None:
-    rows = [str(i) for i in range(5000)]
-    frame = read_table(csv(tmp_path, "a,b\n" + "".join(f"{i},{i}\n" for i in rows) + "0.5,text\n"), [])
-    assert frame.schema == {"a": pl.Float64, "b": pl.String}
-    assert frame["b"].to_list() == [*rows, "text"]
-
-
-def test_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
-    assert columns(csv(tmp_path, b"\xef\xbb\xbfa,b\r\n1,x\r\n2,y\r\n")) == {"a": [1, 2], "b": ["x", "y"]}
-
-
-def test_parquet_keeps_its_values(tmp_path: Path) -> None:
-    given = {"a": [1, None], "b": [0.1, 2.0], "c": ["x", "y"], "d": [True, False]}
-    assert columns(parquet(tmp_path, **given)) == given
-
-
-def test_texts_in_parquet_can_be_missing_too(tmp_path: Path) -> None:
-    path = parquet(tmp_path, a=["1", "?", "3"], b=["u", "v", "?"], c=[1, 2, 3])
-    assert columns(path, "?") == {"a": [1, None, 3], "b": ["u", "v", None], "c": [1, 2, 3]}
-
-
-def test_csv_and_parquet_read_the_same(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"a": [1, None, 3], "b": [0.5, 2.25, None], "c": ["x", None, "z"]})
-    frame.write_csv(tmp_path / "t.csv")
-    frame.write_parquet(tmp_path / "t.parquet")
-    assert read_table(tmp_path / "t.csv", []).equals(read_table(tmp_path / "t.parquet", []))
-
-
-@pytest.mark.parametrize("name", ["picture.csv", "picture.parquet"])
-def test_binary_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4
-    with pytest.raises(InputError, match=rf"cannot read '.*{name}' as {name.split('.')[1]}"):
-        read_table(csv(tmp_path, png, name), [])
-
-
-@pytest.mark.parametrize("keep", [slice(0), slice(10), slice(0, -20)], ids=["empty", "head", "tail"])
-def test_truncated_parquet_is_refused_by_name(tmp_path: Path, keep: slice) -> None:
-    with pytest.raises(InputError, match=r"cannot read '.*table\.parquet' as parquet"):
-        read_table(parquet(tmp_path, keep, a=list(range(100))), [])
-
-
-@pytest.mark.parametrize("text", ["", "a,b\n1,2,3\n", b"a,b\n1,\x00\n"], ids=["empty", "ragged", "binary"])
-def test_broken_csv_is_refused_by_name(tmp_path: Path, text: str | bytes) -> None:
-    with pytest.raises(InputError, match=r"cannot read '.*table\.csv' as csv"):
-        read_table(csv(tmp_path, text), [])
-
-
-@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
-def test_file_without_rows_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    path = csv(tmp_path, "a,b\n") if name.endswith("csv") else parquet(tmp_path, a=[], b=[])
-    with pytest.raises(InputError, match=rf"'.*{name}' has no rows: give at least one"):
-        read_table(path, [])
-
-
-@pytest.mark.parametrize("name", ["absent.csv", "absent.parquet"])
-def test_absent_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=name):
-        read_table(tmp_path / name, [])
-
-
-@pytest.mark.parametrize("name", ["table.xlsx", "table", "table.gz"])
-def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"name it \.csv, \.tsv, \.csv\.gz or \.parquet"):
-        read_table(csv(tmp_path, "a\n1\n", name), [])
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_name_with_brackets_is_a_name(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"table[1].{ending}"
-    frame = pl.DataFrame({"a": [1]})
-    path.write_bytes(b"a\n1\n" if ending == "csv" else parquet(tmp_path, a=[1]).read_bytes())
-    assert read_table(path, []).equals(frame)
-
-
-TABLE = "name,value\nÅsa,1\nJosé,2\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("utf8.csv", TABLE.encode()),
-        ("bom.csv", TABLE.encode("utf-8-sig")),
-        ("utf16.csv", TABLE.encode("utf-16")),
-        ("windows.csv", TABLE.encode("cp1252")),
-        ("semicolon.csv", TABLE.replace(",", ";").encode()),
-        ("bar.csv", TABLE.replace(",", "|").encode()),
-        ("tab.tsv", TABLE.replace(",", "\t").encode()),
-        ("lines.CSV", TABLE.replace("\n", "\r\n").encode()),
-        ("zipped.csv.gz", gzip.compress(TABLE.encode("cp1252"), mtime=0)),
-        ("zipped.tsv.gz", gzip.compress(TABLE.replace(",", "\t").encode(), mtime=0)),
-    ],
-)
-def test_delimiter_encoding_and_compression_are_found(name: str, content: bytes, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
-    frame = read_table(tmp_path / name, [])
-    assert frame.to_dict(as_series=False) == {"name": ["Åsa", "José"], "value": [1, 2]}
-
-
-def test_a_character_cut_by_the_first_look_is_no_other_encoding(tmp_path: Path) -> None:
-    text = "name,value\n" + "é" * 65535 + ",1\n"
-    (tmp_path / "long.csv").write_text(text, encoding="utf-8")
-    assert read_table(tmp_path / "long.csv", [])["name"].to_list() == ["é" * 65535]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("twice.csv", b"a,b,a\n1,2,3\n", "has two columns called 'a': rename one"),
-        ("empty.csv", b"", "cannot read .*empty.csv' as csv"),
-        ("header.csv", b"a,b\n", "has no rows"),
-        ("broken.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:30], "cannot read .*broken.csv.gz' as csv"),
-        ("no.csv.gz", b"a,b\n1,2\n", "cannot read .*no.csv.gz' as csv"),
-    ],
-)
-def test_a_file_that_is_no_table_is_one_sentence(name: str, content: bytes, message: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=message) as caught:
-        read_table(tmp_path / name, [])
-    assert "\n" not in str(caught.value)
+    path = csv(tmp_path, "a,b\n1,-\n-,x\n?,y\n")
+    assert columns(path, missing_values=("-", "?")) == {"a": [1, None, None], "b": [None, "x", "y"]}
 
 
 @pytest.mark.parametrize("text", ["NA", "N/A", "NaN", "null"])
 def test_usual_marks_of_a_missing_cell_leave_a_column_of_numbers_numeric(text: str, tmp_path: Path) -> None:
     assert columns(csv(tmp_path, f"a\n{text}\n1.5\n")) == {"a": [None, 1.5]}
+
+
+def test_texts_not_named_as_missing_are_kept(tmp_path: Path) -> None:
+    assert columns(csv(tmp_path, "a\nnone\n1\n"), missing_values=("?",)) == {"a": ["none", "1"]}
+
+
+def test_text_columns_keep_their_zeros(tmp_path: Path) -> None:
+    path = csv(tmp_path, "code,n\n007,007\n010,1\n")
+    assert columns(path, text_columns=("code", "elsewhere")) == {"code": ["007", "010"], "n": [7, 1]}
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_a_late_cell_of_another_type_leaves_all_cells_readable(tmp_path: Path, is_text: bool) -> None:
+    """Types are guessed from the first rows, so that row 20,000 may hold a surprise."""
+    late = "text" if is_text else "0.5"
+    rows = "".join(f"{i},{i}\n" for i in range(20_000))
+    table = frame(csv(tmp_path, f"a,b\n{rows}{late},-1\n"))
+    assert as_numbers(table["b"], []).values.tolist() == [*range(20_000), -1]
+    if is_text:
+        assert table["a"].to_list() == [*map(str, range(20_000)), "text"]
+    else:
+        assert as_numbers(table["a"], []).values.tolist() == [*range(20_000), 0.5]
+
+
+def test_a_late_cell_of_another_type_leaves_missing_cells_missing(tmp_path: Path) -> None:
+    table = frame(csv(tmp_path, "a,b\n" + "1,2\n" * 20_000 + "x,NA\nx,\nx,?\nx,3\n"), missing_values=("?",))
+    numbers = as_numbers(table["b"], ["?"])
+    assert numbers.is_missing.tolist() == [False] * 20_000 + [True, True, True, False]
+    assert numbers.values[-1] == 3
+
+
+def test_parquet_keeps_its_values(tmp_path: Path) -> None:
+    given = {"a": [1, None], "b": [0.1, 2.0], "c": ["x", "y"], "d": [True, False], "e": [[1], [2, 3]]}
+    assert columns(parquet(tmp_path / "t.parquet", **given)) == given
+
+
+def test_parquet_columns_are_read_one_by_one(tmp_path: Path) -> None:
+    """A damaged column does no harm until it is collected."""
+    path = parquet(tmp_path / "t.parquet", a=list(range(9000)), b=[f"text {i}" for i in range(9000)])
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PAR1") + 4
+    content[at : at + 100] = b"\xff" * 100  # the first page, of column a
+    path.write_bytes(content)
+    table = read_table([path])
+    assert table.select("b").collect()["b"][-1] == "text 8999"
+    with pytest.raises(pl.exceptions.PolarsError):
+        table.select("a").collect()
+
+
+def test_csv_and_parquet_read_the_same(tmp_path: Path) -> None:
+    table = pl.DataFrame({"a": [1, None, 3], "b": [0.5, 2.25, None], "c": ["x", None, "z"]})
+    table.write_csv(tmp_path / "t.csv")
+    table.write_parquet(tmp_path / "t.parquet")
+    assert frame(tmp_path / "t.csv").equals(frame(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("keep", [slice(0), slice(10), slice(0, -20)], ids=["empty", "head", "tail"])
+def test_truncated_parquet_is_refused_by_name(tmp_path: Path, keep: slice) -> None:
+    with pytest.raises(InputError, match=r"cannot read '.*t\.parquet' as Parquet"):
+        frame(parquet(tmp_path / "t.parquet", keep, a=list(range(100))))
+
+
+BROKEN = {
+    "twice.csv": (b"a,b,a\n1,2,3\n", "'.*twice.csv' has two columns called 'a': rename one"),
+    "empty.csv": (b"", "'.*empty.csv' is empty, or its first line is"),
+    "bom.csv": (b"\xef\xbb\xbf", "'.*bom.csv' is empty, or its first line is"),
+    "blank.csv": (b"\na,b\n1,2\n", "'.*blank.csv' is empty, or its first line is"),
+    "empty.csv.gz": (gzip.compress(b""), "'.*empty.csv.gz' is empty, or its first line is"),
+    "header.csv": (b"a,b\n", "'.*header.csv' has no rows: give at least one"),
+    "unfinished.csv": (b"a,b", "'.*unfinished.csv' has no rows: give at least one"),
+    "ragged.csv": (b"a,b\n1,2,3\n", "cannot read '.*ragged.csv' as text"),
+    "zero.csv": (b"a,b\n1,\x00\n", "cannot read '.*zero.csv' as text: it is a binary file"),
+    "picture.csv": (PNG, "cannot read '.*picture.csv' as text: it is a binary file"),
+    "picture.parquet": (PNG, "cannot read '.*picture.parquet' as Parquet"),
+    "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n" * 99)[:30], "cannot read '.*cut.csv.gz' as text"),
+    "plain.csv.gz": (b"a,b\n1,2\n", "cannot read '.*plain.csv.gz' as text"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_is_no_table_is_one_sentence(name: str, tmp_path: Path) -> None:
+    content, message = BROKEN[name]
+    with pytest.raises(InputError, match=message) as caught:
+        frame(csv(tmp_path, content, name))
+    assert "\n" not in str(caught.value)
+
+
+def test_parquet_without_rows_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'.*t\.parquet' has no rows: give at least one"):
+        frame(parquet(tmp_path / "t.parquet", a=[], b=[]))
+
+
+def test_parquet_without_columns_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'.*t\.parquet' has no columns: give a table"):
+        frame(parquet(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.parquet", "folder/absent.csv"])
+def test_absent_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"there is no file '{name}'"):
+        files_of(name)
+
+
+@pytest.mark.parametrize("name", ["table.xlsx", "table", "table.gz", "csv"])
+def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=rf"cannot tell how to read '.*{name}': name it \.csv, \.tsv .* or \.parquet"):
+        files_of(csv(tmp_path, "a\n1\n", name))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_name_with_brackets_is_a_name_to_the_reader(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table[1].{ending}"
+    pl.DataFrame({"a": [1]}).write_csv(path) if ending == "csv" else parquet(path, a=[1])
+    assert columns(path) == {"a": [1]}
+
+
+def test_a_file_means_itself(tmp_path: Path) -> None:
+    path = csv(tmp_path, "a\n1\n")
+    assert files_of(str(path)) == [path]
+    assert [file.resolve() for file in files_of("table.csv")] == [path]  # as seen from the current folder
+
+
+def test_a_folder_means_its_parquet_files_in_the_order_of_names(tmp_path: Path) -> None:
+    for number, name in enumerate(["b.parquet", "a.parquet", "deeper/c.pq"]):
+        parquet(tmp_path / "parts" / name, n=[number, number], text=["x", "y"])
+    csv(tmp_path / "parts", "n,text\n9,z\n", "notes.csv")
+    assert columns(*files_of("parts")) == {"n": [1, 1, 0, 0, 2, 2], "text": ["x", "y"] * 3}
+
+
+def test_a_pattern_means_the_files_that_match(tmp_path: Path) -> None:
+    for name in ("part-1.csv", "part-2.csv", "other.csv"):
+        csv(tmp_path, f"n,name\n{len(name)},{name}\n", name)
+    for pattern in ("part-*.csv", str(tmp_path / "part-[12].csv"), "part-?.csv"):
+        assert columns(*files_of(pattern))["name"] == ["part-1.csv", "part-2.csv"]
+
+
+def test_a_pattern_looks_into_folders(tmp_path: Path) -> None:
+    parquet(tmp_path / "year=2020" / "a.parquet", n=[1])
+    parquet(tmp_path / "year=2021" / "a.parquet", n=[2])
+    assert columns(*files_of("year=*/a.parquet")) == {"n": [1, 2]}
+    assert columns(*files_of("**/*.parquet")) == {"n": [1, 2]}
+
+
+def test_a_pattern_without_a_match_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file matches 'part-\*\.csv': check the pattern"):
+        files_of("part-*.csv")
+
+
+def test_a_pattern_that_matches_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    csv(tmp_path, "a\n1\n", "part-1.csv")
+    csv(tmp_path, "x", "part-1.log")
+    with pytest.raises(InputError, match=r"cannot tell how to read '.*part-1\.log'"):
+        files_of("part-*")
+
+
+def test_a_folder_without_parquet_files_is_refused(tmp_path: Path) -> None:
+    csv(tmp_path, "a\n1\n")
+    with pytest.raises(InputError, match=r"the folder '.*' holds no Parquet files"):
+        files_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("second", "named"), [({"a": [1], "c": [2]}, "b"), ({"a": [1]}, "b"), ({"b": [1], "a": [2]}, "the order")]
+)
+def test_files_with_different_columns_are_refused(tmp_path: Path, second: dict[str, list], named: str) -> None:
+    files = [parquet(tmp_path / "1.parquet", a=[1], b=[2]), parquet(tmp_path / "2.parquet", **second)]
+    with pytest.raises(InputError, match=rf"2\.parquet' and .*1\.parquet' have different columns \({named}\)"):
+        frame(*files)
+
+
+def test_files_may_write_a_column_in_other_types(tmp_path: Path) -> None:
+    files = [csv(tmp_path, "a,b\n1,\n", "1.csv"), csv(tmp_path, "a,b\n2.5,x\n", "2.csv")]
+    assert columns(*files) == {"a": [1, 2.5], "b": [None, "x"]}
+
+
+TABLE = "name,value\nÅsa,1\nJosé,2\n"
+
+
+WRITTEN = {
+    "utf8.csv": TABLE.encode(),
+    "bom.csv": TABLE.encode("utf-8-sig"),
+    "utf16.csv": TABLE.encode("utf-16"),
+    "utf16be.csv": b"\xfe\xff" + TABLE.encode("utf-16-be"),
+    "windows.csv": TABLE.encode("cp1252"),
+    "semicolon.csv": TABLE.replace(",", ";").encode(),
+    "bar.csv": TABLE.replace(",", "|").encode(),
+    "tab.tsv": TABLE.replace(",", "\t").encode(),
+    "text.txt": TABLE.replace(",", "\t").encode(),
+    "lines.CSV": TABLE.replace("\n", "\r\n").encode(),
+    "bom_and_lines.csv": TABLE.replace("\n", "\r\n").encode("utf-8-sig"),
+    "unfinished.csv": TABLE.rstrip().encode(),
+    "zipped.csv.gz": gzip.compress(TABLE.encode("cp1252")),
+    "zipped.tsv.gz": gzip.compress(TABLE.replace(",", "\t").encode()),
+    "zipped16.csv.gz": gzip.compress(TABLE.encode("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_delimiter_encoding_and_compression_are_found(name: str, tmp_path: Path) -> None:
+    assert columns(csv(tmp_path, WRITTEN[name], name)) == {"name": ["Åsa", "José"], "value": [1, 2]}
+
+
+def test_other_delimiters_in_cells_are_text(tmp_path: Path) -> None:
+    path = csv(tmp_path, "a;b;c\n1,5;x|y;3\n2,5;u\tv;4\n")
+    assert columns(path) == {"a": ["1,5", "2,5"], "b": ["x|y", "u\tv"], "c": [3, 4]}
+
+
+def test_a_character_cut_by_the_first_look_is_no_other_encoding(tmp_path: Path) -> None:
+    text = "name,value\n" + "é" * 65535 + ",1\n"
+    assert columns(csv(tmp_path, text))["name"] == ["é" * 65535]

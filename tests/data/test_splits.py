@@ -2,10 +2,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from litmlp.data.splits import SPLITS, Rows, check_sizes, column_split, random_split
+from litmlp.data.cells import Levels, as_levels
+from litmlp.data.splits import (
+    SPLITS,
+    Rows,
+    Shares,
+    check_sizes,
+    column_split,
+    group_split,
+    random_split,
+    time_split,
+)
 from litmlp.errors import InputError
 
-SHARES = {"train": 0.64, "val": 0.16, "test": 0.2}
+SHARES = Shares(val=0.16, test=0.2)
+SHARE_OF = {"train": 0.64, "val": 0.16, "test": 0.2}
 TOLERANCE = {"train": 1, "val": 2, "test": 1}  # validation lies between two cuts, each less than a row off
 
 
@@ -13,13 +24,30 @@ def same(first: Rows, second: Rows) -> bool:
     return all(np.array_equal(first[split], second[split]) for split in SPLITS)
 
 
-def labels(num_rows: int, shares: list[float], seed: int) -> pl.Series:
-    names = np.array([f"class {i}" for i in range(len(shares))])
-    return pl.Series(np.random.default_rng(seed).choice(names, num_rows, p=shares))
+def labels(num_rows: int, shares: list[float], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).choice(len(shares), num_rows, p=shares)
+
+
+def levels(*cells: object) -> Levels:
+    return as_levels(pl.Series("s", cells), [])
+
+
+def in_groups(num_groups: int, largest: int, seed: int) -> np.ndarray:
+    """A group for each row, in no order; groups have 1 to `largest` rows."""
+    generator = np.random.default_rng(seed)
+    return generator.permutation(np.repeat(np.arange(num_groups), generator.integers(1, largest + 1, num_groups)))
 
 
 def check_partition(rows: Rows, num_rows: int) -> None:
     assert sorted(np.concatenate([rows[split] for split in SPLITS]).tolist()) == list(range(num_rows))
+
+
+def check_groups(rows: Rows, groups: np.ndarray) -> None:
+    """Each row is somewhere, no split is empty, and no group is on two sides."""
+    check_partition(rows, len(groups))
+    sides = [set(groups[rows[split]].tolist()) for split in SPLITS]
+    assert all(sides)
+    assert sum(map(len, sides)) == len(set.union(*sides))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 12345])
@@ -27,35 +55,35 @@ def check_partition(rows: Rows, num_rows: int) -> None:
 @pytest.mark.parametrize("is_stratified", [False, True])
 def test_splits_are_disjoint_and_complete(num_rows: int, seed: int, is_stratified: bool) -> None:
     strata = labels(num_rows, [0.7, 0.2, 0.1], seed) if is_stratified else None
-    check_partition(random_split(num_rows, 0.16, 0.2, seed, strata), num_rows)
+    check_partition(random_split(num_rows, SHARES, seed, strata), num_rows)
 
 
 @pytest.mark.parametrize("num_rows", [10, 11, 97, 1000])
 def test_splits_have_their_shares(num_rows: int) -> None:
-    for split, rows in random_split(num_rows, 0.16, 0.2, seed=0).items():
-        assert abs(len(rows) - SHARES[split] * num_rows) <= 1
+    for split, rows in random_split(num_rows, SHARES, seed=0).items():
+        assert abs(len(rows) - SHARE_OF[split] * num_rows) <= 1
 
 
 def test_rows_are_sorted() -> None:
-    for rows in random_split(100, 0.16, 0.2, seed=0).values():
+    for rows in random_split(100, SHARES, seed=0).values():
         assert (np.diff(rows) > 0).all()
 
 
 @pytest.mark.parametrize("strata", [None, labels(100, [0.5, 0.5], 0)], ids=["plain", "stratified"])
-def test_same_seed_gives_same_split(strata: pl.Series | None) -> None:
-    assert same(random_split(100, 0.16, 0.2, 3, strata), random_split(100, 0.16, 0.2, 3, strata))
+def test_same_seed_gives_same_split(strata: np.ndarray | None) -> None:
+    assert same(random_split(100, SHARES, 3, strata), random_split(100, SHARES, 3, strata))
 
 
 @pytest.mark.parametrize("strata", [None, labels(100, [0.5, 0.5], 0)], ids=["plain", "stratified"])
-def test_another_seed_gives_another_split(strata: pl.Series | None) -> None:
-    assert not same(random_split(100, 0.16, 0.2, 3, strata), random_split(100, 0.16, 0.2, 4, strata))
+def test_another_seed_gives_another_split(strata: np.ndarray | None) -> None:
+    assert not same(random_split(100, SHARES, 3, strata), random_split(100, SHARES, 4, strata))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_each_row_is_as_likely_to_be_drawn(seed: int) -> None:
     drawn = np.zeros(50)
     for i in range(400):
-        drawn[random_split(50, 0.16, 0.2, 1000 * seed + i)["test"]] += 1
+        drawn[random_split(50, SHARES, 1000 * seed + i)["test"]] += 1
     assert np.abs(drawn / 400 - 0.2).max() < 5 * np.sqrt(0.2 * 0.8 / 400)
 
 
@@ -63,28 +91,175 @@ def test_each_row_is_as_likely_to_be_drawn(seed: int) -> None:
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.9, 0.1], [0.3, 0.3, 0.4]])
 def test_classes_keep_their_shares_in_each_split(shares: list[float], seed: int) -> None:
     strata = labels(200, shares, seed)
-    rows = random_split(200, 0.16, 0.2, seed, strata)
-    for name in strata.unique():
-        total = (strata == name).sum()
-        for split, share in SHARES.items():
-            assert abs((strata[rows[split]] == name).sum() - share * total) < TOLERANCE[split]
+    rows = random_split(200, SHARES, seed, strata)
+    for label in np.unique(strata):
+        total = (strata == label).sum()
+        for split, share in SHARE_OF.items():
+            assert abs((strata[rows[split]] == label).sum() - share * total) < TOLERANCE[split]
 
 
 def test_classes_of_whole_shares_are_split_exactly() -> None:
-    strata = pl.Series(["a"] * 100 + ["b"] * 50 + ["c"] * 50)
-    rows = random_split(200, 0.2, 0.2, 0, strata)
-    counts = {split: strata[rows[split]].value_counts().sort("")["count"].to_list() for split in SPLITS}
+    strata = np.repeat([0, 1, 2], [100, 50, 50])
+    rows = random_split(200, Shares(0.2, 0.2), 0, strata)
+    counts = {split: np.bincount(strata[rows[split]]).tolist() for split in SPLITS}
     assert counts == {"train": [60, 30, 30], "val": [20, 10, 10], "test": [20, 10, 10]}
 
 
+@pytest.mark.parametrize("folds", [2, 3, 5])
+@pytest.mark.parametrize("num_rows", [30, 97])
+@pytest.mark.parametrize("is_stratified", [False, True])
+def test_each_row_is_tested_in_exactly_one_fold(num_rows: int, folds: int, is_stratified: bool) -> None:
+    strata = labels(num_rows, [0.7, 0.3], 0) if is_stratified else None
+    parts = [random_split(num_rows, Shares(0.16, 0.2, folds, fold), 0, strata) for fold in range(folds)]
+    assert sorted(np.concatenate([part["test"] for part in parts]).tolist()) == list(range(num_rows))
+    for part in parts:
+        assert abs(len(part["test"]) - num_rows / folds) <= 1
+
+
+@pytest.mark.parametrize("fold", range(5))
+@pytest.mark.parametrize("is_stratified", [False, True])
+def test_within_a_fold_no_row_is_on_two_sides(fold: int, is_stratified: bool) -> None:
+    strata = labels(97, [0.7, 0.3], 0) if is_stratified else None
+    rows = random_split(97, Shares(0.16, 0.2, 5, fold), 0, strata)
+    check_partition(rows, 97)
+    assert len(rows["val"]) == round(0.16 * 97)
+
+
+def test_each_fold_validates_on_other_rows() -> None:
+    validated = [random_split(100, Shares(0.16, 0.2, 5, fold), 0)["val"] for fold in range(5)]
+    assert len(np.unique(np.concatenate(validated))) == 5 * 16
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("fold", range(5))
+def test_classes_keep_their_shares_in_each_fold(fold: int, seed: int) -> None:
+    strata = labels(200, [0.6, 0.3, 0.1], seed)
+    rows = random_split(200, Shares(0.16, 0.2, 5, fold), seed, strata)
+    for label in np.unique(strata):
+        total = (strata == label).sum()
+        assert abs((strata[rows["test"]] == label).sum() - total / 5) < 2
+        assert abs((strata[rows["val"]] == label).sum() - 0.16 * total) < 2
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        (Shares(0.0, 0.2), "val_size=0.0 and test_size=0.2 must be shares above 0"),
+        (Shares(0.2, 0.0), "val_size=0.2 and test_size=0.0 must be"),
+        (Shares(0.5, 0.5), "val_size=0.5 and test_size=0.5 must be"),
+        (Shares(-0.1, 0.2), "val_size=-0.1 and test_size=0.2 must be"),
+        (Shares(0.2, 1.0), "val_size=0.2 and test_size=1.0 must be"),
+        (Shares(0.2, 0.2, 1), "folds=1 and fold=0: give 2 or more folds"),
+        (Shares(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 up"),
+        (Shares(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 up"),
+        (Shares(0.5, 0.2, 2), "val_size=0.5 must be a share above 0 that leaves rows to train beside the fold"),
+        (Shares(0.0, 0.2, 2), "val_size=0.0 must be a share above 0"),
+    ],
+)
+def test_shares_that_leave_a_split_empty_are_refused(shares: Shares, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        shares.check()
+
+
+@pytest.mark.parametrize("shares", [SHARES, Shares(0.5, 0.49), Shares(0.16, 0.9, 2, 1), Shares(0.49, 0.2, 2)])
+def test_shares_that_leave_rows_everywhere_are_taken(shares: Shares) -> None:
+    shares.check()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shares", [SHARES, Shares(0.16, 0.2, 4, 2)], ids=["once", "fold"])
+def test_no_group_is_on_two_sides(shares: Shares, seed: int) -> None:
+    groups = in_groups(30, 9, seed)
+    check_groups(group_split(groups, shares, seed), groups)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_splits_by_group_have_about_their_shares(seed: int) -> None:
+    groups = in_groups(200, 9, seed)
+    rows = group_split(groups, SHARES, seed)
+    for split, share in SHARE_OF.items():
+        assert abs(len(rows[split]) - share * len(groups)) <= 9  # a group's size
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("sizes", [[5, 5, 5], [100, 1, 1], [1, 2, 100]])
+@pytest.mark.parametrize("shares", [SHARES, Shares(0.16, 0.2, 3, 1)], ids=["once", "fold"])
+def test_three_groups_fill_three_splits(shares: Shares, sizes: list[int], seed: int) -> None:
+    groups = np.repeat([7, 8, 9], sizes)
+    check_groups(group_split(groups, shares, seed), groups)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("num_groups", "folds"), [(5, 5), (23, 4)])
+def test_each_group_is_tested_in_exactly_one_fold(num_groups: int, folds: int, seed: int) -> None:
+    groups = in_groups(num_groups, 9, seed)
+    parts = [group_split(groups, Shares(0.16, 0.2, folds, fold), seed)["test"] for fold in range(folds)]
+    tested = [group for part in parts for group in set(groups[part].tolist())]
+    assert sorted(tested) == list(range(num_groups))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(groups)))
+
+
+def test_folds_of_groups_have_about_the_same_size() -> None:
+    groups = in_groups(200, 9, 0)
+    parts = [group_split(groups, Shares(0.16, 0.2, 5, fold), 0) for fold in range(5)]
+    sizes = [len(part["test"]) for part in parts]
+    assert max(sizes) - min(sizes) <= 9
+    assert all(len(part["val"]) < len(part["test"]) < len(part["train"]) for part in parts)
+
+
+def test_groups_follow_the_seed() -> None:
+    groups = in_groups(50, 9, 0)
+    assert same(group_split(groups, SHARES, 0), group_split(groups, SHARES, 0))
+    assert not same(group_split(groups, SHARES, 0), group_split(groups, SHARES, 1))
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "shares", "needed"), [(1, SHARES, 3), (2, SHARES, 3), (4, Shares(0.16, 0.2, 5), 5)]
+)
+def test_too_few_groups_are_refused(num_groups: int, shares: Shares, needed: int) -> None:
+    message = f"data.group_column has {num_groups} different groups, .* give {needed} or more groups"
+    with pytest.raises(InputError, match=message):
+        group_split(np.arange(60) % num_groups, shares, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("num_rows", [10, 97])
+def test_later_rows_validate_and_the_latest_test(num_rows: int, seed: int) -> None:
+    moments = np.random.default_rng(seed).permutation(num_rows) * 1.5 - 20
+    rows = time_split(moments, SHARES)
+    check_partition(rows, num_rows)
+    assert moments[rows["train"]].max() < moments[rows["val"]].min()
+    assert moments[rows["val"]].max() < moments[rows["test"]].min()
+    for split, share in SHARE_OF.items():
+        assert abs(len(rows[split]) - share * num_rows) <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_of_the_same_moment_stay_together(seed: int) -> None:
+    moments = np.random.default_rng(seed).integers(0, 12, 100)
+    rows = time_split(moments, SHARES)
+    check_groups(rows, moments)
+    assert moments[rows["train"]].max() < moments[rows["val"]].min()
+    assert moments[rows["val"]].max() < moments[rows["test"]].min()
+
+
+def test_moments_by_hand() -> None:
+    # Ten rows, of which the 6 earliest train. The cut to the test falls among the rows of moment 8: all of them test.
+    rows = time_split(np.array([8, 1, 2, 8, 3, 7, 4, 5, 8, 6]), Shares(0.2, 0.2))
+    assert {split: index.tolist() for split, index in rows.items()} == {
+        "train": [1, 2, 4, 6, 7, 9],
+        "val": [5],
+        "test": [0, 3, 8],
+    }
+
+
 def test_column_is_followed() -> None:
-    rows = column_split(pl.Series("s", ["val", "train", "test", "train", "val"]), 0.2, 0)
+    rows = column_split(levels("val", "train", "test", "train", "val"), "s", 0.2, 0)
     assert {split: index.tolist() for split, index in rows.items()} == {"train": [1, 3], "val": [0, 4], "test": [2]}
 
 
 def test_validation_rows_are_drawn_from_training_rows_where_the_column_names_none() -> None:
-    column = pl.Series("s", ["train", "test", "train", "train"] * 10)
-    rows = column_split(column, 0.2, 0)
+    rows = column_split(levels(*["train", "test", "train", "train"] * 10), "s", 0.2, 0)
     check_partition(rows, 40)
     assert rows["test"].tolist() == list(range(1, 40, 4))
     assert len(rows["val"]) == 6
@@ -92,29 +267,29 @@ def test_validation_rows_are_drawn_from_training_rows_where_the_column_names_non
 
 @pytest.mark.parametrize("seed", range(5))
 def test_validation_rows_drawn_for_a_column_keep_the_shares_of_classes(seed: int) -> None:
-    strata = pl.Series(["a", "a", "b", "a", "b"] * 20)
-    rows = column_split(pl.Series("s", ["train"] * 50 + ["test"] * 50), 0.2, seed, strata)
-    assert strata[rows["val"]].value_counts().sort("")["count"].to_list() == [6, 4]
+    strata = np.array([0, 0, 1, 0, 1] * 20)
+    rows = column_split(levels(*["train"] * 50, *["test"] * 50), "s", 0.2, seed, strata)
+    assert np.bincount(strata[rows["val"]]).tolist() == [6, 4]
 
 
 def test_drawn_validation_rows_follow_the_seed() -> None:
-    column = pl.Series("s", ["train"] * 50 + ["test"] * 10)
-    assert same(column_split(column, 0.2, 0), column_split(column, 0.2, 0))
-    assert not same(column_split(column, 0.2, 0), column_split(column, 0.2, 1))
+    column = levels(*["train"] * 50, *["test"] * 10)
+    assert same(column_split(column, "s", 0.2, 0), column_split(column, "s", 0.2, 0))
+    assert not same(column_split(column, "s", 0.2, 0), column_split(column, "s", 0.2, 1))
 
 
 @pytest.mark.parametrize(
     ("cells", "shown"),
     [
         (["train", "Test"], "'Test'"),
-        (["train", None], r"'\(missing\)'"),
+        (["train", None], "'nothing'"),
         (["train", "valid"], "'valid'"),
         ([0, 1], "'0'"),
     ],
 )
 def test_other_cells_of_a_split_column_are_refused(cells: list, shown: str) -> None:
     with pytest.raises(InputError, match=f"split column 'part' holds {shown}"):
-        column_split(pl.Series("part", cells), 0.2, 0)
+        column_split(levels(*cells), "part", 0.2, 0)
 
 
 @pytest.mark.parametrize("short", SPLITS)
@@ -125,7 +300,7 @@ def test_a_split_needs_two_rows(short: str) -> None:
 
 
 def test_two_rows_a_split_are_enough() -> None:
-    rows = column_split(pl.Series("s", ["train", "val", "test"] * 2), 0.2, 0)
+    rows = column_split(levels(*["train", "val", "test"] * 2), "s", 0.2, 0)
     check_sizes(rows)
     with pytest.raises(InputError, match="the test split has 0 of 4 rows"):
         check_sizes(rows | {"test": np.arange(0)})

@@ -86,6 +86,29 @@ def test_class_weights_weigh_the_loss_and_leave_the_metrics():
     assert values["val/log_loss"].item() == pytest.approx(sum(losses) / 2)
 
 
+@pytest.mark.parametrize("class_weights", ["balanced", [0.5, 2.0, 3.0]])
+def test_weighted_loss_equals_torchs_cross_entropy(class_weights: str | list[float]):
+    torch.manual_seed(0)
+    counts = [5, 2, 13]
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    scores = torch.randn(20, 3)
+    each = torch.tensor([20 / (3 * count) for count in counts] if class_weights == "balanced" else class_weights)
+    oracle = nn.CrossEntropyLoss(weight=each)(scores, torch.tensor(labels))
+    task = make_task(target_of("a", "b", "c", counts=counts), class_weights=class_weights)
+    torch.testing.assert_close(task.training_step(batch_of(scores, labels), 0), oracle)
+    for rows in torch.arange(20).split(7):
+        task.step(batch_of(scores, labels).rows(rows), "val")
+    torch.testing.assert_close(task.measure("val")["val/loss"], oracle)
+
+
+def test_weights_of_class_and_row_are_multiplied():
+    scores, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), [0, 1]
+    task = make_task(target_of("a", "b"), class_weights=[1.0, 3.0])
+    losses = [math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))]
+    loss = task.training_step(batch_of(scores, labels)._replace(weight=torch.tensor([5.0, 2.0])), 0)
+    assert loss.item() == pytest.approx((5 * losses[0] + 6 * losses[1]) / 11)
+
+
 def test_label_smoothing_by_hand():
     task = make_task(target_of("a", "b"), loss=nn.CrossEntropyLoss(label_smoothing=0.2))
     loss = task.training_step(batch_of(torch.tensor([[1.0, 0.0]]), [0]), 0)

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
-from litmlp.tasks.metrics import LogLoss, MeanAUROC, area_under_roc
+from litmlp.tasks.metrics import LogLoss, MeanAUROC, RowMean, area_under_roc
 
 
 def test_area_by_hand():
@@ -40,3 +40,34 @@ def test_log_loss_by_hand():
     metric.update(torch.tensor([[0.25, 0.75]]), torch.tensor([0]))
     metric.update(torch.tensor([[0.5, 0.5]]), torch.tensor([1]))
     assert metric.compute().item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+
+
+def test_mean_of_rows_by_hand():
+    metric = RowMean()
+    metric.update(torch.tensor(2.0), 3)
+    metric.update(torch.tensor(7.0), torch.tensor(0.5))
+    assert metric.compute().item() == pytest.approx((2 * 3 + 7 * 0.5) / 3.5)
+
+
+def test_rows_without_weight_leave_the_mean():
+    metric = RowMean()
+    metric.update(torch.tensor(2.0), 3)
+    metric.update(torch.tensor(1e6), 0)
+    assert metric.compute().item() == 2
+
+
+def test_mean_with_a_part_that_is_nan_is_nan():
+    metric = RowMean()
+    metric.update(torch.tensor(2.0), 3)
+    metric.update(torch.tensor(math.nan), 1)
+    assert math.isnan(metric.compute().item())
+
+
+def test_log_loss_weighs_each_row_the_same_whatever_its_batch():
+    generator = torch.Generator().manual_seed(0)
+    probability = torch.rand(10, 3, generator=generator, dtype=torch.float64).softmax(dim=1)
+    target = torch.randint(3, (10,), generator=generator)
+    metric = LogLoss()
+    for rows in torch.arange(10).split(4):
+        metric.update(probability[rows], target[rows])
+    assert metric.compute().item() == pytest.approx(log_loss(target, probability), rel=1e-5)

@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -20,8 +21,8 @@ class Echo(nn.Module):
         return numeric[:, : self.num_outputs]
 
 
-def target_of(mean: list[float], std: list[float]) -> NumericTarget:
-    target = NumericTarget([f"y{i}" for i in range(len(mean))])
+def target_of(mean: list[float], std: list[float], transform: str = "none") -> NumericTarget:
+    target = NumericTarget([f"y{i}" for i in range(len(mean))], transform)
     target.mean = torch.tensor(mean, dtype=torch.float64)
     target.std = torch.tensor(std, dtype=torch.float64)
     return target
@@ -73,6 +74,60 @@ def test_prediction_is_in_own_units():
     spec = Spec([], {}, target_of([10.0, 0.0], [2.0, 3.0]))
     task = RegressionTask(Echo(2), spec)
     torch.testing.assert_close(task.predict(torch.tensor([[1.0, -1.0]])), torch.tensor([[12.0, -3.0]]))
+
+
+def test_prediction_of_a_logarithm_is_its_inverse():
+    observed = np.array([[0.0, 3.0], [1e-3, 1e6], [250.0, 0.0]])
+    logarithms = np.log1p(observed)
+    target = target_of(logarithms.mean(axis=0).tolist(), logarithms.std(axis=0).tolist(), "log1p")
+    z = (logarithms - logarithms.mean(axis=0)) / logarithms.std(axis=0)
+    task = RegressionTask(Echo(2), Spec([], {}, target))
+    np.testing.assert_allclose(task.predict(torch.tensor(z).float()), observed, rtol=1e-4, atol=1e-5)
+
+
+def test_what_target_encodes_task_predicts():
+    cells = pl.DataFrame({"y": [0.0, 0.5, 12.0, 90000.0], "z": [1.0, 2.0, 0.0, 7.0]})
+    for transform in ("none", "log1p"):
+        target = NumericTarget(["y", "z"], transform)
+        parsed = target.parse(cells, [])
+        target.fit(parsed, np.arange(4))
+        task = RegressionTask(Echo(2), Spec([], {}, target))
+        predicted = task.predict(target.encode(parsed, np.arange(4)))
+        np.testing.assert_allclose(predicted, cells.to_numpy(), rtol=1e-4, atol=0.01)
+
+
+def test_prediction_of_a_logarithm_is_never_negative():
+    task = RegressionTask(Echo(1), Spec([], {}, target_of([1.0], [2.0], "log1p")))
+    assert task.predict(torch.tensor([[-3.0], [-0.5]])).tolist() == [[0.0], [0.0]]
+
+
+def test_metrics_of_a_logarithm_equal_scikit_learns_in_own_units():
+    generator = np.random.default_rng(0)
+    observed = generator.lognormal([1, 6], [1, 2], size=(40, 2))
+    predicted = np.expm1(np.log1p(observed) + np.abs(generator.normal(0, 0.3, size=(40, 2))))
+    target = target_of([1.0, 6.0], [1.0, 2.0], "log1p")
+
+    def standardised(values: np.ndarray) -> torch.Tensor:
+        return torch.tensor((np.log1p(values) - target.mean.numpy()) / target.std.numpy(), dtype=torch.float32)
+
+    values = measured(target, standardised(predicted), standardised(observed))
+    oracles = {"rmse": root_mean_squared_error, "mae": mean_absolute_error, "r2": r2_score}
+    for name, oracle in oracles.items():
+        each = oracle(observed, predicted, multioutput="raw_values")
+        assert values[f"val/{name}_y0"] == pytest.approx(each[0], rel=1e-3)
+        assert values[f"val/{name}_y1"] == pytest.approx(each[1], rel=1e-3)
+    z_error = (standardised(predicted) - standardised(observed)).double().numpy()
+    assert values["val/loss"] == pytest.approx((z_error**2).mean(), rel=1e-4)  # of what is learned
+
+
+def test_weights_weigh_the_loss_and_leave_the_metrics():
+    # Errors of 1 and 3 deviations, the second three times as important: (1 + 3 * 9) / 4.
+    task = RegressionTask(Echo(1), Spec([], {}, target_of([10.0], [2.0])))
+    no_codes = torch.zeros(2, 0, dtype=torch.int64)
+    task.step(Batch(torch.tensor([[1.0], [3.0]]), no_codes, torch.zeros(2, 1), torch.tensor([1.0, 3.0])), "val")
+    values = task.measure("val")
+    assert values["val/loss"].item() == pytest.approx((1 + 3 * 9) / 4)
+    assert values["val/mae"].item() == pytest.approx((2 + 6) / 2)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from litmlp.data import Batch, NumericTarget, Spec
+from litmlp.data import Batch, ClassTarget, NumericTarget, Spec
 from litmlp.networks import MLP
 from litmlp.schedulers import cosine
-from litmlp.tasks import RegressionTask
+from litmlp.tasks import ClassificationTask, RegressionTask, Task
 
 
 def make_task(num_targets: int = 1, hidden_sizes: tuple[int, ...] = (8,), **arguments) -> RegressionTask:
@@ -18,6 +18,69 @@ def make_task(num_targets: int = 1, hidden_sizes: tuple[int, ...] = (8,), **argu
 def make_batch(num_rows: int, num_targets: int = 1) -> Batch:
     codes = torch.zeros(num_rows, 0, dtype=torch.int64)
     return Batch(torch.randn(num_rows, 2), codes, torch.randn(num_rows, num_targets))
+
+
+def make_classifier(**arguments) -> ClassificationTask:
+    target = ClassTarget(["label"])
+    target.classes, target.counts = ["a", "b", "c"], [5, 3, 2]
+    spec = Spec(["x1", "x2"], {}, target)
+    return ClassificationTask(MLP(spec, hidden_sizes=[8]), spec, **arguments)
+
+
+WEIGHTED = {
+    "one number": lambda: (make_task(), make_batch(6)),
+    "two numbers": lambda: (make_task(num_targets=2), make_batch(6, 2)),
+    "absolute error": lambda: (make_task(num_targets=2, loss=nn.L1Loss()), make_batch(6, 2)),
+    "huber": lambda: (make_task(loss=nn.HuberLoss()), make_batch(6)),
+    "classes": lambda: (make_classifier(), labelled(make_batch(6))),
+    "weighted classes": lambda: (make_classifier(class_weights=[0.5, 2.0, 4.0]), labelled(make_batch(6))),
+    "smoothed classes": lambda: (
+        make_classifier(loss=nn.CrossEntropyLoss(label_smoothing=0.1)),
+        labelled(make_batch(6)),
+    ),
+}
+
+
+def labelled(batch: Batch) -> Batch:
+    return batch._replace(target=torch.tensor([0, 1, 2, 0, 1, 0]))
+
+
+def loss_and_gradients(task: Task, batch: Batch) -> list[torch.Tensor]:
+    task.zero_grad()
+    loss = task.training_step(batch, 0)
+    loss.backward()
+    return [loss.detach(), *(parameter.grad for parameter in task.parameters())]
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_a_row_of_weight_2_counts_as_two_rows(kind: str):
+    torch.manual_seed(0)
+    task, batch = WEIGHTED[kind]()
+    weights = torch.tensor([1, 3, 0, 2, 1, 5])
+    repeated = batch.rows(torch.arange(6).repeat_interleave(weights))
+    expected = loss_and_gradients(task, repeated)
+    torch.testing.assert_close(loss_and_gradients(task, batch._replace(weight=weights.float())), expected)
+    assert not torch.allclose(loss_and_gradients(task, batch)[0], expected[0])
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_equal_weights_are_none(kind: str):
+    torch.manual_seed(0)
+    task, batch = WEIGHTED[kind]()
+    weighted = loss_and_gradients(task, batch._replace(weight=torch.full((6,), 0.3)))
+    torch.testing.assert_close(weighted, loss_and_gradients(task, batch))
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_weighted_loss_of_all_rows_does_not_depend_on_the_batches(kind: str):
+    torch.manual_seed(0)
+    task, batch = WEIGHTED[kind]()
+    weights = torch.tensor([1, 3, 0, 2, 1, 5])
+    task.step(batch.rows(torch.arange(6).repeat_interleave(weights)), "val")
+    expected = task.measure("val")["val/loss"]
+    for rows in torch.arange(6).split(4):
+        task.step(batch._replace(weight=weights.float()).rows(rows), "val")
+    torch.testing.assert_close(task.measure("val")["val/loss"], expected)
 
 
 def test_l1_adds_the_absolute_weights_and_no_biases():

@@ -15,16 +15,20 @@ class Batch(NamedTuple):
         numeric: `[N, F] float32`, scaled.
         categorical: `[N, C] int64`, codes.
         target: `[N, O] float32` (standardised values) or `[N] int64` (classes); None where unknown.
+        weight: `[N] float32`, how much each row counts in the loss; None where all count the same.
     """
 
     numeric: Tensor
     categorical: Tensor
     target: Tensor | None = None
+    weight: Tensor | None = None
 
     def rows(self, index: Tensor | slice) -> "Batch":
         """Return the rows at `index`."""
-        target = None if self.target is None else self.target[index]
-        return Batch(self.numeric[index], self.categorical[index], target)
+        numeric, categorical, *others = (None if tensor is None else tensor[index] for tensor in self)
+        assert numeric is not None
+        assert categorical is not None
+        return Batch(numeric, categorical.long(), *others)  # a table keeps its codes in fewer bytes
 
 
 class InOrder:

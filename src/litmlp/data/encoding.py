@@ -1,134 +1,127 @@
-"""From columns of a table to tensors. Encoders are fitted on training rows only, on parsed columns."""
+"""From the columns of a table to arrays, several columns at a time, each read once."""
 
-from typing import Any
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import polars as pl
-import torch
-from torch import Tensor
+from tqdm import tqdm
 
-from litmlp.data.scaling import scaling_named
-from litmlp.errors import InputError
+from litmlp.data.cells import dictionary_coded, is_text
+from litmlp.data.columns import Column, Encoded
+from litmlp.errors import InputError, did_you_mean
 
-UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
+MOST_AT_ONCE = 8  # columns in memory, raw
+ROWS_WITH_PROGRESS = 1_000_000
 
-
-class NumericEncoder:
-    """Scales columns; a missing cell becomes the scale's zero, and is marked in a column of its own.
-
-    The mark exists only for columns with missing cells in training, the only ones it could be learned from.
-
-    Args:
-        scaling: `standard`, `robust` or `quantile`.
-    """
-
-    def __init__(self, scaling: str) -> None:
-        self.columns: list[str] = []
-        self.marked: list[str] = []
-        self.scaling = scaling_named(scaling)
-
-    def fit(self, frame: pl.DataFrame) -> None:
-        """Learn the scale and the columns to mark from `frame`."""
-        self.marked = [name for name in self.columns if frame[name].null_count() > 0]
-        self.scaling.fit(_numbers(frame, self.columns))
-
-    def encode(self, frame: pl.DataFrame) -> Tensor:
-        """Return `[N, F] float32`: the scaled columns, then the marks."""
-        scaled = self.scaling.apply(_numbers(frame, self.columns))
-        marks = _stack([frame[name].is_null().cast(pl.Float64) for name in self.marked], len(frame))
-        return torch.cat([scaled.nan_to_num(nan=0.0), marks], dim=1).float()
-
-    @property
-    def names(self) -> list[str]:
-        """The name of each encoded column."""
-        return [*self.columns, *(f"{name} is missing" for name in self.marked)]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values."""
-        return {"columns": self.columns, "marked": self.marked, "scaling": self.scaling.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self.columns, self.marked = list(state["columns"]), list(state["marked"])
-        self.scaling.load_state_dict(state["scaling"])
+Result = TypeVar("Result")
+Find = Callable[[pl.Series], tuple[Column | None, str]]  # see TabularData.column
 
 
-class CategoricalEncoder:
-    """Gives each level a code; code 0 is for levels never seen in training, 1 for missing cells."""
+class Inputs:
+    """The input columns of a table."""
 
     def __init__(self) -> None:
-        self.columns: list[str] = []
-        self.levels: list[list[str]] = []
+        self.columns: list[Column] = []
+        self.decisions: dict[str, str] = {}  # what was made of each raw column, for people
 
-    def fit(self, frame: pl.DataFrame) -> None:
-        """Take the levels of each column from `frame`."""
-        self.levels = [sorted(frame[name].drop_nulls().unique().to_list()) for name in self.columns]
+    def fit_and_encode(
+        self, frame: pl.LazyFrame, names: list[str], find: Find, train: np.ndarray, missing_values: list[str]
+    ) -> Encoded:
+        """Find out what the columns in `names` are, fit them on the rows `train`, and encode all rows.
 
-    def encode(self, frame: pl.DataFrame) -> Tensor:
-        """Return codes, `[N, C] int64`."""
-        codes = [_codes(frame[n], levels) for n, levels in zip(self.columns, self.levels, strict=True)]
-        return torch.stack(codes, dim=1) if codes else torch.zeros(len(frame), 0, dtype=torch.int64)
+        Raises:
+            InputError: a cell does not fit, or no column can be an input.
+        """
+
+        def treat(cells: pl.Series) -> _Treated:
+            column, decision = find(cells)
+            if column is None:
+                return _Treated(None, Encoded([], []), f"left out: {decision}")
+            parsed = column.parse(cells, missing_values)
+            column.fit(parsed, train)
+            return _Treated(column, column.encode(parsed), "; ".join(filter(None, [column.describe(), decision])))
+
+        treated = _for_each_column(treat, frame, names)
+        self.columns = [one.column for one in treated if one.column is not None]
+        self.decisions = {name: one.decision for name, one in zip(names, treated, strict=True)}
+        if not self.columns:
+            reasons = "; ".join(f"'{name}' is {decision}" for name, decision in self.decisions.items())
+            raise InputError(f"no column beside the target can be an input ({reasons or 'there is none'}): give one")
+        return _joined([one.encoded for one in treated])
+
+    def encode(self, frame: pl.LazyFrame, missing_values: list[str]) -> Encoded:
+        """Encode all rows of a table with the same columns, in any order, and perhaps others."""
+        names = frame.collect_schema().names()
+        columns = {column.name: column for column in self.columns}
+        if absent := [name for name in columns if name not in names]:
+            raise InputError(
+                f"the column '{absent[0]}' that the network was trained on is missing: {did_you_mean(absent[0], names)}"
+            )
+
+        def treat(cells: pl.Series) -> Encoded:
+            column = columns[cells.name]
+            return column.encode(column.parse(cells, missing_values))
+
+        return _joined(_for_each_column(treat, frame, list(columns)))
 
     @property
-    def cardinalities(self) -> list[int]:
-        """The number of codes of each column."""
-        return [FIRST_LEVEL + len(levels) for levels in self.levels]
+    def numeric_names(self) -> list[str]:
+        """A name for each encoded number."""
+        return [name for column in self.columns for name in column.numeric_names]
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {"columns": self.columns, "levels": self.levels}
+    @property
+    def cardinalities(self) -> dict[str, int]:
+        """A name and the number of codes for each encoded level."""
+        return {name: size for column in self.columns for name, size in column.cardinalities.items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self.columns, self.levels = list(state["columns"]), [list(levels) for levels in state["levels"]]
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Return tensors and plain values."""
+        return [{"name": c.name, "kind": c.kind, "state": c.state_dict()} for c in self.columns]
 
-
-def as_numbers(column: pl.Series) -> pl.Series:
-    """Return `column` as float64 with null for missing; raise InputError at the first cell that is no finite number."""
-    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        column = column.cast(pl.String).str.strip_chars()
-    numbers = column.cast(pl.Float64, strict=False).fill_nan(None)
-    broken = (numbers.is_null() & column.is_not_null() & ~_is_nan(column)) | numbers.is_infinite().fill_null(False)
-    if broken.any():
-        row = broken.arg_max() or 0
-        raise InputError(
-            f"column '{column.name}' should hold finite numbers, but its row {row + 1} holds {column[row]!r}: correct "
-            "the cell, add the text to data.missing_values, or add the column to data.categorical"
-        )
-    return numbers
+    def load_state_dict(self, states: list[dict[str, Any]], make: Callable[[str, str], Column]) -> None:
+        """Restore what `state_dict` returned; `make` returns a new column of a kind and a name."""
+        self.columns = [make(state["kind"], state["name"]) for state in states]
+        for column, state in zip(self.columns, states, strict=True):
+            column.load_state_dict(state["state"])
 
 
-def as_text(column: pl.Series) -> pl.Series:
-    """Return `column` as text with null for missing; the same level gets the same text, 1 or 1.0."""
-    if not column.dtype.is_float():
-        return column.cast(pl.String)
-    column = column.fill_nan(None)
-    whole = column.cast(pl.Int64, strict=False)
-    is_whole = (whole.cast(pl.Float64) == column).fill_null(False)
-    return whole.cast(pl.String).zip_with(is_whole, column.cast(pl.String))
+class _Treated(NamedTuple):
+    column: Column | None
+    encoded: Encoded
+    decision: str
 
 
-def _is_nan(column: pl.Series) -> pl.Series:
-    if column.dtype.is_float():
-        return column.is_nan().fill_null(False)
-    text = column.cast(pl.String).str.to_lowercase()
-    return (text == "nan").fill_null(False)
+def collected(frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
+    """Read columns; raise InputError where the file turns out to be damaged."""
+    try:
+        return frame.select(names).collect()
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"cannot read {', '.join(names)}: {str(error).splitlines()[0]}") from error
 
 
-def _numbers(frame: pl.DataFrame, columns: list[str]) -> Tensor:
-    return _stack([frame[name].fill_null(float("nan")) for name in columns], len(frame))
+def num_rows(frame: pl.LazyFrame) -> int:
+    """Count rows without reading them."""
+    return frame.select(pl.len()).collect().item()
 
 
-def _stack(columns: list[pl.Series], num_rows: int) -> Tensor:
-    if not columns:
-        return torch.zeros(num_rows, 0, dtype=torch.float64)
-    return torch.stack([torch.tensor(column.to_numpy()) for column in columns], dim=1)
+def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, names: list[str]) -> list[Result]:
+    shows = sys.stderr.isatty() and num_rows(frame) >= ROWS_WITH_PROGRESS
+
+    def read_and_treat(name: str) -> Result:
+        cells = collected(frame, [name])[name]
+        return treat(dictionary_coded(cells) if is_text(cells) else cells)
+
+    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
+    try:
+        results = pool.map(read_and_treat, names)
+        return list(tqdm(results, "encoding", len(names), unit="column", leave=False, disable=not shows))
+    finally:  # do not go on with other columns after a mistake or a signal
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _codes(column: pl.Series, levels: list[str]) -> Tensor:
-    codes = column.replace_strict(
-        pl.Series(levels, dtype=pl.String),
-        pl.Series(range(FIRST_LEVEL, FIRST_LEVEL + len(levels)), dtype=pl.Int64),
-        default=UNSEEN,
-        return_dtype=pl.Int64,
-    )
-    return torch.tensor(codes.set(column.is_null(), MISSING).to_numpy())
+def _joined(encoded: list[Encoded]) -> Encoded:
+    return Encoded([a for one in encoded for a in one.numeric], [a for one in encoded for a in one.codes])

@@ -4,9 +4,10 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
-from polars import DataFrame, Series
+from polars import DataFrame, LazyFrame, Series
 
-from litmlp.data.encoding import as_numbers
+from litmlp.data.cells import as_numbers
+from litmlp.data.columns import Column
 from litmlp.data.expression import evaluate
 from litmlp.data.tabular import TabularData
 from litmlp.data.targets import Target
@@ -43,15 +44,25 @@ class GeneratedData(TabularData):
         test_size: float = 0.2,
         seed: int = 0,
     ) -> None:
-        super().__init__(self.target_column, target_type, scaling, batch_size, val_size, test_size, seed)
+        super().__init__(
+            self.target_column,
+            target_type,
+            scaling=scaling,
+            batch_size=batch_size,
+            val_size=val_size,
+            test_size=test_size,
+            seed=seed,
+        )
         if num_samples < 10:
             raise ValueError(f"num_samples must be 10 or more, not {num_samples}")
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must lie between 0 and 1, not {noise}")
-        self.inputs = [str(text) for text in (self.variables if inputs is None else inputs)]
-        if not self.inputs or len(set(self.inputs)) < len(self.inputs):
-            raise ValueError(f"inputs={self.inputs} must be one or several different expressions of {self.variables}")
-        for text in self.inputs:
+        self.expressions = [str(text) for text in (self.variables if inputs is None else inputs)]
+        if not self.expressions or len(set(self.expressions)) < len(self.expressions):
+            raise ValueError(
+                f"inputs={self.expressions} must be one or several different expressions of {self.variables}"
+            )
+        for text in self.expressions:
             evaluate(text, {name: np.zeros(1) for name in self.variables})
         self.num_samples = num_samples
         self.noise = noise
@@ -60,20 +71,29 @@ class GeneratedData(TabularData):
     def draw(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the variables' and the target's columns, each `[N]`."""
 
-    def read(self) -> DataFrame:
+    def read(self) -> LazyFrame:
         """Draw the rows, always the same for the same seed."""
-        return DataFrame(self.draw(np.random.default_rng(self.seed)))
+        return DataFrame(self.draw(np.random.default_rng(self.seed))).lazy()
 
-    def columns(self, frame: DataFrame) -> tuple[list[str], list[str]]:
-        """All inputs are numeric."""
-        return self.inputs, []
+    def candidates(self, names: list[str]) -> list[str]:
+        """Return the expressions."""
+        return self.expressions
 
-    def derive(self, frame: DataFrame) -> DataFrame:
-        """Return `frame` with a column for each input."""
-        if absent := [name for name in self.variables if name not in frame.columns]:
+    def column(self, cells: Series) -> tuple[Column, str]:
+        """Return a numeric column."""
+        return self.new_column("numeric", cells.name), ""
+
+    def derive(self, frame: LazyFrame) -> LazyFrame:
+        """Return `frame` with a column for each expression."""
+        rows = frame.collect()
+        if absent := [name for name in self.variables if name not in rows.columns]:
             raise InputError(f"there is no column '{absent[0]}': the rows need {', '.join(self.variables)}")
-        variables = {name: as_numbers(frame[name]).to_numpy() for name in self.variables}
-        values = {text: evaluate(text, variables) for text in self.inputs}
-        return frame.with_columns(
-            Series(text, np.broadcast_to(value, len(frame)), nan_to_null=True) for text, value in values.items()
-        )
+        variables = {name: self._values(rows[name]) for name in self.variables}
+        values = {text: evaluate(text, variables) for text in self.expressions}
+        return rows.with_columns(
+            Series(text, np.broadcast_to(value, len(rows)), nan_to_null=True) for text, value in values.items()
+        ).lazy()
+
+    def _values(self, cells: Series) -> np.ndarray:
+        numbers = as_numbers(cells, self.missing_values)
+        return numbers.values if numbers.is_missing is None else np.where(numbers.is_missing, np.nan, numbers.values)

@@ -1,28 +1,28 @@
-"""Bringing numeric columns to a common scale. Values are `[N, F] float64`, with NaN where missing."""
+"""Bringing a column of numbers to a common scale. Values are `[N] float64`, none missing."""
 
 from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from litmlp.data.interpolation import PiecewiseLinear
 from litmlp.errors import did_you_mean
 
 
 class Scaling(ABC):
-    """Fitted on training rows; its state is a few tensors."""
+    """Fitted on training rows; its state is plain numbers and tensors."""
 
     @abstractmethod
-    def fit(self, values: Tensor) -> None:
-        """Learn from training rows."""
+    def fit(self, values: np.ndarray) -> None:
+        """Learn from training rows; there may be none with a value."""
 
     @abstractmethod
-    def apply(self, values: Tensor) -> Tensor:
-        """Return scaled values, `[N, F]`; NaN stays NaN."""
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return scaled values, `[N] float32`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fitted tensors."""
+        """Return numbers and tensors."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -33,13 +33,13 @@ class Scaling(ABC):
 class StandardScaling(Scaling):
     """Mean 0 and standard deviation 1; a constant column becomes 0."""
 
-    def fit(self, values: Tensor) -> None:
+    def fit(self, values: np.ndarray) -> None:
         """Take mean and standard deviation."""
         self.mean, self.std = mean_and_std(values)
 
-    def apply(self, values: Tensor) -> Tensor:
+    def apply(self, values: np.ndarray) -> np.ndarray:
         """Shift and divide."""
-        return (values - self.mean) / self.std
+        return ((values - self.mean) / self.std).astype(np.float32)
 
 
 class RobustScaling(Scaling):
@@ -50,41 +50,39 @@ class RobustScaling(Scaling):
 
     limit = 3.0
 
-    def fit(self, values: Tensor) -> None:
+    def fit(self, values: np.ndarray) -> None:
         """Take median and quartiles; where these coincide, half the range."""
-        low, quarter, half, three_quarters, high = _quantiles(values, [0, 0.25, 0.5, 0.75, 1])
-        spread = torch.where(three_quarters > quarter, three_quarters - quarter, (high - low) / 2)
-        self.median = half
-        self.spread = torch.where(spread > 0, spread, 1.0)
+        low, quarter, self.median, three_quarters, high = quantiles(values, [0, 0.25, 0.5, 0.75, 1]).tolist()
+        spread = three_quarters - quarter or (high - low) / 2
+        self.spread = spread or 1.0
 
-    def apply(self, values: Tensor) -> Tensor:
+    def apply(self, values: np.ndarray) -> np.ndarray:
         """Shift, divide and bend: z / sqrt(1 + (z / 3)^2)."""
         z = (values - self.median) / self.spread
-        return z / torch.sqrt(1 + (z / self.limit) ** 2)
+        return (z / np.sqrt(1 + (z / self.limit) ** 2)).astype(np.float32)
 
 
 class QuantileScaling(Scaling):
-    """Each column's distribution becomes the standard normal one, whatever it was; order is all that is kept."""
+    """A column's distribution becomes the standard normal one, whatever it was; order is all that is kept.
+
+    Between 1001 quantiles of the training rows the map is linear, and flat beyond the outer ones. A value that fills
+    several quantiles gets the middle of its stretch.
+    """
 
     num_knots = 1001
 
-    def fit(self, values: Tensor) -> None:
-        """Take evenly spaced quantiles, `[knots, F]`."""
-        self.knots = _quantiles(values, np.linspace(0, 1, self.num_knots).tolist())
-
-    def apply(self, values: Tensor) -> Tensor:
-        """Look up each value's share of smaller ones, and the normal quantile of that share."""
-        shares = [_share_below(column, knots) for column, knots in zip(values.T, self.knots.T, strict=True)]
+    def fit(self, values: np.ndarray) -> None:
+        """Take evenly spaced quantiles, and the normal quantiles of the same shares."""
+        all_knots = quantiles(values, np.linspace(0, 1, self.num_knots))
+        knots, first, repeats = np.unique(all_knots, return_index=True, return_counts=True)
+        share = (first + (repeats - 1) / 2) / (self.num_knots - 1)
         edge = 0.5 / self.num_knots
-        share = torch.stack(shares, dim=1) if shares else values
-        return torch.special.ndtri(share.clamp(edge, 1 - edge))
+        self.knots = torch.tensor(knots)
+        self.scores = torch.special.ndtri(torch.tensor(share).clamp(edge, 1 - edge))
 
-
-def mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both for each column, `[F]`; a deviation of 1 where a column is constant but for rounding."""
-    mean = values.nanmean(dim=0).nan_to_num()
-    std = ((values - mean) ** 2).nanmean(dim=0).nan_to_num().sqrt()
-    return mean, torch.where(std > 1e-13 * mean.abs(), std, 1.0)
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Look up each value's normal quantile."""
+        return PiecewiseLinear(self.knots.numpy(), self.scores.numpy())(values)
 
 
 SCALINGS: dict[str, type[Scaling]] = {
@@ -101,15 +99,14 @@ def scaling_named(name: str) -> Scaling:
     return SCALINGS[name]()
 
 
-def _quantiles(values: Tensor, shares: list[float]) -> Tensor:
-    # [len(shares), F]; 0 for a column without any value.
-    columns = [column[~column.isnan()].numpy() for column in values.T]
-    quantiles = [np.quantile(column, shares) if len(column) else np.zeros(len(shares)) for column in columns]
-    return torch.tensor(np.array(quantiles).reshape(len(columns), len(shares)).T)
+def mean_and_std(values: np.ndarray) -> tuple[float, float]:
+    """Return both; a deviation of 1 where values are constant but for rounding, or none."""
+    if len(values) == 0:
+        return 0.0, 1.0
+    mean, std = float(values.mean()), float(values.std())
+    return mean, std if std > 1e-13 * abs(mean) else 1.0
 
 
-def _share_below(column: Tensor, knots: Tensor) -> Tensor:
-    # The mean of both directions gives ties the middle of their stretch of equal knots.
-    shares = np.linspace(0, 1, len(knots))
-    x, y = column.numpy(), knots.numpy()
-    return torch.tensor((np.interp(x, y, shares) + (1 - np.interp(-x, -y[::-1], shares))) / 2)
+def quantiles(values: np.ndarray, shares: np.ndarray | list[float]) -> np.ndarray:
+    """Return the values below which `shares` of the rows lie, `[len(shares)]`; 0 where there are no rows."""
+    return np.quantile(values, shares) if len(values) else np.zeros(len(shares))

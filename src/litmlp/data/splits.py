@@ -1,40 +1,102 @@
-"""Rows for training, validation and test: disjoint, complete, and the same for the same seed."""
+"""Rows for training, validation and test: disjoint, complete, and the same for the same seed.
+
+Each function returns sorted places of rows for `train`, `val` and `test`.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
+from litmlp.data.cells import Levels
 from litmlp.errors import InputError
 
 SPLITS = ("train", "val", "test")
 Rows = dict[str, np.ndarray]
 
 
-def random_split(num_rows: int, val_size: float, test_size: float, seed: int, strata: pl.Series | None = None) -> Rows:
-    """Draw shares `val_size` and `test_size` of the rows; with `strata`, of each label's rows.
+class Shares(NamedTuple):
+    """How much of the rows goes where.
 
-    Returns:
-        Sorted row indices for `train`, `val` and `test`.
+    Attributes:
+        val: share of all rows for validation.
+        test: share for the test; without meaning where there are folds.
+        folds: number of parts, each of which is the test once; None for one split.
+        fold: the part that is the test now.
     """
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(num_rows)
+
+    val: float
+    test: float
+    folds: int | None = None
+    fold: int = 0
+
+    def check(self) -> None:
+        """Raise ValueError for shares that leave a split empty, or a fold that there is not."""
+        if self.folds is None:
+            if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
+                raise ValueError(
+                    f"val_size={self.val} and test_size={self.test} must be shares above 0 that leave rows to train"
+                )
+            return
+        if self.folds < 2 or not 0 <= self.fold < self.folds:
+            raise ValueError(f"folds={self.folds} and fold={self.fold}: give 2 or more folds, and a fold from 0 up")
+        if not 0 < self.val < 1 - 1 / self.folds:
+            raise ValueError(f"val_size={self.val} must be a share above 0 that leaves rows to train beside the fold")
+
+
+def random_split(num_rows: int, shares: Shares, seed: int, strata: np.ndarray | None = None) -> Rows:
+    """Draw the shares of the rows; with `strata`, labels `[N]`, of each label's rows."""
+    order = np.random.default_rng(seed).permutation(num_rows)
     if strata is not None:
-        order = _spread(order, strata.to_numpy())
-    shares = {"test": test_size, "val": val_size, "train": 1 - val_size - test_size}
-    ends = np.round(np.cumsum(list(shares.values())) * num_rows).astype(int)
-    pieces = np.split(order, ends[:-1])
-    return {split: np.sort(rows) for split, rows in zip(shares, pieces, strict=True)}
+        order = _spread(order, strata)
+    if shares.folds is None:
+        start, end = 0, round(shares.test * num_rows)
+    else:
+        start, end = (round(num_rows * fold / shares.folds) for fold in (shares.fold, shares.fold + 1))
+    others = np.concatenate([order[end:], order[:start]])
+    split_of_row = np.zeros(num_rows, dtype=np.int8)  # train
+    split_of_row[others[: round(num_rows * shares.val)]] = 1
+    split_of_row[order[start:end]] = 2
+    return _rows(split_of_row)
 
 
-def column_split(column: pl.Series, val_size: float, seed: int, strata: pl.Series | None = None) -> Rows:
-    """Follow a column that says `train`, `val` or `test`; without `val`, draw it from the training rows."""
-    if unknown := sorted(set(column.cast(pl.String).fill_null("(missing)").unique()) - set(SPLITS)):
+def group_split(groups: np.ndarray, shares: Shares, seed: int) -> Rows:
+    """Give each group, a label of `[N]`, to one split whole; groups go where most rows are still wanted."""
+    names, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    needed = 3 if shares.folds is None else max(shares.folds, 3)
+    if len(names) < needed:
         raise InputError(
-            f"the split column '{column.name}' holds {unknown[0]!r}: its cells must say train, val or test"
+            f"data.group_column has {len(names)} different groups, but no group may be on two sides of the split: "
+            f"give {needed} or more groups"
         )
-    rows = {split: (column == split).arg_true().to_numpy().astype(np.int64) for split in SPLITS}
+    order = np.random.default_rng(seed).permutation(len(names))
+    if shares.folds is None:
+        split_of_group = _filled(sizes, order, [1 - shares.val - shares.test, shares.val, shares.test])
+        return _rows(split_of_group[of_row])
+    is_test = _filled(sizes, order, [1 / shares.folds] * shares.folds) == shares.fold
+    others = order[~is_test[order]]
+    split_of_group = np.full(len(names), SPLITS.index("test"))
+    split_of_group[others] = _filled(sizes[others], np.arange(len(others)), [1 - shares.val, shares.val])
+    return _rows(split_of_group[of_row])
+
+
+def time_split(moments: np.ndarray, shares: Shares) -> Rows:
+    """Train on the earliest rows, validate on later ones, test on the latest; equal moments stay together."""
+    in_order = np.sort(moments)
+    ends = (1 - shares.val - shares.test, 1 - shares.test)
+    first_val, first_test = (in_order[min(round(end * len(moments)), len(moments) - 1)] for end in ends)
+    return _rows((moments >= first_val).astype(np.int8) + (moments >= first_test))
+
+
+def column_split(column: Levels, name: str, val_size: float, seed: int, strata: np.ndarray | None = None) -> Rows:
+    """Follow a column that says `train`, `val` or `test`; without `val`, draw it from the training rows."""
+    others = {*column.names, *(["nothing"] if (column.codes < 0).any() else [])} - {*SPLITS}
+    if others:
+        raise InputError(f"the split column '{name}' holds {min(others)!r}: its cells must say train, val or test")
+    codes = [column.names.index(split) if split in column.names else None for split in SPLITS]
+    rows = {split: np.flatnonzero(column.codes == code) for split, code in zip(SPLITS, codes, strict=True)}
     if len(rows["val"]) == 0:
         train = rows["train"]
-        drawn = random_split(len(train), val_size, 0.0, seed, None if strata is None else strata[train])
+        drawn = random_split(len(train), Shares(val_size, 0.0), seed, None if strata is None else strata[train])
         rows.update(train=train[drawn["train"]], val=train[drawn["val"]])
     return rows
 
@@ -45,14 +107,33 @@ def check_sizes(rows: Rows) -> None:
         if len(index) < 2:
             raise InputError(
                 f"the {split} split has {len(index)} of {sum(map(len, rows.values()))} rows, but needs 2 or "
-                f"more: give more rows, or change data.val_size and data.test_size"
+                f"more: give more rows, or change how they are split"
             )
+
+
+def _rows(split_of_row: np.ndarray) -> Rows:
+    return {split: np.flatnonzero(split_of_row == i) for i, split in enumerate(SPLITS)}
 
 
 def _spread(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
     # Place the j-th of n rows of a label at (j + 1/2) / n: any stretch then holds each label's share.
+    by_label = np.argsort(labels[order], kind="stable")
+    counts = np.unique(labels, return_counts=True)[1]
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
     place = np.empty(len(order))
-    for label in np.unique(labels):
-        mine = np.flatnonzero(labels[order] == label)
-        place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    place[by_label] = (np.arange(len(order)) - starts + 0.5) / np.repeat(counts, counts)
     return order[np.argsort(place, kind="stable")]
+
+
+def _filled(sizes: np.ndarray, order: np.ndarray, shares: list[float]) -> np.ndarray:
+    # The part of each group. No part stays empty: the last groups are kept for those that would.
+    wanted = np.array(shares) * sizes.sum()
+    part = np.empty(len(sizes), dtype=np.int64)
+    is_empty = np.ones(len(shares), dtype=bool)
+    for num_done, group in enumerate(order):
+        must_fill = len(order) - num_done <= is_empty.sum()
+        candidates = np.where(is_empty, wanted, -np.inf) if must_fill else wanted
+        part[group] = chosen = int(np.argmax(candidates))
+        wanted[chosen] -= sizes[group]
+        is_empty[chosen] = False
+    return part

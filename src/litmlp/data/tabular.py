@@ -6,103 +6,137 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from polars import DataFrame, Series, any_horizontal, col
+import numpy as np
+import torch
+from polars import LazyFrame, Series
+from torch import Tensor
 
+from litmlp.data import cache
 from litmlp.data.batch import Batch, Batches, InOrder, Shuffled
-from litmlp.data.encoding import CategoricalEncoder, NumericEncoder, as_numbers, as_text
-from litmlp.data.reading import read_table
+from litmlp.data.cells import PLAIN, as_numbers
+from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
+from litmlp.data.encoding import Inputs, collected, num_rows
+from litmlp.data.reading import files_of, read_table
+from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
-from litmlp.data.splits import SPLITS, Rows, check_sizes, random_split
+from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
+from litmlp.paths import display
 
 log = logging.getLogger(__name__)
 
 
 class TabularData(pl.LightningDataModule, ABC):
-    """Rows with numeric and categorical columns, and a target.
+    """Rows with input columns and a target.
 
-    A subclass says where rows come from (`read`) and which columns are inputs (`columns`).
+    A subclass says where rows come from (`read`), which columns may be inputs (`candidates`) and what they are
+    (`column`).
 
     Args:
         target: name of the target column, or of several.
         target_type: the kind of target that the task learns; passed in when a run is built.
+        target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
         batch_size: rows a step, in each process.
         val_size: share of the rows for validation.
         test_size: share of the rows for the test.
+        folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
+        fold: the part that is the test now, from 0 up.
         seed: of the split and of the order of training rows.
     """
+
+    missing_values: list[str]
+    weight_column: str | None = None
+    min_count = 1
 
     def __init__(
         self,
         target: str | list[str],
         target_type: type[Target],
+        target_transform: str = "none",
         scaling: str = "standard",
         batch_size: int = 256,
         val_size: float = 0.16,
         test_size: float = 0.2,
+        folds: int | None = None,
+        fold: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
-        if not (0 < val_size < 1 and 0 < test_size < 1 and val_size + test_size < 1):
-            raise ValueError(
-                f"val_size={val_size} and test_size={test_size} must be shares above 0 that leave rows to train"
-            )
+        self.shares = Shares(val_size, test_size, folds, fold)
+        self.shares.check()
         targets = [target] if isinstance(target, str) else list(target)
         if not targets or len(set(targets)) < len(targets):
             raise ValueError(f"target={targets} must name one column, or several different ones")
-        self.target = target_type(targets)
+        scaling_named(scaling)
+        self.target = target_type(targets, target_transform)
+        self.scaling = scaling
         self.batch_size = batch_size
-        self.val_size = val_size
-        self.test_size = test_size
         self.seed = seed
-        self.missing_values: list[str] = []
-        self.numeric = NumericEncoder(scaling)
-        self.categorical = CategoricalEncoder()
+        self.missing_values = []
+        self.inputs = Inputs()
         self.is_fitted = False
         self.tables: dict[str, Batch] = {}
 
     @abstractmethod
-    def read(self) -> DataFrame:
+    def read(self) -> LazyFrame:
         """Return all rows, raw."""
 
     @abstractmethod
-    def columns(self, frame: DataFrame) -> tuple[list[str], list[str]]:
-        """Return the names of the numeric and of the categorical inputs."""
+    def candidates(self, names: list[str]) -> list[str]:
+        """Return which of the columns may be inputs."""
 
-    def split(self, frame: DataFrame, strata: Series | None) -> Rows:
-        """Return the row indices of `train`, `val` and `test`, each with its share of the labels in `strata`."""
-        return random_split(len(frame), self.val_size, self.test_size, self.seed, strata)
+    @abstractmethod
+    def column(self, cells: Series) -> tuple[Column | None, str]:
+        """Return how a column is to be encoded, not yet fitted, and a remark; or None, and why it is left out."""
 
-    def derive(self, frame: DataFrame) -> DataFrame:
+    def derive(self, frame: LazyFrame) -> LazyFrame:
         """Return `frame` with the input columns that are computed from others."""
         return frame
+
+    def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
+        """Return places among the usable rows for `train`, `val` and `test`.
+
+        Args:
+            frame: all rows, raw.
+            usable: places of those that have a target, `[N]`.
+            strata: a label for each usable row, whose shares each split is to have.
+        """
+        return random_split(len(usable), self.shares, self.seed, strata)
+
+    def parted(self, frame: LazyFrame) -> tuple[Any, Rows]:
+        """Return all targets, parsed, and the places of each split's rows in a table as `read` returns it."""
+        target, usable = self._targets(frame)
+        strata = self.target.strata(target)
+        places = self.split(frame, usable, None if strata is None else strata[usable])
+        check_sizes(places)
+        return target, {split: usable[places[split]] for split in SPLITS}
+
+    def cache_key(self) -> str | None:
+        """Return what tells these encoded rows from any others; None where encoding again is as quick."""
+        return None
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and encode all rows; fit the encoders on training rows unless a checkpoint brought them."""
         if self.tables:
             return
-        raw = self.read()
-        self._check_target(raw)
-        if not self.is_fitted:
-            self.numeric.columns, self.categorical.columns = self.columns(self.derive(raw))
-        frame = self._parse(raw, self.target.columns)
-        is_complete = self._is_complete(frame)
-        raw, frame = raw.filter(is_complete), frame.filter(is_complete)
-        rows = self.split(raw, self.target.strata(frame))
-        check_sizes(rows)
-        if not self.is_fitted:
-            self._fit(frame[rows["train"]])
-        self.tables = {split: self._encode(frame[rows[split]], has_target=True) for split in SPLITS}
+        key = None if self.is_fitted else self.cache_key()
+        if key is not None:
+            try:
+                self._setup_cached(cache.folder() / key)
+            except OSError as error:
+                log.warning("encoded rows are not kept, for %s cannot be written: %s", cache.folder(), error)
+        if not self.tables:
+            rows, sizes = self._encoded(None)
+            self.tables = _cut(rows, sizes)
 
     @property
     def spec(self) -> Spec:
         """What networks and tasks are built from; known after `setup` or `load_state_dict`."""
-        cardinalities = zip(self.categorical.columns, self.categorical.cardinalities, strict=True)
-        return Spec(self.numeric.names, dict(cardinalities), self.target)
+        return Spec(self.inputs.numeric_names, self.inputs.cardinalities, self.target)
 
     def train_dataloader(self) -> Batches:
         """Training rows, in a new order each epoch."""
@@ -120,68 +154,108 @@ class TabularData(pl.LightningDataModule, ABC):
         """All rows of a split, in order, in this process."""
         return Batches(self.tables[split], self.batch_size, InOrder())
 
-    def encode_file(self, path: Path, has_target: bool) -> Batch:
+    def encode_file(self, path: str | Path, has_target: bool) -> Batch:
         """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
-        frame = read_table(path, self.missing_values)
+        as_text = [column.name for column in self.inputs.columns if isinstance(column, CategoricalColumn)]
+        frame = self.derive(read_table(files_of(path), self.missing_values, as_text))
         if not has_target:
-            return self._encode(self._parse(frame, []), has_target)
-        self._check_target(frame)
-        frame = self._parse(frame, self.target.columns)
-        return self._encode(frame.filter(self._is_complete(frame)), has_target)
+            rows, target = np.arange(num_rows(frame)), None
+        else:
+            parsed, rows = self._targets(frame)
+            target = self.target.encode(parsed, rows)
+        return _batch(self.inputs.encode(frame, self.missing_values), rows, target, None, None)
+
+    def new_column(self, kind: str, name: str, written: str | None = None) -> Column:
+        """Return a column that is not yet fitted; `written` says how its text is written."""
+        if kind == CategoricalColumn.kind:
+            return CategoricalColumn(name, self.min_count)
+        if kind == DateColumn.kind:
+            return DateColumn(name, self.scaling, written)
+        numeric = BooleanColumn if kind == BooleanColumn.kind else NumericColumn
+        return numeric(name, self.scaling, written or PLAIN, self.min_count)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the fitted encoders as tensors and plain values: part of every checkpoint."""
-        return {
-            "numeric": self.numeric.state_dict(),
-            "categorical": self.categorical.state_dict(),
-            "target": self.target.state_dict(),
-        }
+        return {"inputs": self.inputs.state_dict(), "target": self.target.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore fitted encoders; `setup` then leaves them as they are."""
-        self.numeric.load_state_dict(state_dict["numeric"])
-        self.categorical.load_state_dict(state_dict["categorical"])
+        self.inputs.load_state_dict(state_dict["inputs"], self.new_column)
         self.target.load_state_dict(state_dict["target"])
         self.is_fitted = True
 
-    def _check_target(self, frame: DataFrame) -> None:
+    def _setup_cached(self, entry: Path) -> None:
+        with cache.locked(entry):
+            if not entry.exists():
+                with cache.filling(entry) as unfinished:
+                    rows, sizes = self._encoded(unfinished)
+                    state = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
+                    cache.save(unfinished, state, rows)
+            else:
+                log.info("encoded rows are in %s", display(entry))
+            state, rows = cache.load(entry)
+        self.load_state_dict(state["data"])
+        self.inputs.decisions = state["decisions"]
+        self.tables = _cut(rows, state["sizes"])
+
+    def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
+        # All rows, those of each split together, and the splits' sizes.
+        frame = self.derive(self.read())
+        target, rows = self.parted(frame)
+        order = np.concatenate(list(rows.values()))
+        if self.is_fitted:
+            encoded = self.inputs.encode(frame, self.missing_values)
+        else:
+            self.target.fit(target, rows["train"])
+            names = self.candidates(frame.collect_schema().names())
+            encoded = self.inputs.fit_and_encode(frame, names, self.column, rows["train"], self.missing_values)
+            self.is_fitted = True
+        batch = _batch(encoded, order, self.target.encode(target, order), self._weights(frame, order), folder)
+        return batch, {split: len(index) for split, index in rows.items()}
+
+    def _targets(self, frame: LazyFrame) -> tuple[Any, np.ndarray]:
+        # All targets, parsed, and the places of the rows that have one.
+        names = frame.collect_schema().names()
         for name in self.target.columns:
-            if name not in frame.columns:
-                raise InputError(f"there is no target column '{name}': {did_you_mean(name, frame.columns)}")
-
-    def _parse(self, frame: DataFrame, targets: list[str]) -> DataFrame:
-        # All rows at once, before any is left out or moved, so that an error names a row of the file.
-        frame = self.derive(frame)
-        inputs = [*self.numeric.columns, *self.categorical.columns]
-        if absent := [name for name in inputs if name not in frame.columns]:
-            raise InputError(
-                f"the column '{absent[0]}' that the network was trained on is missing: "
-                f"{did_you_mean(absent[0], frame.columns)}"
-            )
-        return DataFrame(
-            [as_numbers(frame[name]) for name in self.numeric.columns]
-            + [as_text(frame[name]) for name in self.categorical.columns]
-            + [self.target.parse(frame[name]) for name in targets]
-        )
-
-    def _is_complete(self, frame: DataFrame) -> Series:
-        is_complete = ~frame.select(any_horizontal(col(self.target.columns).is_null())).to_series()
-        if left_out := len(frame) - is_complete.sum():
-            log.warning("left out %d of %d rows, whose target is missing", left_out, len(frame))
-        if not is_complete.any():
+            if name not in names:
+                raise InputError(f"there is no target column '{name}': {did_you_mean(name, names)}")
+        target = self.target.parse(collected(frame, self.target.columns), self.missing_values)
+        is_complete = self.target.is_complete(target)
+        usable = np.flatnonzero(is_complete)
+        if left_out := len(is_complete) - len(usable):
+            log.warning("left out %d of %d rows, whose target is missing", left_out, len(is_complete))
+        if len(usable) == 0:
             raise InputError(f"no row has a value in the target {', '.join(self.target.columns)}: give rows that do")
-        return is_complete
+        return target, usable
 
-    def _fit(self, frame: DataFrame) -> None:
-        self.numeric.fit(frame)
-        self.categorical.fit(frame)
-        self.target.fit(frame)
-        self.is_fitted = True
-
-    def _encode(self, frame: DataFrame, has_target: bool) -> Batch:
-        target = self.target.encode(frame) if has_target else None
-        return Batch(self.numeric.encode(frame), self.categorical.encode(frame), target)
+    def _weights(self, frame: LazyFrame, rows: np.ndarray) -> Tensor | None:
+        if self.weight_column is None:
+            return None
+        cells = collected(frame, [self.weight_column])[self.weight_column]
+        weights = as_numbers(cells, self.missing_values)
+        is_bad = (weights.values < 0) | (weights.is_missing if weights.is_missing is not None else False)
+        if is_bad[rows].any() or not weights.values[rows].any():
+            row = int(rows[np.argmax(is_bad[rows])])
+            raise InputError(
+                f"column '{cells.name}' should hold weights from 0 up, some above it, but its row {row + 1} holds "
+                f"{cells[row]!r}: correct the cell, or name another data.weight_column"
+            )
+        return torch.from_numpy(weights.values[rows].astype(np.float32))
 
     def _batches(self, split: str, sampler: InOrder | Shuffled) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return Batches(self.tables[split], self.batch_size, sampler, rank, world_size)
+
+
+def _batch(
+    encoded: Encoded, rows: np.ndarray, target: Tensor | None, weight: Tensor | None, folder: Path | None
+) -> Batch:
+    numeric = cache.stacked(encoded.numeric, rows, np.float32, folder and folder / cache.NUMERIC)
+    codes = cache.stacked(encoded.codes, rows, np.int32, folder and folder / cache.CODES)
+    return Batch(numeric, codes, target, weight)
+
+
+def _cut(rows: Batch, sizes: dict[str, int]) -> dict[str, Batch]:
+    # One after the other, as views.
+    pieces = zip(*(t.split(list(sizes.values())) if t is not None else [None] * len(sizes) for t in rows), strict=True)
+    return {split: Batch(*piece) for split, piece in zip(sizes, pieces, strict=True)}

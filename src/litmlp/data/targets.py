@@ -3,22 +3,33 @@
 import math
 import re
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from litmlp.data.encoding import as_numbers, as_text
+from litmlp.data.cells import PLAIN, Levels, Numbers, as_levels, as_numbers, is_text, number_style
 from litmlp.data.scaling import mean_and_std
 from litmlp.errors import InputError, did_you_mean
 
+TRANSFORMS = ("none", "log1p")
+
 
 class Target(ABC):
-    """The target columns of a table. A task names the kind it learns; data fits it on training rows."""
+    """The target columns of a table. A task names the kind it learns; data fits it on training rows.
 
-    def __init__(self, columns: list[str]) -> None:
+    Args:
+        columns: their names.
+        transform: `log1p` to learn the logarithm of 1 + the target, which suits amounts that span powers of ten.
+    """
+
+    def __init__(self, columns: list[str], transform: str = "none") -> None:
+        if transform not in TRANSFORMS:
+            raise ValueError(f"target_transform is '{transform}': {did_you_mean(transform, TRANSFORMS)}")
         self.columns = columns
+        self.transform = transform
 
     @property
     @abstractmethod
@@ -26,23 +37,27 @@ class Target(ABC):
         """How many numbers a network gives for a row."""
 
     @abstractmethod
-    def parse(self, column: pl.Series) -> pl.Series:
-        """Return a raw target column as `fit` and `encode` take it, with null for missing."""
+    def parse(self, cells: pl.DataFrame, missing_values: list[str]) -> Any:
+        """Read the raw target columns of N rows."""
 
     @abstractmethod
-    def fit(self, frame: pl.DataFrame) -> None:
-        """Learn from the parsed target columns of the training rows."""
+    def is_complete(self, parsed: Any) -> np.ndarray:
+        """Return which rows have a target, `[N] bool`."""
 
     @abstractmethod
-    def encode(self, frame: pl.DataFrame) -> Tensor:
-        """Return what the loss compares with: `[N, O] float32` or `[N] int64`."""
+    def fit(self, parsed: Any, rows: np.ndarray) -> None:
+        """Learn from the training rows, whose places among the parsed ones are `rows`."""
+
+    @abstractmethod
+    def encode(self, parsed: Any, rows: np.ndarray) -> Tensor:
+        """Return what the loss compares with, of `rows`: `[N, O] float32` or `[N] int64`."""
 
     @abstractmethod
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return a task's predictions for N rows as the columns of an output file."""
 
-    def strata(self, frame: pl.DataFrame) -> pl.Series | None:
-        """Return a label a row, by which splits keep the shares; None where that means nothing."""
+    def strata(self, parsed: Any) -> np.ndarray | None:
+        """Return a label a row, `[N]`, by which splits keep the shares; None where that means nothing."""
         return None
 
     @abstractmethod
@@ -53,21 +68,21 @@ class Target(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
 
-    example_cells: ClassVar[list]  # for the column of `example`, three rows
-
     @classmethod
     @abstractmethod
     def example(cls) -> Self:
         """Return a small fitted target, with which a config can be tried before any data is read."""
 
+    @abstractmethod
+    def example_encoded(self) -> Tensor:
+        """Return three encoded rows of `example`."""
+
 
 class NumericTarget(Target):
     """One or several numbers, standardised by the training rows' mean and standard deviation."""
 
-    example_cells: ClassVar = [-1.0, 0.5, 2.0]
-
-    def __init__(self, columns: list[str]) -> None:
-        super().__init__(columns)
+    def __init__(self, columns: list[str], transform: str = "none") -> None:
+        super().__init__(columns, transform)
         self.mean = torch.zeros(len(columns), dtype=torch.float64)
         self.std = torch.ones(len(columns), dtype=torch.float64)
 
@@ -76,17 +91,27 @@ class NumericTarget(Target):
         """One for each column."""
         return len(self.columns)
 
-    def parse(self, column: pl.Series) -> pl.Series:
-        """Return numbers; raise InputError at the first cell that is none."""
-        return as_numbers(column)
+    def parse(self, cells: pl.DataFrame, missing_values: list[str]) -> list[Numbers]:
+        """Read numbers, and transform them; raise InputError at the first cell that is none, or is negative there."""
+        return [self._transformed(name, _numbers(cells[name], missing_values)) for name in self.columns]
 
-    def fit(self, frame: pl.DataFrame) -> None:
+    def is_complete(self, parsed: list[Numbers]) -> np.ndarray:
+        """Return which rows have all targets, `[N] bool`."""
+        is_complete = np.ones(len(parsed[0].values), dtype=bool)
+        for numbers in parsed:
+            if numbers.is_missing is not None:
+                is_complete &= ~numbers.is_missing
+        return is_complete
+
+    def fit(self, parsed: list[Numbers], rows: np.ndarray) -> None:
         """Take mean and standard deviation; a constant column is only shifted."""
-        self.mean, self.std = mean_and_std(self._values(frame))
+        both = torch.tensor([mean_and_std(numbers.values[rows]) for numbers in parsed], dtype=torch.float64)
+        self.mean, self.std = both.unbind(dim=1)
 
-    def encode(self, frame: pl.DataFrame) -> Tensor:
+    def encode(self, parsed: list[Numbers], rows: np.ndarray) -> Tensor:
         """Return standardised values, `[N, O] float32`."""
-        return ((self._values(frame) - self.mean) / self.std).float()
+        values = torch.stack([torch.from_numpy(numbers.values[rows]) for numbers in parsed], dim=1)
+        return ((values - self.mean) / self.std).float()
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return `prediction`, or `prediction_<column>` for each of several; `prediction` is `[N, O]`."""
@@ -96,30 +121,43 @@ class NumericTarget(Target):
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values."""
-        return {"columns": self.columns, "mean": self.mean, "std": self.std}
+        return {"columns": self.columns, "transform": self.transform, "mean": self.mean, "std": self.std}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.columns, self.mean, self.std = list(state["columns"]), state["mean"], state["std"]
+        self.columns, self.transform = list(state["columns"]), state["transform"]
+        self.mean, self.std = state["mean"], state["std"]
 
     @classmethod
     def example(cls) -> Self:
         """Return one target of mean 0 and deviation 1."""
         return cls(["example"])
 
-    def _values(self, frame: pl.DataFrame) -> Tensor:
-        return torch.stack([torch.tensor(frame[n].to_numpy()) for n in self.columns], dim=1)
+    def example_encoded(self) -> Tensor:
+        """Return three numbers, `[3, 1]`."""
+        return torch.tensor([[-1.0], [0.5], [2.0]])
+
+    def _transformed(self, name: str, numbers: Numbers) -> Numbers:
+        if self.transform == "none":
+            return numbers
+        if (numbers.values < 0).any():
+            row = int(np.argmax(numbers.values < 0))
+            raise InputError(
+                f"the target '{name}' holds {numbers.values[row]:g} in its row {row + 1}, but target_transform=log1p "
+                "needs numbers from 0 up: leave it out, or correct the cell"
+            )
+        return numbers._replace(values=np.log1p(numbers.values))
 
 
 class ClassTarget(Target):
     """One of K classes, in sorted order."""
 
-    example_cells: ClassVar = ["a", "b", "a"]
-
-    def __init__(self, columns: list[str]) -> None:
+    def __init__(self, columns: list[str], transform: str = "none") -> None:
+        super().__init__(columns, transform)
         if len(columns) != 1:
             raise InputError(f"classification has one target column, but data.target names {columns}")
-        super().__init__(columns)
+        if transform != "none":
+            raise InputError(f"target_transform={transform} is for numbers, but the task has classes: leave it out")
         self.classes: list[str] = []
         self.counts: list[int] = []
 
@@ -128,33 +166,43 @@ class ClassTarget(Target):
         """One for each class."""
         return len(self.classes)
 
-    def parse(self, column: pl.Series) -> pl.Series:
-        """Return class names; raise InputError for fractions, which name no class."""
+    def parse(self, cells: pl.DataFrame, missing_values: list[str]) -> Levels:
+        """Read class names; raise InputError for fractions, which name no class."""
+        column = cells[self.columns[0]]
         if column.dtype.is_float() and (column.drop_nulls().drop_nans() % 1 != 0).any():
             raise InputError(f"the target '{column.name}' holds fractions, not classes: use task=regression")
-        return as_text(column)
+        return as_levels(column, missing_values)
 
-    def fit(self, frame: pl.DataFrame) -> None:
+    def is_complete(self, parsed: Levels) -> np.ndarray:
+        """Return which rows have a class, `[N] bool`."""
+        return parsed.codes >= 0
+
+    def fit(self, parsed: Levels, rows: np.ndarray) -> None:
         """Take the classes and how often each occurs; numbers in the order of numbers."""
-        counts = dict(frame[self.columns[0]].value_counts().iter_rows())
-        self.classes = sorted(counts, key=_number_or_text)
-        self.counts = [counts[name] for name in self.classes]
+        self._check(parsed)
+        counts = np.bincount(parsed.codes[rows], minlength=len(parsed.names)).tolist()
+        count_of = {name: count for name, count in zip(parsed.names, counts, strict=True) if count}
+        self.classes = sorted(count_of, key=_number_or_text)
+        self.counts = [count_of[name] for name in self.classes]
         if len(self.classes) < 2:
             raise InputError(
-                f"the target '{self.columns[0]}' has a single class, {self.classes}, in the training rows: "
+                f"the target '{self.columns[0]}' has a single class, {self.classes[0]!r}, in the training rows: "
                 "classification needs two or more"
             )
 
-    def encode(self, frame: pl.DataFrame) -> Tensor:
+    def encode(self, parsed: Levels, rows: np.ndarray) -> Tensor:
         """Return class indices, `[N] int64`; raise InputError for a class that training never saw."""
-        labels = frame[self.columns[0]]
-        if unknown := sorted(set(labels.unique()) - set(self.classes)):
-            raise InputError(
-                f"the target '{self.columns[0]}' holds the class {unknown[0]!r}, which is not among the "
-                f"training rows' classes: {did_you_mean(unknown[0], self.classes)}"
-            )
+        codes = parsed.codes[rows]
         index = {name: i for i, name in enumerate(self.classes)}
-        return torch.tensor([index[name] for name in labels], dtype=torch.int64)
+        of_level = np.array([index.get(name, -1) for name in parsed.names], dtype=np.int64)
+        encoded = of_level.take(codes)
+        if (encoded < 0).any():
+            unknown = min(parsed.names[code] for code in np.unique(codes[encoded < 0]))
+            raise InputError(
+                f"the target '{self.columns[0]}' holds the class {unknown!r}, which is not among the "
+                f"training rows' classes: {did_you_mean(unknown, self.classes)}"
+            )
+        return torch.from_numpy(encoded)
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return the likeliest class and `probability_<class>` for each; `prediction` is `[N, K]`."""
@@ -162,9 +210,9 @@ class ClassTarget(Target):
         probabilities = {f"probability_{name}": prediction[:, i].numpy() for i, name in enumerate(self.classes)}
         return pl.DataFrame({"prediction": likeliest, **probabilities})
 
-    def strata(self, frame: pl.DataFrame) -> pl.Series:
+    def strata(self, parsed: Levels) -> np.ndarray:
         """Return the class of each row."""
-        return frame[self.columns[0]]
+        return parsed.codes
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -181,6 +229,31 @@ class ClassTarget(Target):
         target = cls(["example"])
         target.classes, target.counts = ["a", "b"], [1, 1]
         return target
+
+    def example_encoded(self) -> Tensor:
+        """Return three class indices, `[3]`."""
+        return torch.tensor([0, 1, 0])
+
+    def _check(self, parsed: Levels) -> None:
+        counts = np.bincount(parsed.codes[parsed.codes >= 0], minlength=len(parsed.names))
+        if (counts == 1).sum() > 10:
+            raise InputError(
+                f"the target '{self.columns[0]}' holds {len(counts)} different values in {counts.sum()} rows, too many "
+                "to be classes: use task=regression if they are numbers, or choose another data.target"
+            )
+        if (counts == 1).any() and len(counts) > 1:
+            single = min(name for name, count in zip(parsed.names, counts, strict=True) if count == 1)
+            others = int((counts == 1).sum()) - 1
+            more = f" (as do {others} other classes)" if others else ""
+            raise InputError(
+                f"the class {single!r} of the target '{self.columns[0]}' has a single row{more}, too few to learn and "
+                "to test: leave it out, or join classes"
+            )
+
+
+def _numbers(cells: pl.Series, missing_values: list[str]) -> Numbers:
+    style = number_style(cells, missing_values) if is_text(cells) else None
+    return as_numbers(cells, missing_values, style or PLAIN)
 
 
 def _number_or_text(name: str) -> tuple[float, str]:

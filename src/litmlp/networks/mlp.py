@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from litmlp.data.columns import FIRST_LEVEL
 from litmlp.data.spec import Spec
 from litmlp.errors import did_you_mean
 from litmlp.networks.numeric_embedding import PeriodicEmbedding
@@ -74,6 +75,8 @@ class Embedding(nn.Embedding):
     def __init__(self, num_codes: int) -> None:
         super().__init__(num_codes, min(64, round(1.6 * num_codes**0.56)))
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
+        with torch.no_grad():
+            self.weight[:FIRST_LEVEL] = 0  # unseen and missing say nothing before training shows otherwise
 
 
 def activation_layer(name: str) -> nn.Module:

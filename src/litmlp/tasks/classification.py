@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget, Target
 from litmlp.errors import InputError
@@ -30,6 +31,7 @@ class ClassificationTask(Task):
     """
 
     target_type = ClassTarget
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -43,8 +45,8 @@ class ClassificationTask(Task):
     ) -> None:
         super().__init__(network, spec, loss or nn.CrossEntropyLoss(), optimizer, scheduler, l1)
         assert isinstance(spec.target, ClassTarget)
-        if class_weights is not None:
-            self.loss.register_buffer("weight", weights_of(class_weights, spec.target))
+        weights = None if class_weights is None else weights_of(class_weights, spec.target)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     @staticmethod
     def build_metrics(target: Target) -> MetricCollection:
@@ -64,6 +66,14 @@ class ClassificationTask(Task):
     def predict(self, output: Tensor) -> Tensor:
         """Return class probabilities, `[N, K]`."""
         return output.softmax(dim=1)
+
+    def row_weights(self, batch: Batch) -> Tensor | None:
+        """Return the weight of each row: its own times its class's."""
+        if self.class_weights is None:
+            return batch.weight
+        assert batch.target is not None
+        of_class = self.class_weights[batch.target]
+        return of_class if batch.weight is None else of_class * batch.weight
 
 
 def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:

@@ -7,25 +7,25 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class RowMean(Metric):
-    """Mean over rows of what batches give as their own means; NaN stays NaN."""
+    """Weighted mean of means; NaN stays NaN."""
 
     higher_is_better = False
     total: Tensor
-    num_rows: Tensor
+    weight: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("num_rows", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
 
-    def update(self, mean: Tensor, num_rows: int) -> None:
-        """Add rows whose mean is known."""
-        self.total += mean * num_rows
-        self.num_rows += num_rows
+    def update(self, mean: Tensor, weight: Tensor | float) -> None:
+        """Add rows whose mean is known; without weights of their own, `weight` is their number."""
+        self.total += mean * weight
+        self.weight += weight
 
     def compute(self) -> Tensor:
         """Return the mean over all rows."""
-        return self.total / self.num_rows
+        return self.total / self.weight
 
 
 class LogLoss(RowMean):

@@ -40,6 +40,7 @@ class RegressionTask(Task):
     ) -> None:
         super().__init__(network, spec, loss or nn.MSELoss(), optimizer, scheduler, l1)
         assert isinstance(spec.target, NumericTarget)
+        self.is_logarithm = spec.target.transform == "log1p"
         self.register_buffer("mean", spec.target.mean.float())
         self.register_buffer("std", spec.target.std.float())
 
@@ -57,8 +58,11 @@ class RegressionTask(Task):
 
     def predict(self, output: Tensor) -> Tensor:
         """Return values in the target's own units, `[N, O]`."""
-        return torch.addcmul(self.mean, output, self.std)
+        values = torch.addcmul(self.mean, output, self.std)
+        return values.expm1().clamp_min(0) if self.is_logarithm else values
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return both in the target's own units, less the mean: it cancels, but would cost float32 its digits."""
+        if self.is_logarithm:
+            return self.predict(output), self.predict(target)
         return output * self.std, target * self.std

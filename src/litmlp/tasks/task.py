@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from inspect import signature
 from typing import Any, ClassVar, cast
 
@@ -48,13 +49,15 @@ class Task(pl.LightningModule, ABC):
             raise ValueError(f"l1 must be 0 or more, not {l1}")
         self.network = network
         self.loss = loss
+        self.loss_of_rows = copy(loss)
+        self.loss_of_rows.reduction = "none"  # type: ignore[assignment]
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.l1 = l1
         metrics = self.build_metrics(spec.target)
         self.metrics = nn.ModuleDict({f"{stage}_": metrics.clone(f"{stage}/") for stage in STAGES})
         self.losses = nn.ModuleDict({f"{stage}_": RowMean() for stage in STAGES})
-        self.seen: dict[str, list[tuple[Tensor, Tensor]]] = {stage: [] for stage in STAGES}
+        self.seen: dict[str, list[tuple[Tensor, Tensor, Tensor | None]]] = {stage: [] for stage in STAGES}
         self.target_names = spec.target.columns
 
     @staticmethod
@@ -115,19 +118,35 @@ class Task(pl.LightningModule, ABC):
         """Return the loss of a batch and keep its outputs for `measure`."""
         assert batch.target is not None
         output = self(batch)
-        self.seen[stage].append((output.detach(), batch.target))
-        return self.loss(output, batch.target)
+        weight = self.row_weights(batch)
+        self.seen[stage].append((output.detach(), batch.target, weight))
+        return self.mean_loss(output, batch.target, weight)
+
+    def row_weights(self, batch: Batch) -> Tensor | None:
+        """Return how much each row counts in the loss, `[N]`; None where all count the same."""
+        return batch.weight
+
+    def mean_loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the loss, in which a row of weight 2 counts as two rows."""
+        if weight is None:
+            return self.loss(output, target)
+        losses = self.loss_of_rows(output, target).reshape(len(output), -1).mean(dim=1)  # [N]
+        return (losses * weight).sum() / weight.sum()
 
     @torch.no_grad()
     def measure(self, stage: str) -> dict[str, Tensor]:
         """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
-        outputs, targets = (torch.cat(tensors) for tensors in zip(*self.seen[stage], strict=True))
+        outputs, targets, weights = (
+            None if tensors[0] is None else torch.cat(tensors) for tensors in zip(*self.seen[stage], strict=True)
+        )
+        assert outputs is not None
+        assert targets is not None
         self.seen[stage] = []
         loss = cast(RowMean, self.losses[f"{stage}_"])
         metrics = cast(MetricCollection, self.metrics[f"{stage}_"])
         loss.reset()  # first: a spawned process may have written into the states it shared with us
         metrics.reset()
-        loss.update(self.loss(outputs, targets), len(outputs))
+        loss.update(self.mean_loss(outputs, targets, weights), len(outputs) if weights is None else weights.sum())
         metrics.update(*self.compared(outputs, targets))
         return {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
 

@@ -1,0 +1,130 @@
+"""Encoded rows of large tables, kept on disk and mapped into memory.
+
+Each entry is a folder named by a key that stands for content and settings. It is filled beside its place and then
+renamed; of jobs that need the same entry at the same time, one fills it and the others wait. The entries unused for
+longest are removed when all together outgrow the limit.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from litmlp import paths
+from litmlp.data.batch import Batch
+
+LIMIT_GB = 20.0
+ROWS_AT_ONCE = 16384
+NUMERIC, CODES, STATE = "numeric.npy", "codes.npy", "state.pt"
+
+
+def folder() -> Path:
+    """Return where entries are: `$LITMLP_CACHE`, or `.cache` beside the folder of runs."""
+    return Path(os.environ.get("LITMLP_CACHE") or paths.runs().parent / ".cache")
+
+
+@contextmanager
+def locked(entry: Path) -> Iterator[None]:
+    """Let one process at a time look at an entry; the lock of a killed process is free."""
+    from filelock import FileLock
+
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(entry.with_suffix(".lock")):
+        yield
+
+
+@contextmanager
+def filling(entry: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes the entry unless an exception passes; then make room."""
+    unfinished = entry.with_suffix(".unfinished")  # of a killed process, perhaps
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        unfinished.rename(entry)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    make_room(entry)
+
+
+def make_room(kept: Path) -> None:
+    """Remove the entries unused for longest, but not `kept`, until the rest is within `$LITMLP_CACHE_GB`."""
+    limit = float(os.environ.get("LITMLP_CACHE_GB", LIMIT_GB)) * 1e9
+    entries = sorted(kept.parent.glob(f"*/{STATE}"), key=lambda state: state.stat().st_mtime)
+    sizes = {state.parent: sum(file.stat().st_size for file in state.parent.iterdir()) for state in entries}
+    total = sum(sizes.values())
+    for entry, size in sizes.items():
+        if total > limit and entry != kept:
+            shutil.rmtree(entry, ignore_errors=True)
+            total -= size
+
+
+def save(entry: Path, state: dict[str, Any], rows: Batch) -> None:
+    """Add to an entry what `stacked` has not written, and thereby complete it."""
+    torch.save({"state": state, "target": rows.target, "weight": rows.weight}, entry / STATE)
+
+
+def load(entry: Path) -> tuple[dict[str, Any], Batch]:
+    """Return the state and the rows of an entry, and mark it as used."""
+    os.utime(entry / STATE)
+    content = torch.load(entry / STATE, weights_only=True)
+    no_columns = torch.zeros(len(content["target"]), 0)
+    numeric, codes = (_mapped(path) if (path := entry / name).exists() else no_columns for name in (NUMERIC, CODES))
+    return content["state"], Batch(numeric, codes, content["target"], content["weight"])
+
+
+def stacked(columns: list[np.ndarray], order: np.ndarray, dtype: type, path: Path | None) -> Tensor:
+    """Return columns side by side, `[N, C]`, with rows in the given order.
+
+    Args:
+        columns: arrays with a cell for each row.
+        order: places of the N rows wanted.
+        dtype: of the result.
+        path: a `.npy` file to keep the result in; None for memory.
+    """
+    shape = (len(order), len(columns))
+    if path is None or not columns:
+        rows: np.ndarray = np.empty(shape, dtype)
+        _for_each_stretch(len(order), lambda part: rows.__setitem__(part, _side_by_side(columns, order[part], dtype)))
+        return torch.from_numpy(rows)
+    start = _reserve(path, shape, dtype)
+
+    def write(part: slice) -> None:  # rather than into mapped memory, which would count as the process's own
+        with path.open("r+b") as file:
+            file.seek(start + part.start * shape[1] * np.dtype(dtype).itemsize)
+            file.write(_side_by_side(columns, order[part], dtype).data)
+
+    _for_each_stretch(len(order), write)
+    return _mapped(path)
+
+
+def _side_by_side(columns: list[np.ndarray], rows: np.ndarray, dtype: type) -> np.ndarray:
+    if not columns:
+        return np.empty((len(rows), 0), dtype)
+    return np.stack([column.take(rows) for column in columns], axis=1, dtype=dtype, casting="same_kind")
+
+
+def _for_each_stretch(num_rows: int, do: Callable[[slice], None]) -> None:
+    starts = range(0, num_rows, ROWS_AT_ONCE)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(lambda start: do(slice(start, start + ROWS_AT_ONCE)), starts):
+            pass
+
+
+def _reserve(path: Path, shape: tuple[int, int], dtype: type) -> int:
+    # Write the header of a .npy file of this shape; return where its rows start.
+    with path.open("wb") as file:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        return file.tell()
+
+
+def _mapped(path: Path) -> Tensor:
+    return torch.from_numpy(np.load(path, mmap_mode="c"))

@@ -1,0 +1,215 @@
+"""Reading the cells of a raw column as numbers, levels, truth values or dates.
+
+Text is worked on level by level, not cell by cell: a column of millions of cells has few different ones.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from litmlp.errors import InputError
+
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL"]  # as are empty cells
+
+DATE_FORMATS = [
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"),
+    *("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"),
+    *("%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"),
+    *("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M"),
+    *("%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y"),
+]
+NUMBER_STYLES = {  # what a cell of the style matches, its thousands mark, its decimal mark
+    "1,234.5": (r"^[-+]?[$€£¥]?\s*(\d{1,3}(,\d{3})+|\d+)(\.\d+)?\s*[%$€£¥]?$", ",", "."),
+    "1.234,5": (r"^[-+]?[$€£¥]?\s*(\d{1,3}(\.\d{3})+|\d+)(,\d+)?\s*[%$€£¥]?$", ".", ","),
+}
+PLAIN = "plain"
+_WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
+TRUE_WORDS = ("true", "yes", "t", "y", "on", "1", "1.0")
+FALSE_WORDS = ("false", "no", "f", "n", "off", "0", "0.0")
+
+
+class Numbers(NamedTuple):
+    """Numbers of a column.
+
+    Attributes:
+        values: `[N] float64`, 0 where missing.
+        is_missing: `[N] bool`; None where no cell is missing.
+    """
+
+    values: np.ndarray
+    is_missing: np.ndarray | None = None
+
+    def present(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Return the values at `rows` that are not missing."""
+        values = self.values[rows]
+        return values if self.is_missing is None else values[~self.is_missing[rows]]
+
+
+class Levels(NamedTuple):
+    """Levels of a column.
+
+    Attributes:
+        names: each level once.
+        codes: `[N] int32`, places in `names`; -1 where missing.
+    """
+
+    names: list[str]
+    codes: np.ndarray
+
+
+def as_numbers(cells: pl.Series, missing_values: list[str], style: str = PLAIN) -> Numbers:
+    """Read cells as numbers; truth values are 1 and 0, durations seconds.
+
+    Raises:
+        InputError: a cell is no finite number; it names the first.
+    """
+    if cells.dtype.is_numeric() and cells.null_count() == 0 and (cells.dtype.is_integer() or cells.is_finite().all()):
+        return Numbers(cells.cast(pl.Float64).to_numpy())
+    numbers = _numbers(cells, style).fill_nan(None)
+    is_missing = _is_missing(cells, missing_values)
+    broken = (numbers.is_null() & ~is_missing) | numbers.is_infinite().fill_null(False)
+    if broken.any():
+        raise InputError(
+            f"column '{cells.name}' should hold finite numbers, but {_first(broken, cells)}: correct the cell, add "
+            "the text to data.missing_values, or add the column to data.categorical or data.ignore"
+        )
+    return Numbers(numbers.set(is_missing, 0.0).to_numpy(), is_missing.to_numpy() if is_missing.any() else None)
+
+
+def as_booleans(cells: pl.Series, missing_values: list[str]) -> Numbers:
+    """Read true, yes, t, y, on, 1 as 1 and false, no, f, n, off, 0 as 0, in any case.
+
+    Raises:
+        InputError: a cell is none of them; it names the first.
+    """
+    levels = as_levels(cells, missing_values)
+    words = [name.lower() for name in levels.names]
+    meaning = [1.0 if word in TRUE_WORDS else 0.0 if word in FALSE_WORDS else np.nan for word in words]
+    values = np.array([*meaning, 0.0]).take(levels.codes)
+    broken = np.isnan(values)
+    if broken.any():
+        raise InputError(
+            f"column '{cells.name}' should hold true or false, but {_first(pl.Series(broken), cells)}: correct the "
+            "cell, add the text to data.missing_values, or add the column to data.categorical or data.ignore"
+        )
+    is_missing = levels.codes < 0
+    return Numbers(values, is_missing if is_missing.any() else None)
+
+
+def is_text(cells: pl.Series) -> bool:
+    """Tell whether cells are text, perhaps kept once a level."""
+    return isinstance(cells.dtype, pl.String | pl.Categorical | pl.Enum)
+
+
+def dictionary_coded(cells: pl.Series) -> pl.Series:
+    """Return cells as text that is kept once a level: readers then work on few cells."""
+    if isinstance(cells.dtype, pl.Categorical):
+        return cells
+    return cells.cast(pl.String).cast(pl.Categorical(pl.Categories.random()))
+
+
+def as_levels(cells: pl.Series, missing_values: list[str]) -> Levels:
+    """Read cells as text without surrounding blanks; the same level gets the same text, 1 or 1.0."""
+    coded = dictionary_coded(cells)
+    codes = coded.to_physical()
+    raw = pl.DataFrame({"code": codes, "name": coded}).drop_nulls().unique("code").sort("code")
+    place: dict[str, int] = {}
+    places = np.full(raw["code"].to_list()[-1] + 1 if len(raw) else 0, -1, dtype=np.int32)
+    absent = {*MISSING, *missing_values}
+    for code, name in raw.iter_rows():
+        stripped = _WHOLE.sub(r"\1", name.strip())
+        if stripped not in absent:
+            places[code] = place.setdefault(stripped, len(place))
+    codes_or_last = codes.fill_null(len(places)).to_numpy()
+    return Levels(list(place), np.append(places, np.int32(-1)).take(codes_or_last))
+
+
+def as_dates(cells: pl.Series, missing_values: list[str], formats: list[str]) -> pl.Series:
+    """Read cells as moments without a time zone, null where missing; all text follows one of `formats`.
+
+    Raises:
+        InputError: a cell does not; it names the first that fails in the format that fits most.
+    """
+    if cells.dtype == pl.Datetime or cells.dtype == pl.Date:
+        return _naive(cells)
+    text, is_missing = _stripped(cells), _is_missing(cells, missing_values)
+    fewest: pl.Series | None = None
+    for date_format in formats:
+        dates = _naive(text.str.to_datetime(date_format, strict=False, ambiguous="null"))
+        broken = dates.is_null() & ~is_missing
+        if not broken.any():
+            return dates
+        if fewest is None or broken.sum() < fewest.sum():
+            fewest = broken
+    assert fewest is not None
+    raise InputError(
+        f"column '{cells.name}' should hold dates, written like {formats[0]}, but {_first(fewest, cells)}: correct the "
+        "cell, add the text to data.missing_values, or add the column to data.categorical or data.ignore"
+    )
+
+
+def number_style(cells: pl.Series, missing_values: list[str]) -> str | None:
+    """Return how numbers are written in a column of text: `plain`, or a name in NUMBER_STYLES; None if not all are."""
+    return _first_that_fits([PLAIN, *NUMBER_STYLES], cells, lambda some, style: as_numbers(some, missing_values, style))
+
+
+def date_format(cells: pl.Series, missing_values: list[str]) -> str | None:
+    """Return the first of DATE_FORMATS that all cells of a column of text follow; None if there is none."""
+    return _first_that_fits(DATE_FORMATS, cells, lambda some, name: as_dates(some, missing_values, [name]))
+
+
+def _first_that_fits(names: list[str], cells: pl.Series, read: Callable[[pl.Series, str], object]) -> str | None:
+    some = cells.head(10_000).drop_nulls().head(100)
+    for name in names:
+        with suppress(InputError):
+            read(some, name)  # few cells tell most names apart
+            read(cells, name)
+            return name
+    return None
+
+
+def _numbers(cells: pl.Series, style: str) -> pl.Series:
+    if cells.dtype == pl.Duration:
+        return cells.dt.total_microseconds(fractional=True) / 1e6
+    if cells.dtype == pl.Time:
+        return cells.cast(pl.Int64) / 1e9
+    if cells.dtype == pl.Date or cells.dtype == pl.Datetime:
+        return _naive(cells).cast(pl.Int64) / 1e6
+    if cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
+        return cells.cast(pl.Float64)
+    text = _stripped(cells)
+    if style != PLAIN:
+        pattern, thousands, decimal = NUMBER_STYLES[style]
+        bare = text.str.replace_all(r"[\s%$€£¥]", "").str.replace_all(thousands, "", literal=True)
+        text = bare.str.replace(decimal, ".", literal=True).set(~text.str.contains(pattern).fill_null(True), None)
+    return text.cast(pl.Float64, strict=False)
+
+
+def _is_missing(cells: pl.Series, missing_values: list[str]) -> pl.Series:
+    if cells.dtype.is_float():
+        return cells.is_null() | cells.is_nan().fill_null(False)
+    if cells.dtype.is_numeric() or cells.dtype.is_temporal() or cells.dtype == pl.Boolean:
+        return cells.is_null()
+    text = _stripped(cells)
+    return text.is_null() | text.is_in([*MISSING, *missing_values]).fill_null(False)
+
+
+def _stripped(cells: pl.Series) -> pl.Series:
+    return cells.cast(pl.String).str.strip_chars()
+
+
+def _naive(dates: pl.Series) -> pl.Series:
+    if dates.dtype == pl.Date:
+        return dates.cast(pl.Datetime("us"))
+    if dates.dtype.time_zone:  # type: ignore[attr-defined]
+        dates = dates.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return dates.dt.cast_time_unit("us")
+
+
+def _first(broken: pl.Series, cells: pl.Series) -> str:
+    row = broken.arg_max() or 0
+    return f"its row {row + 1} holds {cells[row]!r}"

@@ -1,0 +1,306 @@
+"""What a column of a table is to a network: how its cells become numbers or codes.
+
+Columns are fitted on training rows only, and their state is plain values and tensors.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from litmlp.data.cells import DATE_FORMATS, PLAIN, Levels, Numbers, as_booleans, as_dates, as_levels, as_numbers
+from litmlp.data.scaling import scaling_named
+
+UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
+DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
+ROWS_FOR_SCALE = 2**18  # evenly spaced training rows that set a scale; a larger table has no more to say
+
+
+class Encoded(NamedTuple):
+    """What the network sees of a column.
+
+    Attributes:
+        numeric: arrays `[N] float32`.
+        codes: arrays `[N]` of whole numbers.
+    """
+
+    numeric: list[np.ndarray]
+    codes: list[np.ndarray]
+
+
+class Column(ABC):
+    """An input column of a table."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def parse(self, cells: pl.Series, missing_values: list[str]) -> Any:
+        """Read raw cells; raise InputError at the first that does not fit."""
+
+    @abstractmethod
+    def fit(self, parsed: Any, rows: np.ndarray) -> None:
+        """Learn from the training rows, whose places among the parsed ones are `rows`."""
+
+    @abstractmethod
+    def encode(self, parsed: Any) -> Encoded:
+        """Return what the network sees of all rows."""
+
+    @property
+    @abstractmethod
+    def numeric_names(self) -> list[str]:
+        """A name for each numeric array of `encode`."""
+
+    @property
+    @abstractmethod
+    def cardinalities(self) -> dict[str, int]:
+        """A name and the number of codes for each array of codes of `encode`."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values and tensors."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+    def describe(self) -> str:
+        """Return what was made of the column, for people."""
+        return self.kind
+
+
+class NumericColumn(Column):
+    """Scales numbers; a missing cell becomes the scale's zero, and is marked in a column of its own.
+
+    The mark exists only if enough cells were missing in training to learn what that means.
+
+    Args:
+        name: of the column.
+        scaling: `standard`, `robust` or `quantile`.
+        style: how numbers are written in text, see `cells.NUMBER_STYLES`.
+        min_count: training rows without a number that a mark needs.
+    """
+
+    kind = "numeric"
+
+    def __init__(self, name: str, scaling: str, style: str = PLAIN, min_count: int = 1) -> None:
+        super().__init__(name)
+        self.min_count = min_count
+        self.scaling = scaling_named(scaling)
+        self.style = style
+        self.is_marked = False
+
+    def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
+        """Read numbers."""
+        return as_numbers(cells, missing_values, self.style)
+
+    def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
+        """Learn the scale, and whether cells are missing."""
+        num_missing = 0 if parsed.is_missing is None else int(parsed.is_missing[rows].sum())
+        self.is_marked = num_missing >= max(self.min_count, 1)
+        if len(rows) > ROWS_FOR_SCALE:
+            rows = rows[np.linspace(0, len(rows) - 1, ROWS_FOR_SCALE).astype(np.int64)]
+        self.scaling.fit(parsed.present(rows))
+
+    def encode(self, parsed: Numbers) -> Encoded:
+        """Return the scaled numbers and, if marked, 1 where missing."""
+        scaled = self.scaling.apply(parsed.values)
+        is_missing = parsed.is_missing
+        if is_missing is not None:
+            scaled[is_missing] = 0
+        if not self.is_marked:
+            return Encoded([scaled], [])
+        return Encoded([scaled, np.zeros_like(scaled) if is_missing is None else is_missing.astype(np.float32)], [])
+
+    @property
+    def numeric_names(self) -> list[str]:
+        """The column's own name, and that of its mark."""
+        return [self.name, f"{self.name} is missing"] if self.is_marked else [self.name]
+
+    @property
+    def cardinalities(self) -> dict[str, int]:
+        """None."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values and tensors."""
+        return {"style": self.style, "is_marked": self.is_marked, "scaling": self.scaling.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.style, self.is_marked = state["style"], state["is_marked"]
+        self.scaling.load_state_dict(state["scaling"])
+
+    def describe(self) -> str:
+        """Tell of missing cells and of how numbers are written."""
+        written = "" if self.style == PLAIN else f", written like {self.style}"
+        return f"{self.kind}{written}{', some missing' if self.is_marked else ''}"
+
+
+class BooleanColumn(NumericColumn):
+    """True and false, yes and no, as 1 and 0."""
+
+    kind = "boolean"
+
+    def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
+        """Read truth values."""
+        return as_booleans(cells, missing_values)
+
+
+class CategoricalColumn(Column):
+    """Gives each level a code; code 0 is for what was never or hardly ever seen in training, 1 for missing cells.
+
+    Args:
+        name: of the column.
+        min_count: training rows that a level, or the missing cell, needs for a code of its own.
+    """
+
+    kind = "categorical"
+
+    def __init__(self, name: str, min_count: int = 1) -> None:
+        super().__init__(name)
+        self.min_count = min_count
+        self.levels: list[str] = []
+        self.num_rare = 0
+        self.code_of_missing = MISSING
+
+    def parse(self, cells: pl.Series, missing_values: list[str]) -> Levels:
+        """Read levels."""
+        return as_levels(cells, missing_values)
+
+    def fit(self, parsed: Levels, rows: np.ndarray) -> None:
+        """Take the levels that are frequent enough, in sorted order."""
+        num_missing, *counts = np.bincount(parsed.codes[rows] + 1, minlength=len(parsed.names) + 1).tolist()
+        self.code_of_missing = UNSEEN if 0 < num_missing < self.min_count else MISSING
+        counted = list(zip(parsed.names, counts, strict=True))
+        self.levels = sorted(name for name, count in counted if count >= max(self.min_count, 1))
+        self.num_rare = sum(0 < count < self.min_count for _, count in counted)
+
+    def encode(self, parsed: Levels) -> Encoded:
+        """Return codes."""
+        known = {name: code for code, name in enumerate(self.levels, FIRST_LEVEL)}
+        codes = [known.get(name, UNSEEN) for name in parsed.names]
+        smallest = np.min_scalar_type(FIRST_LEVEL + len(self.levels))
+        return Encoded([], [np.array([*codes, self.code_of_missing], dtype=smallest).take(parsed.codes)])
+
+    @property
+    def numeric_names(self) -> list[str]:
+        """None."""
+        return []
+
+    @property
+    def cardinalities(self) -> dict[str, int]:
+        """Levels, unseen, missing."""
+        return {self.name: FIRST_LEVEL + len(self.levels)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"levels": self.levels, "num_rare": self.num_rare, "code_of_missing": self.code_of_missing}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.levels, self.num_rare = list(state["levels"]), state["num_rare"]
+        self.code_of_missing = state["code_of_missing"]
+
+    def describe(self) -> str:
+        """Count levels."""
+        rare = f", {self.num_rare} rare ones taken together" if self.num_rare else ""
+        return f"{self.kind}, {len(self.levels)} levels{rare}"
+
+
+class DateColumn(Column):
+    """Turns a moment into time elapsed, month, day of the month, weekday and hour, as far as these vary.
+
+    Month and weekday are codes, the others numbers.
+
+    Args:
+        name: of the column.
+        scaling: of the numbers.
+        date_format: how text is written; any of `cells.DATE_FORMATS` if None.
+        has_trend: whether the time elapsed is an input.
+    """
+
+    kind = "date"
+
+    def __init__(self, name: str, scaling: str, date_format: str | None = None, has_trend: bool = True) -> None:
+        super().__init__(name)
+        self.date_format = date_format
+        numeric = ["time", "day", "hour"] if has_trend else ["day", "hour"]
+        self.parts: dict[str, Column] = {part: NumericColumn(f"{name} {part}", scaling) for part in numeric}
+        self.parts |= {part: CategoricalColumn(f"{name} {part}") for part in ("month", "weekday")}
+
+    def parse(self, cells: pl.Series, missing_values: list[str]) -> dict[str, Numbers | Levels]:
+        """Read dates, and take them apart."""
+        dates = as_dates(cells, missing_values, [self.date_format] if self.date_format else DATE_FORMATS)
+        return {part: parsed for part, parsed in _parts_of(dates).items() if part in self.parts}
+
+    def fit(self, parsed: dict[str, Numbers | Levels], rows: np.ndarray) -> None:
+        """Fit the parts, and drop those that are the same in all training rows."""
+        self.parts = {part: column for part, column in self.parts.items() if _varies(parsed[part], rows)}
+        for part, column in self.parts.items():
+            column.fit(parsed[part], rows)
+
+    def encode(self, parsed: dict[str, Numbers | Levels]) -> Encoded:
+        """Return the parts' arrays."""
+        encoded = [column.encode(parsed[part]) for part, column in self.parts.items()]
+        return Encoded([a for e in encoded for a in e.numeric], [a for e in encoded for a in e.codes])
+
+    @property
+    def numeric_names(self) -> list[str]:
+        """Those of the numeric parts."""
+        return [name for column in self.parts.values() for name in column.numeric_names]
+
+    @property
+    def cardinalities(self) -> dict[str, int]:
+        """Those of the other parts."""
+        return {name: size for column in self.parts.values() for name, size in column.cardinalities.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values and tensors."""
+        parts = {part: column.state_dict() for part, column in self.parts.items()}
+        return {"date_format": self.date_format, "parts": parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.date_format = state["date_format"]
+        self.parts = {part: self.parts[part] for part in state["parts"]}
+        for part, column in self.parts.items():
+            column.load_state_dict(state["parts"][part])
+
+    def describe(self) -> str:
+        """Name format and parts."""
+        written = f", written like {self.date_format}" if self.date_format else ""
+        return f"{self.kind}{written}, as {', '.join(self.parts) or 'nothing, for it does not vary'}"
+
+
+def _parts_of(dates: pl.Series) -> dict[str, Numbers | Levels]:
+    is_missing = dates.is_null().to_numpy() if dates.null_count() else None
+    microseconds = dates.cast(pl.Int64).fill_null(0).to_numpy()
+    days = microseconds // DAY
+    first, last = int(days.min()), int(days.max())
+    calendar = pl.int_range(first, last + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt  # each day but once
+
+    def numbers(values: np.ndarray) -> Numbers:
+        return Numbers(values, is_missing)
+
+    def levels(of_day: pl.Series, highest: int) -> Levels:
+        codes = of_day.cast(pl.Int32).to_numpy().take(days - first)
+        return Levels(
+            [str(i) for i in range(highest + 1)], codes if is_missing is None else np.where(is_missing, -1, codes)
+        )
+
+    return {
+        "time": numbers(microseconds / DAY),
+        "day": numbers(calendar.day().cast(pl.Float64).to_numpy().take(days - first)),
+        "hour": numbers((microseconds - days * DAY) / HOUR),
+        "month": levels(calendar.month(), 12),
+        "weekday": levels(calendar.weekday(), 7),
+    }
+
+
+def _varies(parsed: Numbers | Levels, rows: np.ndarray) -> bool:
+    values = parsed.present(rows) if isinstance(parsed, Numbers) else parsed.codes[rows]
+    return len(values) > 0 and bool(values.min() < values.max())

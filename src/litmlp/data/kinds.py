@@ -1,0 +1,84 @@
+"""What a column is, by its cells: a guess that the user can correct."""
+
+import re
+from typing import NamedTuple
+
+import polars as pl
+
+from litmlp.data.cells import FALSE_WORDS, TRUE_WORDS, as_levels, date_format, is_text, number_style
+
+LEFT_OUT = "left out"
+SHARE_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
+SHARE_OF_NUMBERS = 0.8  # of the levels of a column that may be meant as numbers
+FEWEST_ROWS = 20  # to tell that from chance
+_IDENTIFIER = re.compile(r"(?i:(^|[\s_.-])(id|uuid|guid|index|idx|row)$|^unnamed: ?\d+$|^$)|[a-z]I[dD]$")
+
+
+class Kind(NamedTuple):
+    """A guess.
+
+    Attributes:
+        name: that of a column class in `columns.KINDS`, or LEFT_OUT.
+        reason: for people: why it is left out, or what may be wrong with the guess.
+        written: how its numbers or dates are written in text.
+    """
+
+    name: str
+    reason: str = ""
+    written: str | None = None
+
+
+def kind_of(cells: pl.Series, missing_values: list[str]) -> Kind:
+    """Guess a column's kind from all of its cells."""
+    dtype = cells.dtype
+    if cells.null_count() == len(cells):
+        return Kind(LEFT_OUT, "it has no values")
+    if is_text(cells):
+        return _kind_of_text(cells, missing_values)
+    if dtype in (pl.Date, pl.Datetime):
+        return _unless_constant(cells, Kind("date"))
+    if dtype == pl.Boolean:
+        return _unless_constant(cells, Kind("boolean"))
+    if dtype.is_integer() and _IDENTIFIER.search(cells.name) and len(cells) >= FEWEST_ROWS and cells.is_unique().all():
+        return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
+    if dtype.is_numeric() or dtype in (pl.Time, pl.Duration):
+        return _unless_constant(cells, Kind("numeric"))
+    return Kind(LEFT_OUT, f"its cells are of type {dtype}")
+
+
+def _unless_constant(cells: pl.Series, kind: Kind) -> Kind:
+    if cells.null_count() == 0 and cells.min() == cells.max():
+        return Kind(LEFT_OUT, f"all rows have the same value, {cells[0]}")
+    return kind
+
+
+def _kind_of_text(cells: pl.Series, missing_values: list[str]) -> Kind:
+    if style := number_style(cells, missing_values):
+        return Kind("numeric", written=style)
+    if written := date_format(cells, missing_values):
+        return Kind("date", written=written)
+    levels = as_levels(cells, missing_values)
+    num_present = int((levels.codes >= 0).sum())
+    if num_present == 0:
+        return Kind(LEFT_OUT, "it has no values")
+    if len(levels.names) == 1 and num_present == len(cells):
+        return Kind(LEFT_OUT, f"all rows have the same value, {levels.names[0]}")
+    words = {name.lower() for name in levels.names}
+    if len(words) == 2 and words <= {*TRUE_WORDS, *FALSE_WORDS} and not words.isdisjoint(TRUE_WORDS):
+        return Kind("boolean")
+    if num_present >= FEWEST_ROWS and len(levels.names) > SHARE_OF_IDENTIFIERS * num_present:
+        return Kind(LEFT_OUT, "it looks like an identifier: (nearly) each row has another text")
+    return Kind("categorical", _doubt(cells, missing_values))
+
+
+def _doubt(cells: pl.Series, missing_values: list[str]) -> str:
+    names = pl.Series(as_levels(cells, missing_values).names[:1000])
+    is_number = names.cast(pl.Float64, strict=False).is_not_null()
+    if is_number.sum() <= SHARE_OF_NUMBERS * len(names):
+        return ""
+    odd = names.filter(~is_number)[0]
+    row = (cells.cast(pl.String).str.strip_chars() == odd).arg_max() or 0
+    return (
+        f"most of its levels are numbers, but row {row + 1} holds {odd!r}: if that stands for a missing cell, add it "
+        "to data.missing_values"
+    )

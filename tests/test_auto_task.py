@@ -1,0 +1,82 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from conftest import SMALL
+from litmlp.auto_task import with_task
+from litmlp.errors import InputError
+from litmlp.files import read_json
+from litmlp.train import train
+
+ROWS = range(60)
+
+
+def chosen(config: Callable[..., dict[str, Any]], cells: list, name: str = "rows.parquet", target: str = "y") -> str:
+    frame = pl.DataFrame({"x": [i * 0.5 for i in ROWS], "y": cells}, strict=False)
+    getattr(frame, "write_parquet" if name.endswith("parquet") else "write_csv")(name)
+    overrides = ["data=table", f"data.path={name}", f"data.target={target}"]
+    return with_task(config(*overrides))["task"]["_target_"].removeprefix("litmlp.tasks.")
+
+
+@pytest.mark.parametrize(
+    ("cells", "task"),
+    [
+        pytest.param(["yes" if i % 3 else "no" for i in ROWS], "ClassificationTask", id="texts"),
+        pytest.param([i % 2 == 0 for i in ROWS], "ClassificationTask", id="truth values"),
+        pytest.param([i % 3 for i in ROWS], "ClassificationTask", id="few whole numbers"),
+        pytest.param([float(i % 2) if i else None for i in ROWS], "ClassificationTask", id="whole floats and a gap"),
+        pytest.param(list(ROWS), "RegressionTask", id="many whole numbers"),
+        pytest.param([i % 11 for i in ROWS], "RegressionTask", id="eleven whole numbers"),
+        pytest.param([i % 3 + 0.5 for i in ROWS], "RegressionTask", id="few fractions"),
+        pytest.param([f"{i},5" for i in ROWS], "RegressionTask", id="texts of numbers"),
+    ],
+)
+def test_the_target_calls_for_a_task(config: Callable[..., dict[str, Any]], cells: list, task: str) -> None:
+    assert chosen(config, cells) == task
+
+
+def test_several_targets_call_for_regression(config: Callable[..., dict[str, Any]]) -> None:
+    assert chosen(config, [i % 2 for i in ROWS], target="[x,y]") == "RegressionTask"
+
+
+def test_a_few_rows_of_whole_numbers_are_no_classes(config: Callable[..., dict[str, Any]]) -> None:
+    pl.DataFrame({"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3, 4, 5, 6]}).write_csv("rows.csv")
+    overrides = ["data=table", "data.path=rows.csv", "data.target=y"]
+    assert with_task(config(*overrides))["task"]["_target_"] == "litmlp.tasks.RegressionTask"
+
+
+def test_a_given_task_stays(config: Callable[..., dict[str, Any]]) -> None:
+    overrides = ["data=table", "data.path=nowhere.csv", "data.target=y", "task=regression"]
+    assert with_task(config(*overrides)) == config(*overrides)
+
+
+def test_arguments_of_the_task_and_its_loss_stay(config: Callable[..., dict[str, Any]]) -> None:
+    pl.DataFrame({"x": ROWS, "y": [i + 0.5 for i in ROWS]}).write_csv("rows.csv")
+    overrides = ["data=table", "data.path=rows.csv", "data.target=y", "task.l1=0.1", "task/loss=huber"]
+    task = with_task(config(*overrides))["task"]
+    assert (task["l1"], task["loss"]["_target_"]) == (0.1, "torch.nn.HuberLoss")
+
+
+def test_data_without_a_table_needs_a_task(config: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(InputError, match="give task=regression or task=classification"):
+        with_task(config("data=spiral", "task=auto"))
+
+
+def test_a_run_keeps_the_task_and_says_what_columns_were_taken_for(
+    config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    rows = [f"{i},2024-{i % 12 + 1:02}-01,{'ab'[i % 2]},same,{i % 2}" for i in ROWS]
+    Path("rows.csv").write_text("\n".join(["id,when,level,constant,y", *rows]))
+    overrides = ["data=table", "data.path=rows.csv", "data.target=y", "trainer.max_epochs=1", *SMALL]
+    metrics = train(config(*overrides), tmp_path / "run")
+    assert "test/accuracy" in metrics
+    assert "litmlp.tasks.ClassificationTask" in (tmp_path / "run/config.yaml").read_text()
+    assert read_json(tmp_path / "run/columns.json") == {
+        "id": "left out: it looks like an identifier: each row has another number",
+        "when": "date, written like %Y-%m-%d, as time, month, weekday",
+        "level": "categorical, 2 levels",
+        "constant": "left out: all rows have the same value, same",
+    }
