@@ -232,7 +232,7 @@ class TestCategorical:
     def test_only_training_rows_make_a_level_frequent(self) -> None:
         column = fitted(CategoricalColumn("a", min_count=2), series(*"aabb"), rows=[0, 1, 2])
         assert codes(column, *"ab") == [[2, UNSEEN]]
-        assert column.describe() == "categorical, 1 levels, 1 rare ones taken together"
+        assert column.describe() == "categorical, 1 level, 1 rare ones taken together"
 
     def test_frequent_levels_are_found_among_thousands(self) -> None:
         generator = np.random.default_rng(0)

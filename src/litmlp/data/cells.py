@@ -6,6 +6,7 @@ Text is worked on level by level, not cell by cell: a column of millions of cell
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,13 @@ MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL"]  # as are empty
 
 DATE_FORMATS = [
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"),
-    *("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"),
+    *("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"),
     *("%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"),
     *("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M"),
+    *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%y", "%d/%m/%y"),
     *("%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y"),
 ]
+FIRST_DATE = datetime(1000, 1, 1)
 NUMBER_STYLES = {  # what a cell of the style matches, its thousands mark, its decimal mark
     "1,234.5": (r"^[-+]?[$€£¥]?\s*(\d{1,3}(,\d{3})+|\d+)(\.\d+)?\s*[%$€£¥]?$", ",", "."),
     "1.234,5": (r"^[-+]?[$€£¥]?\s*(\d{1,3}(\.\d{3})+|\d+)(,\d+)?\s*[%$€£¥]?$", ".", ","),
@@ -67,10 +70,11 @@ def as_numbers(cells: pl.Series, missing_values: list[str], style: str = PLAIN) 
     Raises:
         InputError: a cell is no finite number; it names the first.
     """
-    if cells.dtype.is_numeric() and cells.null_count() == 0 and (cells.dtype.is_integer() or cells.is_finite().all()):
-        return Numbers(cells.cast(pl.Float64).to_numpy())
-    numbers = _numbers(cells, style).fill_nan(None)
+    numbers = _numbers(cells, style)
+    if cells.dtype.is_numeric() and not missing_values and numbers.null_count() == 0 and numbers.is_finite().all():
+        return Numbers(numbers.rechunk().to_numpy())  # not a copy
     is_missing = _is_missing(cells, missing_values)
+    numbers = numbers.fill_nan(None)
     broken = (numbers.is_null() & ~is_missing) | numbers.is_infinite().fill_null(False)
     if broken.any():
         raise InputError(
@@ -107,6 +111,7 @@ def is_text(cells: pl.Series) -> bool:
 
 def dictionary_coded(cells: pl.Series) -> pl.Series:
     """Return cells as text that is kept once a level: readers then work on few cells."""
+    _check_plain(cells)
     if isinstance(cells.dtype, pl.Categorical):
         return cells
     return cells.cast(pl.String).cast(pl.Categorical(pl.Categories.random()))
@@ -116,10 +121,11 @@ def as_levels(cells: pl.Series, missing_values: list[str]) -> Levels:
     """Read cells as text without surrounding blanks; the same level gets the same text, 1 or 1.0."""
     coded = dictionary_coded(cells)
     codes = coded.to_physical()
-    raw = pl.DataFrame({"code": codes, "name": coded}).drop_nulls().unique("code").sort("code")
+    different = coded.unique().drop_nulls()
+    raw = pl.DataFrame({"code": different.to_physical(), "name": different.cast(pl.String)}).sort("code")
     place: dict[str, int] = {}
     places = np.full(raw["code"].to_list()[-1] + 1 if len(raw) else 0, -1, dtype=np.int32)
-    absent = {*MISSING, *missing_values}
+    absent = {_WHOLE.sub(r"\1", mark.strip()) for mark in (*MISSING, *missing_values)}
     for code, name in raw.iter_rows():
         stripped = _WHOLE.sub(r"\1", name.strip())
         if stripped not in absent:
@@ -136,13 +142,15 @@ def as_dates(cells: pl.Series, missing_values: list[str], formats: list[str]) ->
     """
     if cells.dtype == pl.Datetime or cells.dtype == pl.Date:
         return _naive(cells)
+    _check_plain(cells)
     text, is_missing = _stripped(cells), _is_missing(cells, missing_values)
     fewest: pl.Series | None = None
     for date_format in formats:
         dates = _naive(text.str.to_datetime(date_format, strict=False, ambiguous="null"))
+        dates = dates.set((dates < FIRST_DATE).fill_null(False), None)  # 01/02/20 is no day of the year 1
         broken = dates.is_null() & ~is_missing
         if not broken.any():
-            return dates
+            return dates.set(is_missing, None)
         if fewest is None or broken.sum() < fewest.sum():
             fewest = broken
     assert fewest is not None
@@ -172,7 +180,15 @@ def _first_that_fits(names: list[str], cells: pl.Series, read: Callable[[pl.Seri
     return None
 
 
+def _check_plain(cells: pl.Series) -> None:
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        raise InputError(
+            f"column '{cells.name}' has cells of type {cells.dtype}, which no input is: add it to data.ignore"
+        )
+
+
 def _numbers(cells: pl.Series, style: str) -> pl.Series:
+    _check_plain(cells)
     if cells.dtype == pl.Duration:
         return cells.dt.total_microseconds(fractional=True) / 1e6
     if cells.dtype == pl.Time:
@@ -190,12 +206,14 @@ def _numbers(cells: pl.Series, style: str) -> pl.Series:
 
 
 def _is_missing(cells: pl.Series, missing_values: list[str]) -> pl.Series:
-    if cells.dtype.is_float():
-        return cells.is_null() | cells.is_nan().fill_null(False)
-    if cells.dtype.is_numeric() or cells.dtype.is_temporal() or cells.dtype == pl.Boolean:
+    if cells.dtype.is_numeric():
+        numbers = cells.cast(pl.Float64)
+        marks = pl.Series(missing_values, dtype=pl.String).cast(pl.Float64, strict=False).drop_nulls()
+        return numbers.is_null() | numbers.is_nan().fill_null(False) | numbers.is_in(marks.implode()).fill_null(False)
+    if cells.dtype.is_temporal() or cells.dtype == pl.Boolean:
         return cells.is_null()
     text = _stripped(cells)
-    return text.is_null() | text.is_in([*MISSING, *missing_values]).fill_null(False)
+    return text.is_null() | text.is_in([*MISSING, *(mark.strip() for mark in missing_values)]).fill_null(False)
 
 
 def _stripped(cells: pl.Series) -> pl.Series:

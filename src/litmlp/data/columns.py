@@ -71,6 +71,11 @@ class Column(ABC):
         """Return what was made of the column, for people."""
         return self.kind
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether cells of a CSV file must reach `parse` as they are written, though they look like numbers."""
+        return False
+
 
 class NumericColumn(Column):
     """Scales numbers; a missing cell becomes the scale's zero, and is marked in a column of its own.
@@ -133,6 +138,11 @@ class NumericColumn(Column):
         """Restore what `state_dict` returned."""
         self.style, self.is_marked = state["style"], state["is_marked"]
         self.scaling.load_state_dict(state["scaling"])
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether 1.234 may be more than a thousand."""
+        return self.style != PLAIN
 
     def describe(self) -> str:
         """Tell of missing cells and of how numbers are written."""
@@ -205,10 +215,15 @@ class CategoricalColumn(Column):
         self.levels, self.num_rare = list(state["levels"]), state["num_rare"]
         self.code_of_missing = state["code_of_missing"]
 
+    @property
+    def reads_text(self) -> bool:
+        """Always: 007 is not 7."""
+        return True
+
     def describe(self) -> str:
         """Count levels."""
         rare = f", {self.num_rare} rare ones taken together" if self.num_rare else ""
-        return f"{self.kind}, {len(self.levels)} levels{rare}"
+        return f"{self.kind}, {len(self.levels)} level{'s' if len(self.levels) != 1 else ''}{rare}"
 
 
 class DateColumn(Column):
@@ -220,17 +235,22 @@ class DateColumn(Column):
         name: of the column.
         scaling: of the numbers.
         date_format: how text is written; any of `cells.DATE_FORMATS` if None.
+        min_count: see NumericColumn and CategoricalColumn.
         has_trend: whether the time elapsed is an input.
     """
 
     kind = "date"
 
-    def __init__(self, name: str, scaling: str, date_format: str | None = None, has_trend: bool = True) -> None:
+    def __init__(
+        self, name: str, scaling: str, date_format: str | None = None, min_count: int = 1, has_trend: bool = True
+    ) -> None:
         super().__init__(name)
         self.date_format = date_format
         numeric = ["time", "day", "hour"] if has_trend else ["day", "hour"]
-        self.parts: dict[str, Column] = {part: NumericColumn(f"{name} {part}", scaling) for part in numeric}
-        self.parts |= {part: CategoricalColumn(f"{name} {part}") for part in ("month", "weekday")}
+        self.parts: dict[str, Column] = {
+            part: NumericColumn(f"{name} {part}", scaling, min_count=min_count) for part in numeric
+        }
+        self.parts |= {part: CategoricalColumn(f"{name} {part}", min_count) for part in ("month", "weekday")}
 
     def parse(self, cells: pl.Series, missing_values: list[str]) -> dict[str, Numbers | Levels]:
         """Read dates, and take them apart."""
@@ -280,21 +300,22 @@ def _parts_of(dates: pl.Series) -> dict[str, Numbers | Levels]:
     is_missing = dates.is_null().to_numpy() if dates.null_count() else None
     microseconds = dates.cast(pl.Int64).fill_null(0).to_numpy()
     days = microseconds // DAY
-    first, last = int(days.min()), int(days.max())
-    calendar = pl.int_range(first, last + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt  # each day but once
+    first = int(days.min())
+    calendar = pl.int_range(first, int(days.max()) + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt
+    place = days - first  # of each row's day in the calendar, which has each day but once
 
     def numbers(values: np.ndarray) -> Numbers:
         return Numbers(values, is_missing)
 
     def levels(of_day: pl.Series, highest: int) -> Levels:
-        codes = of_day.cast(pl.Int32).to_numpy().take(days - first)
-        return Levels(
-            [str(i) for i in range(highest + 1)], codes if is_missing is None else np.where(is_missing, -1, codes)
-        )
+        codes = of_day.cast(pl.Int32).to_numpy().take(place)
+        if is_missing is not None:
+            codes[is_missing] = -1
+        return Levels([str(i) for i in range(highest + 1)], codes)
 
     return {
         "time": numbers(microseconds / DAY),
-        "day": numbers(calendar.day().cast(pl.Float64).to_numpy().take(days - first)),
+        "day": numbers(calendar.day().cast(pl.Float64).to_numpy().take(place)),
         "hour": numbers((microseconds - days * DAY) / HOUR),
         "month": levels(calendar.month(), 12),
         "weekday": levels(calendar.weekday(), 7),
@@ -303,4 +324,6 @@ def _parts_of(dates: pl.Series) -> dict[str, Numbers | Levels]:
 
 def _varies(parsed: Numbers | Levels, rows: np.ndarray) -> bool:
     values = parsed.present(rows) if isinstance(parsed, Numbers) else parsed.codes[rows]
+    if isinstance(parsed, Levels):
+        values = values[values >= 0]
     return len(values) > 0 and bool(values.min() < values.max())

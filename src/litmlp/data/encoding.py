@@ -43,6 +43,8 @@ class Inputs:
                 return _Treated(None, Encoded([], []), f"left out: {decision}")
             parsed = column.parse(cells, missing_values)
             column.fit(parsed, train)
+            if not column.numeric_names and not column.cardinalities:
+                return _Treated(None, Encoded([], []), "left out: it does not vary")
             return _Treated(column, column.encode(parsed), "; ".join(filter(None, [column.describe(), decision])))
 
         treated = _for_each_column(treat, frame, names)

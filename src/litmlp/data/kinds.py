@@ -1,6 +1,7 @@
 """What a column is, by its cells: a guess that the user can correct."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import polars as pl
@@ -30,16 +31,18 @@ class Kind(NamedTuple):
 
 def kind_of(cells: pl.Series, missing_values: list[str]) -> Kind:
     """Guess a column's kind from all of its cells."""
-    dtype = cells.dtype
-    if cells.null_count() == len(cells):
-        return Kind(LEFT_OUT, "it has no values")
     if is_text(cells):
         return _kind_of_text(cells, missing_values)
+    dtype = cells.dtype
+    if dtype.is_float():
+        cells = cells.fill_nan(None)
+    if cells.null_count() == len(cells):
+        return Kind(LEFT_OUT, "it has no values")
     if dtype in (pl.Date, pl.Datetime):
         return _unless_constant(cells, Kind("date"))
     if dtype == pl.Boolean:
         return _unless_constant(cells, Kind("boolean"))
-    if dtype.is_integer() and _IDENTIFIER.search(cells.name) and len(cells) >= FEWEST_ROWS and cells.is_unique().all():
+    if dtype.is_integer() and _names_rows(cells, lambda: cells.drop_nulls().n_unique(), cells.count()):
         return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
     if dtype.is_numeric() or dtype in (pl.Time, pl.Duration):
         return _unless_constant(cells, Kind("numeric"))
@@ -52,31 +55,40 @@ def _unless_constant(cells: pl.Series, kind: Kind) -> Kind:
     return kind
 
 
+def _names_rows(cells: pl.Series, count_different: Callable[[], int], num_present: int) -> bool:
+    is_named_so = _IDENTIFIER.search(cells.name) is not None
+    return is_named_so and num_present >= FEWEST_ROWS and count_different() == num_present
+
+
 def _kind_of_text(cells: pl.Series, missing_values: list[str]) -> Kind:
+    levels = as_levels(cells, missing_values)
+    num_levels, num_present = len(levels.names), int((levels.codes >= 0).sum())
+    if num_present == 0:
+        return Kind(LEFT_OUT, "it has no values")
+    if num_levels == 1 and num_present == len(cells):
+        return Kind(LEFT_OUT, f"all rows have the same value, {levels.names[0]}")
     if style := number_style(cells, missing_values):
+        if _names_rows(cells, lambda: num_levels, num_present):
+            return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
         return Kind("numeric", written=style)
     if written := date_format(cells, missing_values):
         return Kind("date", written=written)
-    levels = as_levels(cells, missing_values)
-    num_present = int((levels.codes >= 0).sum())
-    if num_present == 0:
-        return Kind(LEFT_OUT, "it has no values")
-    if len(levels.names) == 1 and num_present == len(cells):
-        return Kind(LEFT_OUT, f"all rows have the same value, {levels.names[0]}")
     words = {name.lower() for name in levels.names}
-    if len(words) == 2 and words <= {*TRUE_WORDS, *FALSE_WORDS} and not words.isdisjoint(TRUE_WORDS):
+    if len(words) == 2 and len(words & {*TRUE_WORDS}) == 1 and len(words & {*FALSE_WORDS}) == 1:
         return Kind("boolean")
-    if num_present >= FEWEST_ROWS and len(levels.names) > SHARE_OF_IDENTIFIERS * num_present:
-        return Kind(LEFT_OUT, "it looks like an identifier: (nearly) each row has another text")
-    return Kind("categorical", _doubt(cells, missing_values))
+    doubt = _doubt(cells, levels.names)
+    if num_present >= FEWEST_ROWS and num_levels > SHARE_OF_IDENTIFIERS * num_present:
+        return Kind(LEFT_OUT, doubt or "it looks like an identifier: (nearly) each row has another text")
+    return Kind("categorical", doubt)
 
 
-def _doubt(cells: pl.Series, missing_values: list[str]) -> str:
-    names = pl.Series(as_levels(cells, missing_values).names[:1000])
-    is_number = names.cast(pl.Float64, strict=False).is_not_null()
-    if is_number.sum() <= SHARE_OF_NUMBERS * len(names):
+def _doubt(cells: pl.Series, names: list[str]) -> str:
+    # Of a column that is perhaps meant to be numeric.
+    numbers = pl.Series(names).cast(pl.Float64, strict=False)
+    is_odd = ~numbers.is_finite().fill_null(False)
+    if not is_odd.any() or is_odd.sum() >= (1 - SHARE_OF_NUMBERS) * len(names):
         return ""
-    odd = names.filter(~is_number)[0]
+    odd = names[is_odd.arg_max() or 0]
     row = (cells.cast(pl.String).str.strip_chars() == odd).arg_max() or 0
     return (
         f"most of its levels are numbers, but row {row + 1} holds {odd!r}: if that stands for a missing cell, add it "

@@ -59,7 +59,7 @@ class RobustScaling(Scaling):
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Shift, divide and bend: z / sqrt(1 + (z / 3)^2)."""
         z = (values - self.median) / self.spread
-        return (z / np.sqrt(1 + (z / self.limit) ** 2)).astype(np.float32)
+        return (z / np.hypot(1, z / self.limit)).astype(np.float32)
 
 
 class QuantileScaling(Scaling):

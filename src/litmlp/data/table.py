@@ -115,7 +115,9 @@ class TableData(TabularData):
             return None, kind.reason
         if cells.name == self.time_column:  # later rows have moments that training has not seen, but months that it has
             is_date = kind.name == DateColumn.kind
-            column = DateColumn(cells.name, self.scaling, kind.written, has_trend=False) if is_date else None
+            column = (
+                DateColumn(cells.name, self.scaling, kind.written, self.min_count, has_trend=False) if is_date else None
+            )
             return column, "it orders the rows"
         return self.new_column(kind.name, cells.name, kind.written), kind.reason
 

@@ -156,7 +156,7 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def encode_file(self, path: str | Path, has_target: bool) -> Batch:
         """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
-        as_text = [column.name for column in self.inputs.columns if isinstance(column, CategoricalColumn)]
+        as_text = [column.name for column in self.inputs.columns if column.reads_text]
         frame = self.derive(read_table(files_of(path), self.missing_values, as_text))
         if not has_target:
             rows, target = np.arange(num_rows(frame)), None
@@ -170,7 +170,7 @@ class TabularData(pl.LightningDataModule, ABC):
         if kind == CategoricalColumn.kind:
             return CategoricalColumn(name, self.min_count)
         if kind == DateColumn.kind:
-            return DateColumn(name, self.scaling, written)
+            return DateColumn(name, self.scaling, written, self.min_count)
         numeric = BooleanColumn if kind == BooleanColumn.kind else NumericColumn
         return numeric(name, self.scaling, written or PLAIN, self.min_count)
 
