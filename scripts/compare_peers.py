@@ -22,7 +22,7 @@ from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import accuracy_score, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -77,6 +77,7 @@ def ours(config: dict[str, Any], data: TableData) -> Result:
         metrics = train(config, Path(folder) / "run")
     if isinstance(data.target, ClassTarget):
         measured = {"accuracy": metrics["test/accuracy"], "AUROC": metrics["test/auroc"]}
+        measured["log-loss"] = metrics["test/log_loss"]
     else:
         measured = in_units(metrics["test/rmse"], data)
     return measured | {"seconds": metrics["fit_seconds"]}
@@ -128,7 +129,8 @@ def scores(estimator: Any, inputs: pl.DataFrame, target: np.ndarray, data: Table
     probabilities = estimator.predict_proba(inputs)
     positive = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
     auroc = roc_auc_score(target, positive, multi_class="ovr")
-    return {"accuracy": accuracy_score(target, estimator.predict(inputs)), "AUROC": auroc}
+    accuracy = accuracy_score(target, estimator.predict(inputs))
+    return {"accuracy": accuracy, "AUROC": auroc, "log-loss": log_loss(target, probabilities)}
 
 
 def in_units(rmse: float, data: TableData) -> Result:

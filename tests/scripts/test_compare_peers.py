@@ -30,6 +30,6 @@ def test_peers_get_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     results = compare_peers.peers(data, seed=0)
     assert seen["rows"] == len(data.tables["train"].numeric) + len(data.tables["val"].numeric)
     assert {name: set(result) for name, result in results.items()} == {
-        name: {"accuracy", "AUROC", "seconds"} for name in ("MLP", "boosting")
+        name: {"accuracy", "AUROC", "log-loss", "seconds"} for name in ("MLP", "boosting")
     }
     assert results["MLP"]["accuracy"] > 0.9
