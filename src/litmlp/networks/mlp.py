@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from litmlp.data.columns import FIRST_LEVEL
 from litmlp.data.spec import Spec
+from litmlp.data.targets import ClassTarget
 from litmlp.errors import did_you_mean
 from litmlp.networks.numeric_embedding import PeriodicEmbedding
 
@@ -18,7 +19,8 @@ class MLP(nn.Module):
     Args:
         spec: the columns of the data; passed in when a run is built.
         hidden_sizes: width of each hidden layer; may be empty.
-        activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`.
+        activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`; if None, SELU
+            for classes, as in Holzmüller et al. 2024, "Better by Default" (RealMLP), and ReLU for numbers.
         dropout: share of hidden units left out in each training step.
         normalization: `layer` or `none`.
         num_frequencies: of the cosines by which each numeric input is embedded (see PeriodicEmbedding); 0 for none.
@@ -34,7 +36,7 @@ class MLP(nn.Module):
         self,
         spec: Spec,
         hidden_sizes: list[int],
-        activation: str = "ReLU",
+        activation: str | None = None,
         dropout: float = 0.0,
         normalization: str = "none",
         num_frequencies: int = 0,
@@ -42,6 +44,8 @@ class MLP(nn.Module):
         super().__init__()
         if min(hidden_sizes, default=1) < 1:
             raise ValueError(f"hidden_sizes must be widths of 1 or more, not {hidden_sizes}")
+        if activation is None:
+            activation = "SELU" if isinstance(spec.target, ClassTarget) else "ReLU"
         if num_frequencies < 0:
             raise ValueError(f"num_frequencies must be 0 or more, not {num_frequencies}")
         periodic = PeriodicEmbedding(len(spec.numeric), num_frequencies) if num_frequencies else None
