@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
+from litmlp.tasks.collected import Collected
 from litmlp.tasks.metrics import RowMean
 
 STAGES = ("train", "val", "test")
@@ -57,7 +58,7 @@ class Task(pl.LightningModule, ABC):
         metrics = self.build_metrics(spec.target)
         self.metrics = nn.ModuleDict({f"{stage}_": metrics.clone(f"{stage}/") for stage in STAGES})
         self.losses = nn.ModuleDict({f"{stage}_": RowMean() for stage in STAGES})
-        self.seen: dict[str, list[tuple[Tensor, Tensor, Tensor | None]]] = {stage: [] for stage in STAGES}
+        self.seen = {stage: (Collected(), Collected(), Collected()) for stage in STAGES}  # outputs, targets, weights
         self.target_names = spec.target.columns
 
     @staticmethod
@@ -119,7 +120,9 @@ class Task(pl.LightningModule, ABC):
         assert batch.target is not None
         output = self(batch)
         weight = self.row_weights(batch)
-        self.seen[stage].append((output.detach(), batch.target, weight))
+        for collected, rows in zip(self.seen[stage], (output.detach(), batch.target, weight), strict=True):
+            if rows is not None:
+                collected.add(rows)
         return self.mean_loss(output, batch.target, weight)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
@@ -136,12 +139,9 @@ class Task(pl.LightningModule, ABC):
     @torch.no_grad()
     def measure(self, stage: str) -> dict[str, Tensor]:
         """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
-        outputs, targets, weights = (
-            None if tensors[0] is None else torch.cat(tensors) for tensors in zip(*self.seen[stage], strict=True)
-        )
+        outputs, targets, weights = (collected.take() for collected in self.seen[stage])
         assert outputs is not None
         assert targets is not None
-        self.seen[stage] = []
         loss = cast(RowMean, self.losses[f"{stage}_"])
         metrics = cast(MetricCollection, self.metrics[f"{stage}_"])
         loss.reset()  # first: a spawned process may have written into the states it shared with us

@@ -1,0 +1,44 @@
+"""Rows of many batches in one piece of memory."""
+
+import torch
+from torch import Tensor
+
+
+class Collected:
+    """Keeps rows that come batch by batch, until they are taken.
+
+    The memory is kept for the next epoch. A list of the batches' tensors would be as short, but small tensors that
+    outlive a step keep the allocator from using the memory between them again: gigabytes, on large tables.
+    """
+
+    def __init__(self) -> None:
+        self.memory: Tensor | None = None
+        self.num_rows = 0
+
+    def add(self, rows: Tensor) -> None:
+        """Copy rows `[N, ...]` behind those that are there."""
+        end = self.num_rows + len(rows)
+        memory = self.memory
+        if memory is None or (memory.dtype, memory.device, memory.shape[1:]) != (
+            rows.dtype,
+            rows.device,
+            rows.shape[1:],
+        ):
+            self.num_rows, end = 0, len(rows)
+            memory = self._grown(rows, end)
+        elif end > len(memory):
+            memory = self._grown(memory[: self.num_rows], 2 * end)
+        memory[self.num_rows : end] = rows
+        self.memory, self.num_rows = memory, end
+
+    def take(self) -> Tensor | None:
+        """Return all rows, and forget them; None if there are none. They are overwritten by those that come next."""
+        taken = None if self.memory is None or self.num_rows == 0 else self.memory[: self.num_rows]
+        self.num_rows = 0
+        return taken
+
+    def _grown(self, rows: Tensor, num_rows: int) -> Tensor:
+        with torch.inference_mode(False):  # or it could not be written to in training
+            memory = torch.empty(num_rows, *rows.shape[1:], dtype=rows.dtype, device=rows.device)
+        memory[: self.num_rows] = rows[: self.num_rows]
+        return memory

@@ -1,0 +1,43 @@
+import torch
+
+from litmlp.tasks.collected import Collected
+
+
+def test_rows_come_back_in_order_and_are_forgotten() -> None:
+    collected = Collected()
+    pieces = [torch.randn(n, 3) for n in (4, 1, 7, 2)]
+    for piece in pieces:
+        collected.add(piece)
+    assert torch.equal(collected.take(), torch.cat(pieces))
+    assert collected.take() is None
+
+
+def test_memory_serves_the_next_epoch() -> None:
+    collected = Collected()
+    for _ in range(2):
+        collected.add(torch.ones(8))
+        collected.add(torch.ones(8))
+        place = collected.memory.data_ptr()
+        assert collected.take().sum() == 16
+    collected.add(torch.zeros(8))
+    assert collected.memory.data_ptr() == place
+
+
+def test_rows_collected_without_gradients_can_be_overwritten_in_training() -> None:
+    collected = Collected()
+    with torch.inference_mode():
+        collected.add(torch.ones(2))
+    collected.take()
+    collected.add(torch.zeros(2))
+    assert collected.take().tolist() == [0, 0]
+
+
+def test_another_type_or_shape_starts_anew() -> None:
+    collected = Collected()
+    collected.add(torch.ones(2, dtype=torch.bfloat16))
+    collected.take()
+    for rows in (torch.ones(3), torch.ones(3, 2)):
+        collected.add(rows)
+        taken = collected.take()
+        assert taken.dtype == rows.dtype
+        assert taken.shape == rows.shape
