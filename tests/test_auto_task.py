@@ -80,3 +80,11 @@ def test_a_run_keeps_the_task_and_says_what_columns_were_taken_for(
         "level": "categorical, 2 levels",
         "constant": "left out: all rows have the same value, same",
     }
+
+
+def test_columns_may_have_any_name(config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    names = ["${x}", 'a.b[0], "q"', "😀", "1st = (€)"]
+    pl.DataFrame({name: [(i * k) % 7 + 0.5 for i in ROWS] for k, name in enumerate(names, 1)}).write_csv("rows.csv")
+    overrides = ["data=table", "data.path=rows.csv", "data.target=1st = (€)", "trainer.max_epochs=1", *SMALL]
+    train(config(*overrides), tmp_path / "run")
+    assert set(read_json(tmp_path / "run/columns.json")) == set(names[:3])

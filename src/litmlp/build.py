@@ -14,19 +14,26 @@ from litmlp.errors import InputError
 from litmlp.tasks import Task
 
 Config = dict[str, Any]
+REFUSALS = (ValueError, TypeError, AssertionError, MisconfigurationException)  # of a constructor's arguments
 
 
 def make(config: Config, key: str, **arguments: Any) -> Any:
     """Build `config[key]`; what its constructor refuses becomes one sentence that names the key."""
     try:
-        return instantiate(config[key], **arguments)
+        if not arguments:
+            return instantiate(config[key])
+        return instantiate(config[key], _partial_=True)(**arguments)  # Hydra would make a config of what it passes on
+    except InputError:
+        raise
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise InputError(str(cause)) from error
-        if isinstance(cause, ValueError | TypeError | AssertionError | MisconfigurationException):
+        if isinstance(cause, REFUSALS):
             raise InputError(f"{describe(key, config[key])} is refused: {cause}") from error
         raise
+    except REFUSALS as error:
+        raise InputError(f"{describe(key, config[key])} is refused: {error}") from error
 
 
 def describe(key: str, node: Config) -> str:

@@ -267,9 +267,15 @@ def test_delimiter_encoding_and_compression_are_found(name: str, tmp_path: Path)
 
 def test_other_delimiters_in_cells_are_text(tmp_path: Path) -> None:
     path = csv(tmp_path, "a;b;c\n1,5;x|y;3\n2,5;u\tv;4\n")
-    assert columns(path) == {"a": ["1,5", "2,5"], "b": ["x|y", "u\tv"], "c": [3, 4]}
+    assert columns(path) == {"a": [1.5, 2.5], "b": ["x|y", "u\tv"], "c": [3, 4]}
 
 
 def test_a_character_cut_by_the_first_look_is_no_other_encoding(tmp_path: Path) -> None:
     text = "name,value\n" + "é" * 65535 + ",1\n"
     assert columns(csv(tmp_path, text))["name"] == ["é" * 65535]
+
+
+def test_decimal_commas_of_semicolon_files_are_no_thousands(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("x;y\n1,234;a\n12,500;b\n-0,75;c\n")
+    assert read_table([path]).collect()["x"].to_list() == [1.234, 12.5, -0.75]

@@ -1,5 +1,6 @@
 """From the columns of a table to arrays, several columns at a time, each read once."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from tqdm import tqdm
 from litmlp.data.cells import dictionary_coded, is_text
 from litmlp.data.columns import Column, Encoded
 from litmlp.errors import InputError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8  # columns in memory, raw
 ROWS_WITH_PROGRESS = 1_000_000
@@ -111,7 +114,10 @@ def num_rows(frame: pl.LazyFrame) -> int:
 
 
 def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, names: list[str]) -> list[Result]:
-    shows = sys.stderr.isatty() and num_rows(frame) >= ROWS_WITH_PROGRESS
+    is_large = num_rows(frame) >= ROWS_WITH_PROGRESS
+    if is_large:
+        log.info("encoding %d columns of %d rows", len(names), num_rows(frame))
+    shows = is_large and sys.stderr.isatty()
 
     def read_and_treat(name: str) -> Result:
         cells = collected(frame, [name])[name]

@@ -12,7 +12,9 @@ LEFT_OUT = "left out"
 SHARE_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
 SHARE_OF_NUMBERS = 0.8  # of the levels of a column that may be meant as numbers
 FEWEST_ROWS = 20  # to tell that from chance
-_IDENTIFIER = re.compile(r"(?i:(^|[\s_.-])(id|uuid|guid|index|idx|row)$|^unnamed: ?\d+$|^$)|[a-z]I[dD]$")
+_IDENTIFIER = re.compile(
+    r"(?i:(^|[\s_.-])(id|uuid|guid|index|idx|row)$|^unnamed: ?\d+$|^__index_level_\d+__$|^$)|[a-z]I[dD]$"
+)
 
 
 class Kind(NamedTuple):

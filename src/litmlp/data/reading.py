@@ -113,15 +113,19 @@ def _read_text(file: Path, missing_values: Sequence[str], text_columns: Sequence
         glob=False,
         separator=separator,
         encoding=encoding,
+        decimal_comma=separator == ";",  # as spreadsheets write where the comma is the decimal mark
     )
     try:
-        return read(
+        frame = read(
             null_values=[*MISSING, *missing_values],
             infer_schema_length=10_000,
             schema_overrides={name: pl.String for name in text_columns if name in names},
         )
     except pl.exceptions.ComputeError:  # a cell further down is of another type: left to the reader of cells
-        return read(infer_schema=False)
+        frame = read(infer_schema=False)
+    if len(names) == frame.width:
+        frame.columns = names  # Polars leaves doubled quotes as they are
+    return frame
 
 
 def _encoding(head: bytes) -> str:
@@ -137,4 +141,6 @@ def _encoding(head: bytes) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    if "found more fields" in str(error):
+        return "a row has more cells than the first line, which should name the columns"
     return next(iter(str(error).splitlines()), "") or type(error).__name__
