@@ -39,12 +39,16 @@ class Numbers(NamedTuple):
     """Numbers of a column.
 
     Attributes:
-        values: `[N] float64`, 0 where missing.
+        values: `[N] float64` (or `int64`, of dates), 0 where missing.
         is_missing: `[N] bool`; None where no cell is missing.
     """
 
     values: np.ndarray
     is_missing: np.ndarray | None = None
+
+    def at(self, rows: np.ndarray | slice) -> "Numbers":
+        """Return those at `rows`."""
+        return Numbers(self.values[rows], None if self.is_missing is None else self.is_missing[rows])
 
     def present(self, rows: np.ndarray | slice) -> np.ndarray:
         """Return the values at `rows` that are not missing."""

@@ -13,6 +13,7 @@ from litmlp.data.cells import DATE_FORMATS, PLAIN, Levels, Numbers, as_booleans,
 from litmlp.data.scaling import scaling_named
 
 UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
+ROWS_AT_ONCE = 2**17  # of dates, which are taken into many parts
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
 ROWS_FOR_SCALE = 2**18  # evenly spaced training rows that set a scale; a larger table has no more to say
 
@@ -106,9 +107,7 @@ class NumericColumn(Column):
         """Learn the scale, and whether cells are missing."""
         num_missing = 0 if parsed.is_missing is None else int(parsed.is_missing[rows].sum())
         self.is_marked = num_missing >= max(self.min_count, 1)
-        if len(rows) > ROWS_FOR_SCALE:
-            rows = rows[np.linspace(0, len(rows) - 1, ROWS_FOR_SCALE).astype(np.int64)]
-        self.scaling.fit(parsed.present(rows))
+        self.scaling.fit(parsed.present(_sampled(rows)))
 
     def encode(self, parsed: Numbers) -> Encoded:
         """Return the scaled numbers and, if marked, 1 where missing."""
@@ -252,21 +251,34 @@ class DateColumn(Column):
         }
         self.parts |= {part: CategoricalColumn(f"{name} {part}", min_count) for part in ("month", "weekday")}
 
-    def parse(self, cells: pl.Series, missing_values: list[str]) -> dict[str, Numbers | Levels]:
-        """Read dates, and take them apart."""
+    def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
+        """Read dates, as microseconds since 1970."""
         dates = as_dates(cells, missing_values, [self.date_format] if self.date_format else DATE_FORMATS)
-        return {part: parsed for part, parsed in _parts_of(dates).items() if part in self.parts}
+        is_missing = dates.is_null().to_numpy() if dates.null_count() else None
+        return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
 
-    def fit(self, parsed: dict[str, Numbers | Levels], rows: np.ndarray) -> None:
+    def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
         """Fit the parts, and drop those that are the same in all training rows."""
-        self.parts = {part: column for part, column in self.parts.items() if _varies(parsed[part], rows)}
+        rows = _sampled(rows)
+        parts = _parts_of(parsed.at(rows))
+        everywhere = np.arange(len(rows))
+        self.parts = {part: column for part, column in self.parts.items() if _varies(parts[part])}
         for part, column in self.parts.items():
-            column.fit(parsed[part], rows)
+            column.fit(parts[part], everywhere)
 
-    def encode(self, parsed: dict[str, Numbers | Levels]) -> Encoded:
+    def encode(self, parsed: Numbers) -> Encoded:
         """Return the parts' arrays."""
-        encoded = [column.encode(parsed[part]) for part, column in self.parts.items()]
-        return Encoded([a for e in encoded for a in e.numeric], [a for e in encoded for a in e.codes])
+        stretches = [slice(i, i + ROWS_AT_ONCE) for i in range(0, len(parsed.values), ROWS_AT_ONCE)]
+        encoded = [self._encoded(parsed.at(stretch)) for stretch in stretches]
+        numeric, codes = (
+            [np.concatenate(arrays) for arrays in zip(*kind, strict=True)] for kind in zip(*encoded, strict=True)
+        )
+        return Encoded(numeric, codes)
+
+    def _encoded(self, some: Numbers) -> Encoded:
+        parts = _parts_of(some)
+        encoded = [column.encode(parts[part]) for part, column in self.parts.items()]
+        return Encoded([a for one in encoded for a in one.numeric], [a for one in encoded for a in one.codes])
 
     @property
     def numeric_names(self) -> list[str]:
@@ -296,12 +308,11 @@ class DateColumn(Column):
         return f"{self.kind}{written}, as {', '.join(self.parts) or 'nothing, for it does not vary'}"
 
 
-def _parts_of(dates: pl.Series) -> dict[str, Numbers | Levels]:
-    is_missing = dates.is_null().to_numpy() if dates.null_count() else None
-    microseconds = dates.cast(pl.Int64).fill_null(0).to_numpy()
+def _parts_of(moments: Numbers) -> dict[str, Numbers | Levels]:
+    microseconds, is_missing = moments
     days = microseconds // DAY
-    first = int(days.min())
-    calendar = pl.int_range(first, int(days.max()) + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt
+    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)
+    calendar = pl.int_range(first, last + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt
     place = days - first  # of each row's day in the calendar, which has each day but once
 
     def numbers(values: np.ndarray) -> Numbers:
@@ -322,8 +333,13 @@ def _parts_of(dates: pl.Series) -> dict[str, Numbers | Levels]:
     }
 
 
-def _varies(parsed: Numbers | Levels, rows: np.ndarray) -> bool:
-    values = parsed.present(rows) if isinstance(parsed, Numbers) else parsed.codes[rows]
-    if isinstance(parsed, Levels):
-        values = values[values >= 0]
+def _varies(parsed: Numbers | Levels) -> bool:
+    everywhere = slice(None)
+    values = parsed.present(everywhere) if isinstance(parsed, Numbers) else parsed.codes[parsed.codes >= 0]
     return len(values) > 0 and bool(values.min() < values.max())
+
+
+def _sampled(rows: np.ndarray) -> np.ndarray:
+    if len(rows) <= ROWS_FOR_SCALE:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, ROWS_FOR_SCALE).astype(np.int64)]

@@ -124,9 +124,14 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
         return treat(dictionary_coded(cells) if is_text(cells) else cells)
 
     pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
+    kinds = frame.collect_schema()
+    slow_first = sorted(names, key=lambda name: kinds[name].is_numeric())  # so that none is left for the end
     try:
-        results = pool.map(read_and_treat, names)
-        return list(tqdm(results, "encoding", len(names), unit="column", leave=False, disable=not shows))
+        results = tqdm(
+            pool.map(read_and_treat, slow_first), "encoding", len(names), unit="column", leave=False, disable=not shows
+        )
+        by_name = dict(zip(slow_first, results, strict=True))
+        return [by_name[name] for name in names]
     finally:  # do not go on with other columns after a mistake or a signal
         pool.shutdown(wait=True, cancel_futures=True)
 
