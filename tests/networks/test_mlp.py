@@ -154,3 +154,11 @@ def test_copies_can_be_stacked_and_run_together():
 def test_refuses_what_cannot_be(arguments: dict, message: str):
     with pytest.raises(ValueError, match=message):
         MLP(numeric_spec(2), **{"hidden_sizes": [4]} | arguments)
+
+
+def test_weights_fit_whatever_the_dropout() -> None:
+    spec = Spec.example(ClassTarget)
+    without, with_dropout = (MLP(spec, hidden_sizes=[4, 3], dropout=dropout) for dropout in (0.0, 0.5))
+    with_dropout.load_state_dict(without.state_dict())
+    batch = torch.randn(5, 2), torch.zeros(5, 1, dtype=torch.int64)
+    assert torch.equal(without(*batch), with_dropout.eval()(*batch))

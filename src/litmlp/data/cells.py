@@ -94,6 +94,8 @@ def as_booleans(cells: pl.Series, missing_values: list[str]) -> Numbers:
     Raises:
         InputError: a cell is none of them; it names the first.
     """
+    if cells.dtype == pl.Boolean:
+        return as_numbers(cells, [])
     levels = as_levels(cells, missing_values)
     words = [name.lower() for name in levels.names]
     meaning = [1.0 if word in TRUE_WORDS else 0.0 if word in FALSE_WORDS else np.nan for word in words]

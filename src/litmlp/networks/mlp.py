@@ -1,5 +1,7 @@
 """The multilayer perceptron."""
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -64,7 +66,9 @@ class MLP(nn.Module):
             ]
             width = size
         layers.append(nn.Linear(width, spec.target.num_outputs))
-        self.layers = nn.Sequential(*(layer for layer in layers if type(layer) is not nn.Identity))
+        # Without those that do nothing; numbered as with them, so that weights fit whatever the dropout.
+        placed = {str(i): layer for i, layer in enumerate(layers) if type(layer) is not nn.Identity}
+        self.layers = nn.Sequential(OrderedDict(placed))
         initialize_(self.layers, gain=variance_preserving_gain(activation_layer(activation)))
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
