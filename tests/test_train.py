@@ -229,6 +229,13 @@ def test_two_processes_train_one_run(tmp_path: Path):
     assert min(scalars["val/loss"]) == pytest.approx(metrics["objective"], rel=1e-5)
 
 
+def test_max_time_ends_training(tmp_path: Path):
+    overrides = ["trainer.max_epochs=100000", "trainer.max_time=00:00:00:01", "scheduler=none", "optimizer.lr=0.01"]
+    metrics = train(compose_config(*PENGUINS, *overrides), tmp_path / "run")
+    assert 0 < metrics["epochs"] < 100000
+    assert metrics["test/accuracy"] > 0.5
+
+
 def run_until_first_checkpoint(folder: Path, *overrides: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

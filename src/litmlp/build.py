@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError
+from litmlp.loop import RoundsOfSteps
 from litmlp.tasks import Task
 
 Config = dict[str, Any]
@@ -62,6 +63,9 @@ def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
 
 def trainer(config: Config, folder: str) -> pl.Trainer:
     """Build the trainer with callbacks and loggers, all of which write to `folder`."""
-    callbacks = [Timer(), *(make(config["callbacks"], name) for name in config["callbacks"] or {})]
+    timer = Timer(config["trainer"].get("max_time"))  # Lightning adds no other
+    callbacks = [timer, *(make(config["callbacks"], name) for name in config["callbacks"] or {})]
     loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
-    return make(config, "trainer", callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
+    trainer = make(config, "trainer", callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
+    trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
+    return trainer

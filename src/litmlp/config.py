@@ -125,13 +125,12 @@ def check_values(config: Config) -> None:
 def check_monitor(config: Config, spec: Spec) -> None:
     """Raise InputError unless the task logs the monitored metric and `mode` is its better direction."""
     metrics = build.task_class(config).build_metrics(spec.target)
-    better = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
+    better = {"val/loss": "min"} | {f"val/{name}": metric.mode for name, metric in metrics.items()}
     monitor, mode = config["monitor"], config["mode"]
     if monitor not in better:
         raise InputError(f"monitor is '{monitor}', which this task does not log: {did_you_mean(monitor, better)}")
-    if better[monitor] is not None and better[monitor] != (mode == "max"):
-        good = "max" if better[monitor] else "min"
-        raise InputError(f"mode is {mode}, but {monitor} is better the other way: add mode={good}")
+    if better[monitor] != mode:
+        raise InputError(f"mode is {mode}, but {monitor} is better the other way: add mode={better[monitor]}")
 
 
 def check_loss(config: Config, spec: Spec) -> None:

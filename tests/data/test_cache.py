@@ -217,7 +217,7 @@ def test_another_setting_has_an_entry_of_its_own(path: str, folder: Path, settin
 def test_batch_size_shares_an_entry(path: str, folder: Path) -> None:
     ready(path, batch_size=8)
     with reading_fails():
-        assert next(iter(ready(path, batch_size=16).in_order("train"))).numeric.shape[0] == 16
+        assert next(iter(ready(path, batch_size=16).train_dataloader())).numeric.shape[0] == 16
 
 
 def test_changed_content_is_read_again(path: str, folder: Path) -> None:

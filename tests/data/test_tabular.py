@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from litmlp.data import Batch, ClassTarget, NumericTarget, Spec, TableData, Target
+from litmlp.data import Batch, ClassTarget, NumericTarget, Spec, TableData, Target, tabular
 from litmlp.errors import InputError
 
 SPLITS = ["train"] * 6 + ["val", "val", "test", "test"]
@@ -180,12 +180,18 @@ def test_training_batches_hold_each_row_once_in_a_new_order_each_epoch(tmp_path:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_evaluation_batches_are_in_order(tmp_path: Path, split: str) -> None:
+def test_evaluation_batches_are_in_order(tmp_path: Path, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "ROWS_EVALUATED_AT_ONCE", 3)
     table = ready(write(tmp_path, cells()), batch_size=5)
     for batches in (getattr(table, f"{split}_dataloader")(), table.in_order(split)):
         parts = list(batches)
         assert [len(batch.numeric) for batch in parts] == [5, 5, 2]
         assert torch.equal(torch.cat([batch.numeric for batch in parts]), table.tables[split].numeric)
+
+
+def test_evaluation_takes_many_rows_at_once_whatever_the_batch(tmp_path: Path) -> None:
+    table = ready(write(tmp_path, cells()), batch_size=5)
+    assert [len(batch.numeric) for batch in table.val_dataloader()] == [12]
 
 
 @pytest.mark.parametrize("target_type", [NumericTarget, ClassTarget])

@@ -1,6 +1,6 @@
 import torch
 
-from litmlp.tasks.collected import Collected
+from litmlp.tasks.collected import MOST_PENDING, Collected
 
 
 def test_rows_come_back_in_order_and_are_forgotten() -> None:
@@ -12,15 +12,25 @@ def test_rows_come_back_in_order_and_are_forgotten() -> None:
     assert collected.take() is None
 
 
+def test_many_pieces_come_back_in_order() -> None:
+    collected = Collected()
+    pieces = torch.randn(1000, 3).split(3)
+    for piece in pieces:
+        collected.add(piece)
+    assert len(collected.pending) < MOST_PENDING
+    assert torch.equal(collected.take(), torch.cat(pieces))
+    assert collected.take() is None
+
+
 def test_memory_serves_the_next_epoch() -> None:
     collected = Collected()
     for _ in range(2):
         collected.add(torch.ones(8))
         collected.add(torch.ones(8))
-        place = collected.memory.data_ptr()
-        assert collected.take().sum() == 16
+        taken = collected.take()
+        assert taken.sum() == 16
     collected.add(torch.zeros(8))
-    assert collected.memory.data_ptr() == place
+    assert collected.take().data_ptr() == taken.data_ptr()
 
 
 def test_rows_collected_without_gradients_can_be_overwritten_in_training() -> None:

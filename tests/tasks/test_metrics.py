@@ -2,10 +2,16 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
-from sklearn.metrics import log_loss, roc_auc_score
 
-from litmlp.tasks.metrics import LogLoss, MeanAUROC, RowMean, area_under_roc
+from litmlp.tasks.metrics import (
+    area_under_roc,
+    coefficient_of_determination,
+    log_loss,
+    mean_area_under_roc,
+    of_all_processes,
+)
 
 
 def test_area_by_hand():
@@ -19,55 +25,50 @@ def test_area_equals_scikit_learns_with_and_without_ties(num_levels: int):
     generator = np.random.default_rng(0)
     score, is_positive = generator.integers(num_levels, size=200) / 7, generator.random(200) < 0.3
     area = area_under_roc(torch.tensor(score), torch.tensor(is_positive))
-    assert area.item() == pytest.approx(roc_auc_score(is_positive, score))
+    assert area.item() == pytest.approx(sklearn.metrics.roc_auc_score(is_positive, score))
 
 
 def test_classes_that_do_not_occur_are_left_out_of_the_mean():
     probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
-    metric = MeanAUROC()
-    metric.update(probabilities, torch.tensor([0, 1, 1]))
-    assert metric.compute().item() == pytest.approx(1.0)  # classes 0 and 1 are both ordered rightly
+    area = mean_area_under_roc(probabilities, torch.tensor([0, 1, 1]))
+    assert area.item() == pytest.approx(1.0)  # classes 0 and 1 are both ordered rightly
 
 
 def test_a_single_class_has_no_area():
-    metric = MeanAUROC()
-    metric.update(torch.tensor([[0.6, 0.4], [0.2, 0.8]]), torch.tensor([1, 1]))
-    assert math.isnan(metric.compute().item())
+    area = mean_area_under_roc(torch.tensor([[0.6, 0.4], [0.2, 0.8]]), torch.tensor([1, 1]))
+    assert math.isnan(area.item())
 
 
 def test_log_loss_by_hand():
-    metric = LogLoss()
-    metric.update(torch.tensor([[0.25, 0.75]]), torch.tensor([0]))
-    metric.update(torch.tensor([[0.5, 0.5]]), torch.tensor([1]))
-    assert metric.compute().item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+    loss = log_loss(torch.tensor([[0.25, 0.75], [0.5, 0.5]]), torch.tensor([0, 1]))
+    assert loss.item() == pytest.approx((math.log(4) + math.log(2)) / 2)
 
 
-def test_mean_of_rows_by_hand():
-    metric = RowMean()
-    metric.update(torch.tensor(2.0), 3)
-    metric.update(torch.tensor(7.0), torch.tensor(0.5))
-    assert metric.compute().item() == pytest.approx((2 * 3 + 7 * 0.5) / 3.5)
-
-
-def test_rows_without_weight_leave_the_mean():
-    metric = RowMean()
-    metric.update(torch.tensor(2.0), 3)
-    metric.update(torch.tensor(1e6), 0)
-    assert metric.compute().item() == 2
-
-
-def test_mean_with_a_part_that_is_nan_is_nan():
-    metric = RowMean()
-    metric.update(torch.tensor(2.0), 3)
-    metric.update(torch.tensor(math.nan), 1)
-    assert math.isnan(metric.compute().item())
-
-
-def test_log_loss_weighs_each_row_the_same_whatever_its_batch():
+def test_log_loss_equals_scikit_learns():
     generator = torch.Generator().manual_seed(0)
     probability = torch.rand(10, 3, generator=generator, dtype=torch.float64).softmax(dim=1)
     target = torch.randint(3, (10,), generator=generator)
-    metric = LogLoss()
-    for rows in torch.arange(10).split(4):
-        metric.update(probability[rows], target[rows])
-    assert metric.compute().item() == pytest.approx(log_loss(target, probability), rel=1e-5)
+    assert log_loss(probability, target).item() == pytest.approx(sklearn.metrics.log_loss(target, probability))
+
+
+def test_log_loss_of_an_impossible_class_is_finite():
+    assert log_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([1])).isfinite()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_coefficient_of_determination_equals_scikit_learns(offset: float):
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(50, 2, generator=generator) * torch.tensor([1.0, 30.0]) + offset
+    prediction = target + torch.randn(50, 2, generator=generator)
+    expected = sklearn.metrics.r2_score(target, prediction, multioutput="raw_values")
+    assert coefficient_of_determination(prediction, target).tolist() == pytest.approx(expected.tolist(), rel=1e-3)
+
+
+def test_a_target_that_does_not_vary_has_no_coefficient_of_determination():
+    target = torch.full((4, 1), 2.0)
+    assert not coefficient_of_determination(target + 1, target).isfinite()
+
+
+def test_rows_of_a_single_process_are_all_rows():
+    rows = torch.ones(3)
+    assert of_all_processes(rows) is rows

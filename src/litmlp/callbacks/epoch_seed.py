@@ -17,4 +17,7 @@ class EpochSeed(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seed all devices."""
         sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1)[0]))
+        seed = int(sequence.generate_state(1)[0])
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would keep a stack trace of each call
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)

@@ -2,10 +2,12 @@
 
 import lightning.pytorch as pl
 
+from litmlp.loggers import report
+
 
 class LearningRate(pl.Callback):
     """Logs the rate that each epoch ends with, as `train/learning_rate`, to whatever loggers there are."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the first parameter group's rate; all groups have the same."""
-        pl_module.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
+        report(trainer, {"train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"]})

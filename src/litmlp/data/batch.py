@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+ROWS_AT_ONCE = 16384  # taken from a table, for several batches
+
 
 class Batch(NamedTuple):
     """Rows of a table, encoded.
@@ -29,6 +31,11 @@ class Batch(NamedTuple):
         assert numeric is not None
         assert categorical is not None
         return Batch(numeric, categorical.long(), *others)  # a table keeps its codes in fewer bytes
+
+    def split(self, sizes: list[int]) -> list["Batch"]:
+        """Return consecutive rows, as views."""
+        columns = ([None] * len(sizes) if tensor is None else tensor.split(sizes) for tensor in self)
+        return [Batch(*piece) for piece in zip(*columns, strict=True)]
 
 
 class InOrder:
@@ -83,8 +90,10 @@ class Batches:
         mine = order[self.rank :: self.world_size][: self._rows_each()]
         # A process may have a row less than another, but never a batch less.
         pieces = mine.split(self.batch_size) if len(mine) == self._rows_each() else mine.tensor_split(len(self))
-        for index in pieces[: len(self)]:
-            yield self.table.rows(index)
+        at_once = max(1, ROWS_AT_ONCE // self.batch_size)
+        for first in range(0, len(self), at_once):
+            some = pieces[first : first + at_once]
+            yield from self.table.rows(torch.cat(some)).split([len(index) for index in some])
 
     def _rows_each(self) -> int:
         # Shuffled rows left over come up in another epoch; rows in order must all be seen.

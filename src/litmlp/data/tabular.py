@@ -26,6 +26,8 @@ from litmlp.paths import display
 
 log = logging.getLogger(__name__)
 
+ROWS_EVALUATED_AT_ONCE = 1024  # or a batch, if that is more
+
 
 class TabularData(pl.LightningDataModule, ABC):
     """Rows with input columns and a target.
@@ -131,7 +133,7 @@ class TabularData(pl.LightningDataModule, ABC):
                 log.warning("encoded rows are not kept, for %s cannot be written: %s", cache.folder(), error)
         if not self.tables:
             rows, sizes = self._encoded(None)
-            self.tables = _cut(rows, sizes)
+            self.tables = _named(rows, sizes)
 
     @property
     def spec(self) -> Spec:
@@ -140,19 +142,19 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def train_dataloader(self) -> Batches:
         """Training rows, in a new order each epoch."""
-        return self._batches("train", Shuffled(self.seed))
+        return self._batches("train", Shuffled(self.seed), self.batch_size)
 
     def val_dataloader(self) -> Batches:
         """Validation rows, in order."""
-        return self._batches("val", InOrder())
+        return self._batches("val", InOrder(), self._evaluated_at_once)
 
     def test_dataloader(self) -> Batches:
         """Test rows, in order."""
-        return self._batches("test", InOrder())
+        return self._batches("test", InOrder(), self._evaluated_at_once)
 
     def in_order(self, split: str) -> Batches:
         """All rows of a split, in order, in this process."""
-        return Batches(self.tables[split], self.batch_size, InOrder())
+        return Batches(self.tables[split], self._evaluated_at_once, InOrder())
 
     def encode_file(self, path: str | Path, has_target: bool) -> Batch:
         """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
@@ -196,7 +198,7 @@ class TabularData(pl.LightningDataModule, ABC):
             state, rows = cache.load(entry)
         self.load_state_dict(state["data"])
         self.inputs.decisions = state["decisions"]
-        self.tables = _cut(rows, state["sizes"])
+        self.tables = _named(rows, state["sizes"])
 
     def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
         # All rows, those of each split together, and the splits' sizes.
@@ -242,9 +244,13 @@ class TabularData(pl.LightningDataModule, ABC):
             )
         return torch.from_numpy(weights.values[rows].astype(np.float32))
 
-    def _batches(self, split: str, sampler: InOrder | Shuffled) -> Batches:
+    @property
+    def _evaluated_at_once(self) -> int:
+        return max(self.batch_size, ROWS_EVALUATED_AT_ONCE)
+
+    def _batches(self, split: str, sampler: InOrder | Shuffled, batch_size: int) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(self.tables[split], self.batch_size, sampler, rank, world_size)
+        return Batches(self.tables[split], batch_size, sampler, rank, world_size)
 
 
 def _batch(
@@ -255,7 +261,5 @@ def _batch(
     return Batch(numeric, codes, target, weight)
 
 
-def _cut(rows: Batch, sizes: dict[str, int]) -> dict[str, Batch]:
-    # One after the other, as views.
-    pieces = zip(*(t.split(list(sizes.values())) if t is not None else [None] * len(sizes) for t in rows), strict=True)
-    return {split: Batch(*piece) for split, piece in zip(sizes, pieces, strict=True)}
+def _named(rows: Batch, sizes: dict[str, int]) -> dict[str, Batch]:
+    return dict(zip(sizes, rows.split(list(sizes.values())), strict=True))

@@ -73,8 +73,11 @@ class MLP(nn.Module):
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""
-        embedded = [embed(codes) for embed, codes in zip(self.embeddings, categorical.unbind(1), strict=True)]
-        return self.layers(torch.cat([self.numeric(numeric), *embedded], dim=1))
+        inputs = self.numeric(numeric)
+        if self.embeddings:
+            embedded = [embed(codes) for embed, codes in zip(self.embeddings, categorical.unbind(1), strict=True)]
+            inputs = torch.cat([inputs, *embedded], dim=1)
+        return self.layers(inputs)
 
 
 class Embedding(nn.Embedding):

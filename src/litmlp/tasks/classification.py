@@ -1,19 +1,19 @@
 """Predicting one of several classes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget, Target
 from litmlp.errors import InputError
-from litmlp.tasks.metrics import LogLoss, MeanAUROC
+from litmlp.tasks.metrics import Metric, log_loss, mean_area_under_roc
 from litmlp.tasks.task import Task
 
 
@@ -49,19 +49,16 @@ class ClassificationTask(Task):
         self.register_buffer("class_weights", weights, persistent=False)
 
     @staticmethod
-    def build_metrics(target: Target) -> MetricCollection:
+    def build_metrics(target: Target) -> dict[str, Metric]:
         """Accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, mean log-loss."""
         k = target.num_outputs
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(k, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(k, average="macro"),
-                "f1": MulticlassF1Score(k, average="macro"),
-                "auroc": MeanAUROC(),
-                "log_loss": LogLoss(),
-            },
-            compute_groups=False,
-        )
+        return {
+            "accuracy": Metric(partial(multiclass_accuracy, num_classes=k, average="micro"), "max"),
+            "balanced_accuracy": Metric(partial(multiclass_accuracy, num_classes=k, average="macro"), "max"),
+            "f1": Metric(partial(multiclass_f1_score, num_classes=k, average="macro"), "max"),
+            "auroc": Metric(mean_area_under_roc, "max"),
+            "log_loss": Metric(log_loss, "min"),
+        }
 
     def predict(self, output: Tensor) -> Tensor:
         """Return class probabilities, `[N, K]`."""

@@ -1,76 +1,68 @@
-"""Metrics that torchmetrics lacks, or warns about where a small set misses a class."""
+"""Metrics are functions of all predictions and observations of an epoch, whatever batches they came in.
+
+That is exact for metrics that are no means of rows, and an epoch needs no state that is kept, reset and synchronised.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+from torch import Tensor, distributed
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 
-class RowMean(Metric):
-    """Weighted mean of means; NaN stays NaN."""
+class Metric(NamedTuple):
+    """A measure of predictions.
 
-    higher_is_better = False
-    total: Tensor
-    weight: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
-
-    def update(self, mean: Tensor, weight: Tensor | float) -> None:
-        """Add rows whose mean is known; without weights of their own, `weight` is their number."""
-        self.total += mean * weight
-        self.weight += weight
-
-    def compute(self) -> Tensor:
-        """Return the mean over all rows."""
-        return self.total / self.weight
-
-
-class LogLoss(RowMean):
-    """Mean negative logarithm of the probability given to the true class, whatever the training loss."""
-
-    def update(self, probability: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        """Add N rows: probabilities `[N, K]` and class indices `[N]`."""
-        smallest = torch.finfo(probability.dtype).tiny
-        super().update(-probability.gather(1, target[:, None]).clamp_min(smallest).log().mean(), len(target))
-
-
-class MeanAUROC(Metric):
-    """Area under the ROC curve of each class against the rest, averaged over the classes that occur.
-
-    By the ranks of the scores (Mann and Whitney 1947), ties counting half; NaN where only one class occurs.
+    Attributes:
+        function: of predictions and observations; returns a number, or one for each target.
+        mode: which way it is better, `min` or `max`.
     """
 
-    higher_is_better = True
-    probabilities: list[Tensor]
-    targets: list[Tensor]
+    function: Callable[[Tensor, Tensor], Tensor]
+    mode: Literal["min", "max"]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("probabilities", [], dist_reduce_fx="cat")
-        self.add_state("targets", [], dist_reduce_fx="cat")
 
-    def update(self, probability: Tensor, target: Tensor) -> None:
-        """Add N rows: probabilities `[N, K]` and class indices `[N]`."""
-        self.probabilities.append(probability)
-        self.targets.append(target)
+def of_all_processes(rows: Tensor) -> Tensor:
+    """Return the rows `[N, ...]` of all processes together."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return rows
+    return torch.cat(gather_all_tensors(rows))
 
-    def compute(self) -> Tensor:
-        """Return the mean over classes."""
-        scores, targets = dim_zero_cat(self.probabilities), dim_zero_cat(self.targets)
-        if scores.shape[1] == 2:  # the other class has the same area
-            return area_under_roc(scores[:, 1], targets == 1)
-        areas = torch.stack([area_under_roc(scores[:, k], targets == k) for k in range(scores.shape[1])])
-        return areas.nanmean()
+
+def log_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the mean negative logarithm of the probability given to the true class, whatever the training loss.
+
+    Of probabilities `[N, K]` and class indices `[N]`.
+    """
+    smallest = torch.finfo(probability.dtype).tiny
+    return -probability.gather(1, target[:, None]).clamp_min(smallest).log().mean()
+
+
+def mean_area_under_roc(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the area under the ROC curve of each class against the rest, averaged over the classes that occur.
+
+    Of probabilities `[N, K]` and class indices `[N]`; NaN where only one class occurs.
+    """
+    if probability.shape[1] == 2:  # the other class has the same area
+        return area_under_roc(probability[:, 1], target == 1)
+    return torch.stack([area_under_roc(p, target == k) for k, p in enumerate(probability.unbind(1))]).nanmean()
 
 
 def area_under_roc(score: Tensor, is_positive: Tensor) -> Tensor:
-    """Return how often a positive row scores higher than a negative one, of scores `[N]`; NaN without both kinds."""
+    """Return how often a positive row scores higher than a negative one, of scores `[N]`; NaN without both kinds.
+
+    By the ranks of the scores (Mann and Whitney 1947), ties counting half.
+    """
     _, place, counts = score.unique(return_inverse=True, return_counts=True)
     mean_rank = counts.cumsum(0).double() - (counts - 1) / 2
     num_positive = is_positive.sum().double()
     num_negative = len(score) - num_positive
     surplus = mean_rank[place][is_positive].sum() - num_positive * (num_positive + 1) / 2
     return (surplus / (num_positive * num_negative)).float()
+
+
+def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return R2 of each target, of `[N, O]` both: 1 less the squared errors' share of the squared deviations."""
+    errors = (target - prediction).square().sum(0)
+    return 1 - errors / (target - target.mean(0)).square().sum(0)

@@ -1,15 +1,17 @@
 """Predicting numbers."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
+from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error
 
 from litmlp.data.spec import Spec
 from litmlp.data.targets import NumericTarget, Target
+from litmlp.tasks.metrics import Metric, coefficient_of_determination
 from litmlp.tasks.task import Task
 
 
@@ -45,16 +47,14 @@ class RegressionTask(Task):
         self.register_buffer("std", spec.target.std.float())
 
     @staticmethod
-    def build_metrics(target: Target) -> MetricCollection:
+    def build_metrics(target: Target) -> dict[str, Metric]:
         """Root mean squared error, mean absolute error, coefficient of determination."""
-        return MetricCollection(
-            {
-                "rmse": MeanSquaredError(squared=False, num_outputs=target.num_outputs),
-                "mae": MeanAbsoluteError(num_outputs=target.num_outputs),
-                "r2": R2Score(multioutput="raw_values"),
-            },
-            compute_groups=False,
-        )
+        size = target.num_outputs
+        return {
+            "rmse": Metric(partial(mean_squared_error, squared=False, num_outputs=size), "min"),
+            "mae": Metric(partial(mean_absolute_error, num_outputs=size), "min"),
+            "r2": Metric(coefficient_of_determination, "max"),
+        }
 
     def predict(self, output: Tensor) -> Tensor:
         """Return values in the target's own units, `[N, O]`."""

@@ -4,19 +4,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
 from inspect import signature
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
 
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
+from litmlp.loggers import report
 from litmlp.tasks.collected import Collected
-from litmlp.tasks.metrics import RowMean
+from litmlp.tasks.metrics import Metric, of_all_processes
 
 STAGES = ("train", "val", "test")
 
@@ -55,16 +56,14 @@ class Task(pl.LightningModule, ABC):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.l1 = l1
-        metrics = self.build_metrics(spec.target)
-        self.metrics = nn.ModuleDict({f"{stage}_": metrics.clone(f"{stage}/") for stage in STAGES})
-        self.losses = nn.ModuleDict({f"{stage}_": RowMean() for stage in STAGES})
+        self.metrics = self.build_metrics(spec.target)
         self.seen = {stage: (Collected(), Collected(), Collected()) for stage in STAGES}  # outputs, targets, weights
         self.target_names = spec.target.columns
 
     @staticmethod
     @abstractmethod
-    def build_metrics(target: Target) -> MetricCollection:
-        """Return metrics of (prediction, observed); a value of several numbers has one for each output."""
+    def build_metrics(target: Target) -> dict[str, Metric]:
+        """Return the metrics by name."""
 
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
@@ -97,15 +96,15 @@ class Task(pl.LightningModule, ABC):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's metrics, of the outputs that its steps produced."""
-        self.log_dict(self.measure("train"), sync_dist=True)
+        self.report("train")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of all validation rows."""
-        self.log_dict(self.measure("val"), sync_dist=True)
+        self.report("val")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of all test rows."""
-        self.log_dict(self.measure("test"), sync_dist=True)
+        self.report("test")
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer, and the schedule if there is one."""
@@ -118,11 +117,13 @@ class Task(pl.LightningModule, ABC):
     def step(self, batch: Batch, stage: str) -> Tensor:
         """Return the loss of a batch and keep its outputs for `measure`."""
         assert batch.target is not None
-        output = self(batch)
+        output = self.network(batch.numeric, batch.categorical)
         weight = self.row_weights(batch)
-        for collected, rows in zip(self.seen[stage], (output.detach(), batch.target, weight), strict=True):
-            if rows is not None:
-                collected.add(rows)
+        outputs, targets, weights = self.seen[stage]
+        outputs.add(output.detach())
+        targets.add(batch.target)
+        if weight is not None:
+            weights.add(weight)
         return self.mean_loss(output, batch.target, weight)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
@@ -139,16 +140,22 @@ class Task(pl.LightningModule, ABC):
     @torch.no_grad()
     def measure(self, stage: str) -> dict[str, Tensor]:
         """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
-        outputs, targets, weights = (collected.take() for collected in self.seen[stage])
+        taken = (collected.take() for collected in self.seen[stage])
+        outputs, targets, weights = (None if rows is None else of_all_processes(rows) for rows in taken)
         assert outputs is not None
         assert targets is not None
-        loss = cast(RowMean, self.losses[f"{stage}_"])
-        metrics = cast(MetricCollection, self.metrics[f"{stage}_"])
-        loss.reset()  # first: a spawned process may have written into the states it shared with us
-        metrics.reset()
-        loss.update(self.mean_loss(outputs, targets, weights), len(outputs) if weights is None else weights.sum())
-        metrics.update(*self.compared(outputs, targets))
-        return {f"{stage}/loss": loss.compute(), **self._by_output(metrics.compute())}
+        compared = self.compared(outputs, targets)
+        values = {"loss": self.mean_loss(outputs, targets, weights)}
+        values |= {name: metric.function(*compared) for name, metric in self.metrics.items()}
+        return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
+
+    def report(self, stage: str) -> None:
+        """Log the metrics of all that `stage` has seen."""
+        values = self.measure(stage)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            report(self.trainer, values)
+        else:
+            self.log_dict(values)  # which trainer.validate and trainer.test return
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return weights, and apart from them the other parameters, which do not decay."""
