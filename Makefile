@@ -6,7 +6,7 @@ RUN ?= runs
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev train test test-slow lint format tensorboard compare clean clean-cache
+.PHONY: help install install-dev train test test-slow lint format tensorboard bench compare clean clean-cache
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: install-dev  ## format the code and fix what can be fixed
 tensorboard: install  ## look at all runs, or at one with RUN=<folder>
 	$(BIN)/tensorboard --logdir $(RUN)
 
+bench: $(VENV)/.installed-bench  ## measure speed, start-up and memory beside plain PyTorch and others
+	$(BIN)/python scripts/bench.py $(ARGS)
+
 compare: install-dev  ## train this project and scikit-learn on the same rows of the shipped tables
 	$(BIN)/python scripts/compare_peers.py $(ARGS)
 
@@ -54,4 +57,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@

@@ -16,8 +16,9 @@ from litmlp.errors import InputError, did_you_mean
 
 KEYS = {
     *("data", "network", "task", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
-    *("seed", "monitor", "mode", "threads", "resume", "init_from"),
+    *("seed", "monitor", "mode", "threads", "compile", "matmul_precision", "data_on_device", "resume", "init_from"),
 }
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 def check(config: Config) -> None:
@@ -117,6 +118,12 @@ def check_values(config: Config) -> None:
     threads = config["threads"]
     if threads != "auto" and not (isinstance(threads, int) and threads > 0):
         raise InputError(f"threads is {threads!r}: use auto, or a whole number from 1 up")
+    if not isinstance(config["compile"], bool):
+        raise InputError(f"compile is {config['compile']!r}: use true or false")
+    if config["matmul_precision"] not in MATMUL_PRECISIONS:
+        raise InputError(f"matmul_precision is {config['matmul_precision']!r}: use {', '.join(MATMUL_PRECISIONS)}")
+    if config["data_on_device"] not in ("auto", True, False):
+        raise InputError(f"data_on_device is {config['data_on_device']!r}: use auto, true or false")
     rate = (config["optimizer"] or {}).get("lr")
     if isinstance(rate, int | float) and rate <= 0:
         raise InputError(f"optimizer.lr is {rate}: a learning rate is above 0, for example 0.001")

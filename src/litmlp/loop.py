@@ -40,6 +40,11 @@ class RoundsOfSteps(_TrainingEpochLoop):
 
     in_rounds: bool | None = None
 
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """Go on within an epoch: Lightning would not where a schedule has asked for the number of batches before."""
+        self.trainer.fit_loop._load_combined_loader_states()
+        super().on_run_start(data_fetcher)
+
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Take the steps of a round."""
         if self.in_rounds is None:

@@ -61,8 +61,8 @@ def discard(folder: Path) -> None:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.absolute():
             handler.close()
             logging.getLogger().removeHandler(handler)
-    for name in (CONFIG, STATUS, LOG, COLUMNS):
-        (folder / name).unlink(missing_ok=True)
+    for path in (*(folder / name for name in (CONFIG, STATUS, LOG, COLUMNS)), *folder.glob("events.out.tfevents.*")):
+        path.unlink(missing_ok=True)
     ours = [folder, folder.parent] if folder.parent.parent == runs() else [folder]
     for empty in ours:
         if not any(empty.iterdir()):

@@ -1,6 +1,7 @@
 """Train a network, test its best weights, and leave a folder that explains the run."""
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 40  # in the log
+PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
 def train(config: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
@@ -65,7 +67,11 @@ def _fit_and_test(config: dict[str, Any], folder: Path, resume: bool) -> dict[st
     last = run.last_checkpoint(folder) if resume else None
     if config["init_from"] and last is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
-    torch.set_num_threads(_threads(config["threads"], task))
+    torch.set_num_threads(threads(config["threads"], task, data.batch_size))
+    torch.set_float32_matmul_precision(config["matmul_precision"])
+    if config["compile"]:
+        task.network.compile()
+    data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
     trainer = build.trainer(config, str(folder))
     _log_start(task, data, trainer)
 
@@ -95,6 +101,11 @@ def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | 
 
             trainer.strategy.launcher.kill(signal.SIGTERM)
         raise
+    except Exception as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).splitlines()[0]
+            raise InputError(f"the network cannot be compiled here ({reason}): leave compile=true out") from error
+        raise
 
 
 def _quiet_libraries() -> None:
@@ -104,14 +115,22 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers")
 
 
-def _threads(threads: str | int, task: "Task") -> int:
-    """Return the number of threads; one for a small network, whose steps are too short to share out."""
-    import os
+def threads(given: str | int, task: "Task", batch_size: int) -> int:
+    """Return `given`, or for `auto` one thread where steps are too short to be shared out, else all cores."""
+    if given != "auto":
+        return int(given)
+    from torch.nn import Linear
 
-    if threads != "auto":
-        return int(threads)
-    num_parameters = sum(p.numel() for p in task.network.parameters())
-    return 1 if num_parameters < 500_000 else (os.cpu_count() or 1)
+    products = batch_size * sum(m.weight.numel() for m in task.network.modules() if isinstance(m, Linear))
+    return 1 if products < PRODUCTS_TO_SHARE else _cores()
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use; those who start several at once set OMP_NUM_THREADS."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:

@@ -11,19 +11,22 @@ from lightning.pytorch.callbacks import Checkpoint
 from litmlp.files import replacing
 
 SHARE_OF_TIME = 0.02  # for writing
+SECONDS_WITHIN_EPOCH = 60.0
 
 
 class BestAndLast(Checkpoint):
     """Keeps `checkpoints/best.ckpt`, the weights that scored best, and `last.ckpt`, from which to go on.
 
-    They are written between epochs, where no epoch is half counted, so that a resumed run repeats an uninterrupted one
-    exactly; and seldom enough to take a fiftieth of the time. Until then the best weights are kept in memory. Their
-    state holds no path, so that a run's folder can be moved.
+    They are written between epochs, and each minute within a longer one; but seldom enough to take a fiftieth of the
+    time, until when the best weights are kept in memory. A resumed run repeats an uninterrupted one exactly. The state
+    holds no path, so that a run's folder can be moved.
 
     Args:
         monitor: the metric that scores.
         mode: `min` or `max`.
     """
+
+    once_a_round = True
 
     def __init__(self, monitor: str, mode: str) -> None:
         self.monitor = monitor
@@ -32,6 +35,7 @@ class BestAndLast(Checkpoint):
         self.best_epoch = -1
         self.unwritten_best: dict[str, Any] | None = None
         self.next_write = 0.0
+        self.last_write = perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights if they are the best so far; the first ones are."""
@@ -44,9 +48,17 @@ class BestAndLast(Checkpoint):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the state in which the epoch begins, unless that was done just now."""
-        if trainer.current_epoch > 0 and (started := perf_counter()) >= self.next_write:
+        if trainer.current_epoch > 0 and perf_counter() >= self.next_write:
             self._write(trainer)
-            self.next_write = perf_counter() + (perf_counter() - started) / SHARE_OF_TIME
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Write the state within a long epoch, but for the moment before a validation."""
+        now = perf_counter()
+        if now < self.next_write or now < self.last_write + SECONDS_WITHIN_EPOCH or trainer.world_size > 1:
+            return
+        loop = trainer.fit_loop
+        if not (loop._should_accumulate() or loop.epoch_loop._num_ready_batches_reached() or _is_before_val(trainer)):
+            self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final state."""
@@ -75,14 +87,21 @@ class BestAndLast(Checkpoint):
         return score < self.best_score if self.mode == "min" else score > self.best_score
 
     def _write(self, trainer: pl.Trainer) -> None:
+        started = perf_counter()
         self._write_best(trainer)  # first: the state that goes on knows of it
         if trainer.is_global_zero:
             _save(trainer, trainer._checkpoint_connector.dump_checkpoint(weights_only=False), "last.ckpt")
+        self.last_write = perf_counter()
+        self.next_write = self.last_write + (self.last_write - started) / SHARE_OF_TIME
 
     def _write_best(self, trainer: pl.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
             _save(trainer, self.unwritten_best, "best.ckpt")
         self.unwritten_best = None
+
+
+def _is_before_val(trainer: Any) -> bool:
+    return trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
 
 
 def _save(trainer: pl.Trainer, checkpoint: dict[str, Any], name: str) -> None:

@@ -40,13 +40,18 @@ class EpochProgress(ProgressBar):
         hidden = not (self.is_enabled and sys.stderr.isatty() and trainer.is_global_zero)
         self.bar = tqdm(total=total, initial=trainer.current_epoch, unit="epoch", disable=hidden, dynamic_ncols=True)
 
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any) -> None:
+        """Advance within an epoch, which tells where epochs are long."""
+        *_, batch_idx = step
+        self._advance(round(trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches, 2))
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Advance by one."""
+        """Advance to the next epoch."""
         assert self.bar is not None
         self._remember(trainer.callback_metrics)
         if not self.bar.disable:
             self.bar.set_postfix_str(self._losses(trainer.callback_metrics), refresh=False)
-            self.bar.update()
+            self._advance(trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the bar as it stands."""
@@ -55,6 +60,12 @@ class EpochProgress(ProgressBar):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave the bar as it stands."""
         self._close()
+
+    def _advance(self, to: float) -> None:
+        assert self.bar is not None
+        if not self.bar.disable:
+            self.bar.n = to
+            self.bar.update(0)  # draws it, several times a second at most
 
     def _remember(self, metrics: dict[str, Any]) -> None:
         if self.monitor in metrics:

@@ -1,12 +1,13 @@
 """The one batch contract, and batches cut from whole tensors."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 ROWS_AT_ONCE = 16384  # taken from a table, for several batches
 
 
@@ -32,6 +33,13 @@ class Batch(NamedTuple):
         assert categorical is not None
         return Batch(numeric, categorical.long(), *others)  # a table keeps its codes in fewer bytes
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same rows on a device."""
+        numeric, categorical, *others = (t if t is None else t.to(device, non_blocking=True) for t in self)
+        assert numeric is not None
+        assert categorical is not None
+        return Batch(numeric, categorical, *others)
+
     def split(self, sizes: list[int]) -> list["Batch"]:
         """Return consecutive rows, as views."""
         columns = ([None] * len(sizes) if tensor is None else tensor.split(sizes) for tensor in self)
@@ -40,6 +48,8 @@ class Batch(NamedTuple):
 
 class InOrder:
     """All rows, as they come."""
+
+    epoch = 0
 
     def indices(self, num_rows: int) -> Tensor:
         """Return `[num_rows] int64`."""
@@ -67,19 +77,29 @@ class Batches:
     """Iterates over `table` in batches, indexing whole tensors rather than collating rows.
 
     Each of `world_size` processes gets every `world_size`-th row of the same order. As in torch's DataLoader,
-    `sampler` is where Lightning calls `set_epoch`.
+    `sampler` is where Lightning calls `set_epoch`. Batches are on `device`, wherever the table is: many are moved at
+    once, which costs as much as moving one.
     """
 
     batch_sampler = None
 
     def __init__(
-        self, table: Batch, batch_size: int, sampler: InOrder | Shuffled, rank: int = 0, world_size: int = 1
+        self,
+        table: Batch,
+        batch_size: int,
+        sampler: InOrder | Shuffled,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device = CPU,
     ) -> None:
         self.table = table
         self.batch_size = batch_size
         self.sampler = sampler
         self.rank = rank
         self.world_size = world_size
+        self.device = device
+        self.place = (-1, 0)  # epoch, and batches that it has had
+        self.resumed = self.place
 
     def __len__(self) -> int:
         """Count the batches; the same in each process, so that none waits for another forever."""
@@ -90,10 +110,24 @@ class Batches:
         mine = order[self.rank :: self.world_size][: self._rows_each()]
         # A process may have a row less than another, but never a batch less.
         pieces = mine.split(self.batch_size) if len(mine) == self._rows_each() else mine.tensor_split(len(self))
+        epoch = self.sampler.epoch
+        done = self.resumed[1] if self.resumed[0] == epoch else 0
         at_once = max(1, ROWS_AT_ONCE // self.batch_size)
-        for first in range(0, len(self), at_once):
-            some = pieces[first : first + at_once]
-            yield from self.table.rows(torch.cat(some)).split([len(index) for index in some])
+        for first in range(done, len(self), at_once):
+            some = pieces[first : min(first + at_once, len(self))]
+            index = torch.cat(some).to(self.table.numeric.device)
+            batches = self.table.rows(index).to(self.device).split([len(piece) for piece in some])
+            for number, batch in enumerate(batches, first + 1):
+                self.place = (epoch, number)
+                yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the epoch has come."""
+        return {"place": list(self.place)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` was called, if that epoch comes next."""
+        self.resumed = tuple(state_dict["place"])
 
     def _rows_each(self) -> int:
         # Shuffled rows left over come up in another epoch; rows in order must all be seen.

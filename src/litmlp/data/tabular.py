@@ -26,6 +26,7 @@ from litmlp.paths import display
 
 log = logging.getLogger(__name__)
 
+SHARE_OF_DEVICE = 0.5  # of a GPU's free memory, for rows
 ROWS_EVALUATED_AT_ONCE = 1024  # or a batch, if that is more
 
 
@@ -51,6 +52,7 @@ class TabularData(pl.LightningDataModule, ABC):
     missing_values: list[str]
     weight_column: str | None = None
     min_count = 1
+    on_device: bool | None = None  # keep all rows on the GPU, so that a step moves none; None if they fit
 
     def __init__(
         self,
@@ -249,8 +251,19 @@ class TabularData(pl.LightningDataModule, ABC):
         return max(self.batch_size, ROWS_EVALUATED_AT_ONCE)
 
     def _batches(self, split: str, sampler: InOrder | Shuffled, batch_size: int) -> Batches:
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(self.tables[split], batch_size, sampler, rank, world_size)
+        if self.trainer is None:
+            return Batches(self.tables[split], batch_size, sampler)
+        trainer, device = self.trainer, self.trainer.strategy.root_device
+        if self._belongs_on(device):
+            self.tables = {name: table.to(device) for name, table in self.tables.items()}
+        return Batches(self.tables[split], batch_size, sampler, trainer.global_rank, trainer.world_size, device)
+
+    def _belongs_on(self, device: torch.device) -> bool:
+        if device.type != "cuda" or self.on_device is not None:
+            return bool(self.on_device)
+        size = sum(tensor.nbytes for table in self.tables.values() for tensor in table if tensor is not None)
+        free, _ = torch.cuda.mem_get_info(device)
+        return size < SHARE_OF_DEVICE * free
 
 
 def _batch(

@@ -25,13 +25,17 @@ class Collected:
         if len(self.pending) == MOST_PENDING:
             self._copy(torch.cat(self.pending))
 
-    def take(self) -> Tensor | None:
-        """Return all rows, and forget them; None if there are none. They are overwritten by those that come next."""
+    def rows(self) -> Tensor | None:
+        """Return all rows, or None if there are none; the same memory holds those of the next epoch."""
         if self.pending:
             self._copy(torch.cat(self.pending))
-        taken = None if self.memory is None or self.num_rows == 0 else self.memory[: self.num_rows]
+        return None if self.memory is None or self.num_rows == 0 else self.memory[: self.num_rows]
+
+    def take(self) -> Tensor | None:
+        """Return all rows, and forget them."""
+        rows = self.rows()
         self.num_rows = 0
-        return taken
+        return rows
 
     def _copy(self, rows: Tensor) -> None:
         self.pending.clear()

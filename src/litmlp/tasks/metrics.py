@@ -6,6 +6,7 @@ That is exact for metrics that are no means of rows, and an epoch needs no state
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
@@ -52,14 +53,19 @@ def mean_area_under_roc(probability: Tensor, target: Tensor) -> Tensor:
 def area_under_roc(score: Tensor, is_positive: Tensor) -> Tensor:
     """Return how often a positive row scores higher than a negative one, of scores `[N]`; NaN without both kinds.
 
-    By the ranks of the scores (Mann and Whitney 1947), ties counting half.
+    By counting such pairs, ties as half (Mann and Whitney 1947).
     """
-    _, place, counts = score.unique(return_inverse=True, return_counts=True)
-    mean_rank = counts.cumsum(0).double() - (counts - 1) / 2
-    num_positive = is_positive.sum().double()
-    num_negative = len(score) - num_positive
-    surplus = mean_rank[place][is_positive].sum() - num_positive * (num_positive + 1) / 2
-    return (surplus / (num_positive * num_negative)).float()
+    positive, negative = ascending(score[is_positive]), ascending(score[~is_positive])
+    lower = torch.searchsorted(negative, positive).sum()
+    not_higher = torch.searchsorted(negative, positive, right=True).sum()
+    return (lower + not_higher).double().div(2 * len(positive) * len(negative)).float()
+
+
+def ascending(values: Tensor) -> Tensor:
+    """Return values `[N]` in ascending order; NumPy sorts several times as fast as torch does on the CPU."""
+    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(np.sort(values.numpy()))
+    return values.sort().values
 
 
 def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:

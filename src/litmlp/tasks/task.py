@@ -114,6 +114,17 @@ class Task(pl.LightningModule, ABC):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the steps of a broken-off epoch have produced."""
+        seen = [collected.rows() for collected in self.seen["train"]]
+        checkpoint["seen"] = [None if rows is None else rows.clone() for rows in seen]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore what `on_save_checkpoint` kept."""
+        for collected, rows in zip(self.seen["train"], checkpoint["seen"], strict=True):
+            if rows is not None:
+                collected.add(rows.to(self.device))
+
     def step(self, batch: Batch, stage: str) -> Tensor:
         """Return the loss of a batch and keep its outputs for `measure`."""
         assert batch.target is not None

@@ -1,0 +1,500 @@
+"""Measure training, start-up, memory and growth: python scripts/bench.py.
+
+Each contestant trains in a process of its own, in turn, several times; the table gives medians. `reference` is a loop
+in plain PyTorch, with nothing but steps: rows shuffled once an epoch, a fused optimizer, no validation. `litmlp` is
+the command as a user runs it: validation and all metrics each epoch, TensorBoard, both checkpoints, the progress bar.
+Both start from the same weights and see the same batches, so that their final losses must agree. `lightning` is a
+module with torchmetrics and `self.log` in each step, as tutorials show it, with the same extras. `scikit-learn` and
+`skorch` get the same network, batch and number of steps.
+"""
+
+import argparse
+import json
+import math
+import os
+import pty
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+EVALUATED = 10  # training rows for each validation or test row
+
+
+class Size(NamedTuple):
+    """A table and the network for it."""
+
+    rows: int
+    inputs: int
+    hidden: list[int]
+    batch: int
+    epochs: int
+
+    @property
+    def steps(self) -> int:
+        """Count the steps of a run."""
+        return self.epochs * -(-self.rows // self.batch)
+
+    @property
+    def operations(self) -> int:
+        """Count the floating-point operations of a step: forward, and backward but to the inputs."""
+        widths = [self.inputs, *self.hidden, 2]
+        products = [a * b for a, b in pairwise(widths)]
+        return self.batch * (6 * sum(products) - 2 * products[0])
+
+
+SIZES = {
+    "tiny": Size(1_000, 2, [64, 64], 32, 100),
+    "mid": Size(50_000, 20, [256, 256, 256], 256, 4),
+    "big": Size(2_000_000, 50, [256, 256], 4096, 1),
+}
+CONTESTANTS = ("reference", "litmlp", "scikit-learn", "skorch", "lightning")
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
+    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--only-training", action="store_true", help="no start-up, growth and options")
+    parser.add_argument("--json", type=Path, help="a file for all figures")
+    parser.add_argument("--call", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.call:
+        name, arguments = given.call
+        print(json.dumps(CALLED[name](*json.loads(arguments))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), given.repeats, given.device)
+        for size in given.sizes:
+            bench.training(size, given.contestants)
+        if not given.only_training:
+            bench.side_by_side()
+            bench.options()
+            bench.startup()
+            bench.growth()
+    if given.json:
+        given.json.write_text(json.dumps(bench.figures, indent=2) + "\n")
+
+
+class Bench:
+    """Runs processes one after the other and prints a table of each kind of figure."""
+
+    def __init__(self, folder: Path, repeats: int, device: str) -> None:
+        self.folder, self.repeats, self.device = folder, repeats, device
+        self.environment = os.environ | {"LITMLP_CACHE": str(folder / "cache"), "PYTHONWARNINGS": "ignore"}
+        self.figures: dict[str, Any] = {}
+        self.count = 0
+
+    def training(self, name: str, contestants: Sequence[str]) -> None:
+        """Print steps a second of all contestants on a table."""
+        size = SIZES[name]
+        overrides = self.overrides(size, self.table(size.rows, size.inputs))
+        results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in contestants}
+        for _ in range(self.repeats):
+            for contestant in contestants:
+                measure = self.litmlp if contestant == "litmlp" else self.peer
+                results[contestant].append(measure(overrides, contestant))
+        medians = {
+            contestant: {key: statistics.median(result[key] for result in of) for key in of[0]}
+            for contestant, of in results.items()
+        }
+        self.figures[name] = medians
+        reference = medians["reference"]
+        peak = reference["peak_operations_per_second"]
+        print(f"\n### {name}: {size.rows:,} rows x {size.inputs}, hidden {size.hidden}, batch {size.batch}, ", end="")
+        print(f"{size.steps} steps, {int(reference['threads'])} thread(s) on {self.device}\n")
+        print(
+            "| | steps/s | of the reference | of the matmul peak | validation loss |\n| --- | --: | --: | --: | --: |"
+        )
+        for contestant, median in medians.items():
+            speed = median["steps_per_second"]
+            shares = f"{speed / reference['steps_per_second']:.2f} | {speed * size.operations / peak:.2f}"
+            loss = f"{median['loss']:.5f}" if "loss" in median else ""
+            print(f"| {contestant} | {speed:.0f} | {shares} | {loss} |")
+        if "litmlp" in medians and name == "big":
+            self.memory(size, max(result["peak_bytes"] for result in results["litmlp"]))
+
+    def memory(self, size: Size, peak: float) -> None:
+        """Print the peak memory of the big run, less that of a run on hardly any data."""
+        small = Size(1_000, size.inputs, size.hidden, size.batch, 1)
+        baseline = self.litmlp(self.overrides(small, self.table(small.rows, small.inputs)))["peak_bytes"]
+        encoded = (1 + 2 / EVALUATED) * size.rows * (4 * size.inputs + 8)
+        self.figures["memory"] = {"peak": peak, "baseline": baseline, "encoded": encoded}
+        print(f"\nPeak memory {peak / 1e9:.2f} GB, {baseline / 1e9:.2f} GB of it without data: the rest is ", end="")
+        print(f"{(peak - baseline) / encoded:.2f} times the {encoded / 1e9:.2f} GB of encoded rows.")
+
+    def side_by_side(self) -> None:
+        """Print how fast two runs at once are."""
+        size = SIZES["tiny"]
+        overrides = self.overrides(size, self.table(size.rows, size.inputs))
+        alone = [self.litmlp(overrides)["steps_per_second"] for _ in range(self.repeats)]
+        together: list[float] = []
+
+        def run() -> None:
+            together.append(self.litmlp(overrides)["steps_per_second"])
+
+        for _ in range(self.repeats):
+            threads = [threading.Thread(target=run) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        share = statistics.median(together) / statistics.median(alone)
+        self.figures["side_by_side"] = share
+        print(f"\nTwo runs of tiny at once: each at {share:.2f} of its speed alone.")
+
+    def options(self) -> None:
+        """Print what compilation and lower precision do."""
+        print("\n### Options, by the median epoch\n\n| | mid, of the default |\n| --- | --: |")
+        size = SIZES["mid"]
+        overrides = self.overrides(size, self.table(size.rows, size.inputs))
+        options = {
+            "default": [],
+            "compile=true": ["compile=true"],
+            "trainer.precision=bf16-mixed": ["trainer.precision=bf16-mixed"],
+            "matmul_precision=medium": ["matmul_precision=medium"],
+        }
+        seconds = {name: self.litmlp([*overrides, *given])["epoch_seconds"] for name, given in options.items()}
+        self.figures["options"] = {name: seconds["default"] / value for name, value in seconds.items()}
+        for name, share in self.figures["options"].items():
+            print(f"| `{name}` | {share:.2f} |")
+
+    def startup(self) -> None:
+        """Print what commands cost as whole processes."""
+        size = SIZES["tiny"]
+        one_epoch = [*self.overrides(size._replace(epochs=1), self.table(size.rows, size.inputs))]
+        commands: dict[str, Callable[[], list[str]]] = {
+            "import lightning.pytorch": lambda: ["-c", "import lightning.pytorch"],
+            "litmlp-train --help": lambda: ["-m", "litmlp.train", "--help"],
+            "litmlp-train --cfg job": lambda: ["-m", "litmlp.train", "--cfg", "job"],
+            "one epoch of tiny": lambda: ["-m", "litmlp.train", *one_epoch, f"hydra.run.dir={self.new_folder()}"],
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(max(3, self.repeats)):
+            for name, command in commands.items():
+                seconds[name].append(self.process(command()).seconds)
+        medians = {name: statistics.median(of) for name, of in seconds.items()}
+        self.figures["startup"] = medians
+        print("\n### Whole processes\n\n| | seconds | of the import |\n| --- | --: | --: |")
+        for name, median in medians.items():
+            print(f"| `{name}` | {median:.2f} | {median / medians['import lightning.pytorch']:.2f} |")
+
+    def growth(self) -> None:
+        """Print the time of a step against rows and epochs."""
+        print("\n### Growth: tiny's network and batch\n\n| rows | epochs | milliseconds a step |\n| --: | --: | --: |")
+        self.figures["growth"] = []
+        runs = [(1_000, 6_400), *((10**k, 20_000) for k in range(3, 8)), (1_000, 64_000)]
+        for rows, steps in runs:
+            size = SIZES["tiny"]._replace(rows=rows, epochs=-1)
+            path = self.table(rows, 2, evaluated=1_000)
+            result = self.litmlp([*self.overrides(size, path), f"trainer.max_steps={steps}"])
+            milliseconds = 1e3 / result["steps_per_second"]
+            self.figures["growth"].append({"rows": rows, "steps": steps, "milliseconds": milliseconds})
+            print(f"| {rows:,} | {steps * size.batch / rows:.3g} | {milliseconds:.3f} |")
+
+    def table(self, rows: int, inputs: int, evaluated: int | None = None) -> Path:
+        """Return a file of standard normal inputs and a class that depends on them; the same for the same size."""
+        path = self.folder / f"{rows}-{inputs}.parquet"
+        if not path.exists():
+            self.child("write_table", [str(path), rows, inputs, evaluated or rows // EVALUATED])
+        return path
+
+    def overrides(self, size: Size, path: Path) -> list[str]:
+        """Return what a user would type for a size; everything else is the default."""
+        return [
+            *("data=table", f"data.path={path}", "data.target=y", "data.split_column=part", "task=classification"),
+            *(f"network.hidden_sizes={size.hidden}".replace(" ", ""), "network.activation=ReLU"),
+            *("network.num_frequencies=0", f"data.batch_size={size.batch}", f"trainer.max_epochs={size.epochs}"),
+            *("callbacks.early_stopping.patience=1000000", f"trainer={'gpu' if self.device == 'cuda' else 'cpu'}"),
+        ]
+
+    def litmlp(self, overrides: list[str], contestant: str = "litmlp") -> dict[str, float]:
+        """Run the command; return steps a second, the last weights' validation loss, and peak memory."""
+        folder = self.new_folder()
+        process = self.process(["-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"])
+        metrics = json.loads((folder / "metrics.json").read_text())
+        speed = metrics["steps"] / metrics["fit_seconds"]
+        return {"steps_per_second": speed, "peak_bytes": process.peak_bytes} | self.child("look_at_run", [str(folder)])
+
+    def peer(self, overrides: list[str], contestant: str) -> dict[str, float]:
+        """Let another contestant train on the same rows."""
+        return self.child(contestant, [overrides, self.device])
+
+    def child(self, function: str, arguments: list[Any]) -> dict[str, float]:
+        """Call a function of this file in a process of its own; a child's peak memory starts with its parent's."""
+        return json.loads(self.process([__file__, "--call", function, json.dumps(arguments)]).output.splitlines()[-1])
+
+    def process(self, arguments: list[str]) -> "Process":
+        """Run Python with a terminal for standard error, so that progress bars are drawn."""
+        terminal, end = pty.openpty()
+        started = time.perf_counter()
+        command = [sys.executable, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=self.environment, text=True) as child:
+            os.close(end)
+            drawn: list[bytes] = []
+            reader = threading.Thread(target=drain, args=(terminal, drawn))
+            reader.start()
+            assert child.stdout is not None
+            output = child.stdout.read()
+            _, status, usage = os.wait4(child.pid, 0)
+            seconds = time.perf_counter() - started
+            child.returncode = os.waitstatus_to_exitcode(status)
+            reader.join()
+        if child.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{output}{b''.join(drawn).decode()}")
+        return Process(output, seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+    def new_folder(self) -> Path:
+        """Return a folder for a run."""
+        self.count += 1
+        return self.folder / f"run-{self.count}"
+
+
+class Process(NamedTuple):
+    """What a finished process printed and used."""
+
+    output: str
+    seconds: float
+    peak_bytes: int
+
+
+def drain(terminal: int, drawn: list[bytes]) -> None:
+    """Read all that a process draws on its terminal."""
+    try:
+        while content := os.read(terminal, 65536):
+            drawn.append(content)
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+
+
+def write_table(path: str, rows: int, inputs: int, extra: int) -> None:
+    """Write standard normal inputs and a class that depends on them."""
+    import numpy as np
+    import polars as pl
+
+    generator = np.random.default_rng(0)
+    values = generator.standard_normal((rows + 2 * extra, inputs), dtype=np.float32)
+    turns = np.sin(2 * values @ generator.standard_normal(inputs, dtype=np.float32) / math.sqrt(inputs))
+    columns = {f"x{i}": values[:, i] for i in range(inputs)}
+    columns["y"] = (turns + 0.3 * generator.standard_normal(len(values)) > 0).astype(np.int64)
+    columns["part"] = np.repeat(["train", "val", "test"], [rows, extra, extra])
+    pl.DataFrame(columns).write_parquet(path)
+
+
+def look_at_run(folder: str) -> dict[str, float]:
+    """Return the validation loss of a run's last weights, and the seconds of its median epoch after the first."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from litmlp.evaluate import evaluate
+
+    result = {"loss": evaluate(f"{folder}/checkpoints/last.ckpt", "val")["val/loss"]}
+    events = EventAccumulator(folder).Reload()
+    if "train/loss" in events.Tags()["scalars"]:
+        times = [event.wall_time for event in events.Scalars("train/loss")]
+        if len(times) > 1:
+            result["epoch_seconds"] = statistics.median(b - a for a, b in pairwise(times))
+    return result
+
+
+def prepared(overrides: list[str]) -> Any:
+    """Return config, data and task as a run has them before its first step, and PyTorch's threads set likewise."""
+    import torch
+    from hydra import compose, initialize_config_dir
+    from lightning.pytorch import seed_everything
+
+    from litmlp import build, cli, paths
+    from litmlp.train import threads
+
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
+        config = cli.resolved(compose("train", [cli.normalized(text, open_keys=True) for text in overrides]))
+    seed_everything(config["seed"], verbose=False)
+    data = build.data(config)
+    data.setup()
+    task = build.task(config, data.spec)
+    torch.set_num_threads(threads(config["threads"], task, data.batch_size))
+    return config, data, task
+
+
+def plain_network(task: Any) -> Any:
+    """Return the layers of a task's network alone, with its weights."""
+    return task.network.layers
+
+
+def reference(overrides: list[str], device: str) -> dict[str, float]:
+    """Train in a plain loop."""
+    import torch
+
+    from litmlp.data.batch import Shuffled
+    from litmlp.schedulers import cosine
+
+    config, data, task = prepared(overrides)
+    network = plain_network(task).to(device)
+    train = data.tables["train"].rows(slice(None)).to(torch.device(device))
+    optimizer = task.optimizer(task.parameter_groups())
+    batch, epochs = config["data"]["batch_size"], config["trainer"]["max_epochs"]
+    steps = epochs * -(-len(train.numeric) // batch)
+    factor = cosine(optimizer, steps, config["scheduler"]["warmup"])["scheduler"].lr_lambdas[0]
+    rates = [config["optimizer"]["lr"] * factor(step) for step in range(steps)]
+    loss_of, order, step = torch.nn.CrossEntropyLoss(), Shuffled(config["data"]["seed"]), 0
+    synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
+    peak = matmul_peak(device)
+    started = time.perf_counter()
+    for epoch in range(epochs):
+        order.set_epoch(epoch)
+        index = order.indices(len(train.numeric)).to(device)
+        for inputs, target in zip(train.numeric[index].split(batch), train.target[index].split(batch), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rates[step]
+            loss = loss_of(network(inputs), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+    synchronize()
+    seconds = time.perf_counter() - started
+    with torch.no_grad():
+        val = data.tables["val"].rows(slice(None)).to(torch.device(device))
+        loss = loss_of(network(val.numeric), val.target)
+    return {
+        "steps_per_second": steps / seconds,
+        "loss": loss.item(),
+        "peak_operations_per_second": peak,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def matmul_peak(device: str) -> float:
+    """Return the operations a second of the largest products that fit well."""
+    import torch
+
+    size = 8192 if device == "cuda" else 1024
+    a, b = torch.randn(2, size, size, device=device)
+    best = math.inf
+    for _ in range(20):
+        started = time.perf_counter()
+        (a @ b)[0, 0].item()
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def scikit_learn(overrides: list[str], device: str) -> dict[str, float]:
+    """Train scikit-learn's MLPClassifier."""
+    import torch
+    from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
+
+    config, data, _ = prepared(overrides)
+    train, batch, epochs = data.tables["train"], config["data"]["batch_size"], config["trainer"]["max_epochs"]
+    network = MLPClassifier(
+        config["network"]["hidden_sizes"], batch_size=batch, max_iter=epochs, n_iter_no_change=epochs, tol=0
+    )
+    with threadpool_limits(torch.get_num_threads()):
+        started = time.perf_counter()
+        network.fit(train.numeric.numpy(), train.target.numpy())
+        seconds = time.perf_counter() - started
+    return {"steps_per_second": epochs * -(-len(train.numeric) // batch) / seconds}
+
+
+def skorch(overrides: list[str], device: str) -> dict[str, float]:
+    """Train by skorch, which prints nothing here."""
+    import torch
+    from skorch import NeuralNetClassifier
+    from skorch.dataset import Dataset
+    from skorch.helper import predefined_split
+
+    config, data, task = prepared(overrides)
+    train, val = data.tables["train"], data.tables["val"]
+    batch, epochs = config["data"]["batch_size"], config["trainer"]["max_epochs"]
+    network = NeuralNetClassifier(
+        plain_network(task),
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__fused=True,
+        lr=config["optimizer"]["lr"],
+        max_epochs=epochs,
+        batch_size=batch,
+        iterator_train__shuffle=True,
+        train_split=predefined_split(Dataset(val.numeric.numpy(), val.target.numpy())),
+        verbose=0,
+        device=device,
+    )
+    started = time.perf_counter()
+    network.fit(train.numeric.numpy(), train.target.numpy())
+    seconds = time.perf_counter() - started
+    return {"steps_per_second": epochs * -(-len(train.numeric) // batch) / seconds}
+
+
+def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
+    """Train a module as tutorials show it."""
+    import lightning.pytorch as lightning
+    import torch
+    from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from torch.utils.data import DataLoader, TensorDataset
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
+
+    config, data, task = prepared(overrides)
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.loss = plain_network(task), torch.nn.CrossEntropyLoss()
+            kinds = {"accuracy": MulticlassAccuracy, "f1": MulticlassF1Score, "auroc": MulticlassAUROC}
+            for stage in ("train", "val"):
+                for name, kind in kinds.items():
+                    self.add_module(f"{stage}_{name}", kind(2))
+
+        def step(self, batch: Any, stage: str) -> Any:
+            inputs, target = batch
+            output = self.network(inputs)
+            loss = self.loss(output, target)
+            self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+            for name in ("accuracy", "f1", "auroc"):
+                metric = getattr(self, f"{stage}_{name}")
+                metric(output, target)
+                self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=name == "accuracy")
+            return loss
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return self.step(batch, "train")
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.step(batch, "val")
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.AdamW(self.parameters(), lr=config["optimizer"]["lr"])
+
+    batch, timer = config["data"]["batch_size"], Timer()
+    train, val = (TensorDataset(data.tables[part].numeric, data.tables[part].target) for part in ("train", "val"))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = lightning.Trainer(
+            accelerator="gpu" if device == "cuda" else "cpu",
+            max_epochs=config["trainer"]["max_epochs"],
+            logger=TensorBoardLogger(folder),
+            callbacks=[timer, ModelCheckpoint(folder, monitor="val/loss", save_last=True)],
+        )
+        trainer.fit(Module(), DataLoader(train, batch, shuffle=True), DataLoader(val, batch))
+    return {"steps_per_second": trainer.global_step / timer.time_elapsed("train")}
+
+
+CALLED: dict[str, Callable[..., Any]] = {
+    "write_table": write_table,
+    "look_at_run": look_at_run,
+    "reference": reference,
+    "scikit-learn": scikit_learn,
+    "skorch": skorch,
+    "lightning": usual_lightning,
+}
+
+if __name__ == "__main__":
+    main()
