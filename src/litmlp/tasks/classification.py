@@ -1,19 +1,18 @@
 """Predicting one of several classes."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget, Target
 from litmlp.errors import InputError
-from litmlp.tasks.metrics import Metric, log_loss, mean_area_under_roc
+from litmlp.tasks import metrics
+from litmlp.tasks.metrics import Metric
 from litmlp.tasks.task import Task
 
 
@@ -51,13 +50,12 @@ class ClassificationTask(Task):
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
         """Accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, mean log-loss."""
-        k = target.num_outputs
         return {
-            "accuracy": Metric(partial(multiclass_accuracy, num_classes=k, average="micro"), "max"),
-            "balanced_accuracy": Metric(partial(multiclass_accuracy, num_classes=k, average="macro"), "max"),
-            "f1": Metric(partial(multiclass_f1_score, num_classes=k, average="macro"), "max"),
-            "auroc": Metric(mean_area_under_roc, "max"),
-            "log_loss": Metric(log_loss, "min"),
+            "accuracy": Metric(metrics.accuracy, "max"),
+            "balanced_accuracy": Metric(metrics.balanced_accuracy, "max"),
+            "f1": Metric(metrics.f1, "max"),
+            "auroc": Metric(metrics.mean_area_under_roc, "max"),
+            "log_loss": Metric(metrics.log_loss, "min"),
         }
 
     def predict(self, output: Tensor) -> Tensor:

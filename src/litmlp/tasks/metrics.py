@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, distributed
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 
@@ -29,6 +30,29 @@ def of_all_processes(rows: Tensor) -> Tensor:
     if not (distributed.is_available() and distributed.is_initialized()):
         return rows
     return torch.cat(gather_all_tensors(rows))
+
+
+def accuracy(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the share of rows whose most probable class is the true one, of `[N, K]` and class indices `[N]`."""
+    counts = confusion(probability, target)
+    return counts.trace() / counts.sum()
+
+
+def balanced_accuracy(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the mean accuracy of the classes that occur."""
+    counts = confusion(probability, target)
+    return (counts.diagonal() / counts.sum(1)).nanmean()
+
+
+def f1(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the mean over classes of the harmonic mean of precision and recall; of classes that occur or are given."""
+    counts = confusion(probability, target)
+    return (2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))).nanmean()
+
+
+def confusion(probability: Tensor, target: Tensor) -> Tensor:
+    """Count rows by true class and most probable class, `[K, K]`."""
+    return multiclass_confusion_matrix(probability, target, probability.shape[1]).float()
 
 
 def log_loss(probability: Tensor, target: Tensor) -> Tensor:
