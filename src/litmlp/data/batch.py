@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CPU = torch.device("cpu")
 ROWS_AT_ONCE = 16384  # taken from a table, for several batches
 
 
@@ -35,7 +34,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same rows on a device."""
-        numeric, categorical, *others = (t if t is None else t.to(device, non_blocking=True) for t in self)
+        is_async = device.type != "cpu"  # what comes back could be read before it has
+        numeric, categorical, *others = (t if t is None else t.to(device, non_blocking=is_async) for t in self)
         assert numeric is not None
         assert categorical is not None
         return Batch(numeric, categorical, *others)
@@ -77,8 +77,8 @@ class Batches:
     """Iterates over `table` in batches, indexing whole tensors rather than collating rows.
 
     Each of `world_size` processes gets every `world_size`-th row of the same order. As in torch's DataLoader,
-    `sampler` is where Lightning calls `set_epoch`. Batches are on `device`, wherever the table is: many are moved at
-    once, which costs as much as moving one.
+    `sampler` is where Lightning calls `set_epoch`. Batches come to `device`, many at once, which costs as much as
+    moving one; without it they stay where the table is.
     """
 
     batch_sampler = None
@@ -90,14 +90,14 @@ class Batches:
         sampler: InOrder | Shuffled,
         rank: int = 0,
         world_size: int = 1,
-        device: torch.device = CPU,
+        device: torch.device | None = None,
     ) -> None:
         self.table = table
         self.batch_size = batch_size
         self.sampler = sampler
         self.rank = rank
         self.world_size = world_size
-        self.device = device
+        self.device = device or table.numeric.device
         self.place = (-1, 0)  # epoch, and batches that it has had
         self.resumed = self.place
 
