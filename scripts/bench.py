@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 EVALUATED = 10  # training rows for each validation or test row
+FEWER_REPEATS, FEWER_EPOCHS = 2, 4  # of the slower contestants
 
 
 class Size(NamedTuple):
@@ -50,8 +51,8 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "tiny": Size(1_000, 2, [64, 64], 32, 100),
-    "mid": Size(50_000, 20, [256, 256, 256], 256, 4),
+    "tiny": Size(1_000, 2, [64, 64], 32, 160),
+    "mid": Size(50_000, 20, [256, 256, 256], 256, 8),
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
 CONTESTANTS = ("reference", "litmlp", "scikit-learn", "skorch", "lightning")
@@ -99,14 +100,24 @@ class Bench:
         size = SIZES[name]
         overrides = self.overrides(size, self.table(size.rows, size.inputs))
         results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in contestants}
-        for _ in range(self.repeats):
+        for turn in range(self.repeats):
             for contestant in contestants:
-                measure = self.litmlp if contestant == "litmlp" else self.peer
-                results[contestant].append(measure(overrides, contestant))
+                if contestant == "litmlp":
+                    results[contestant].append(self.litmlp(overrides, look=turn == 0))
+                elif contestant == "reference":
+                    results[contestant].append(self.peer(overrides, contestant))
+                elif turn < FEWER_REPEATS:
+                    fewer = [*overrides, f"trainer.max_epochs={max(1, size.epochs // FEWER_EPOCHS)}"]
+                    results[contestant].append(self.peer(fewer, contestant))
         medians = {
-            contestant: {key: statistics.median(result[key] for result in of) for key in of[0]}
+            contestant: {key: statistics.median(r[key] for r in of if key in r) for key in of[0]}
             for contestant, of in results.items()
         }
+        for contestant, of in results.items():  # each beside the reference of the same turn
+            pairs = zip(of, results["reference"], strict=False)
+            medians[contestant]["ratio"] = statistics.median(
+                own["steps_per_second"] / other["steps_per_second"] for own, other in pairs
+            )
         self.figures[name] = medians
         reference = medians["reference"]
         peak = reference["peak_operations_per_second"]
@@ -117,11 +128,11 @@ class Bench:
         )
         for contestant, median in medians.items():
             speed = median["steps_per_second"]
-            shares = f"{speed / reference['steps_per_second']:.2f} | {speed * size.operations / peak:.2f}"
+            shares = f"{median['ratio']:.2f} | {speed * size.operations / peak:.2f}"
             loss = f"{median['loss']:.5f}" if "loss" in median else ""
             print(f"| {contestant} | {speed:.0f} | {shares} | {loss} |")
         if "litmlp" in medians and name == "big":
-            self.memory(size, max(result["peak_bytes"] for result in results["litmlp"]))
+            self.memory(size, medians["litmlp"]["peak_bytes"])
 
     def memory(self, size: Size, peak: float) -> None:
         """Print the peak memory of the big run, less that of a run on hardly any data."""
@@ -163,7 +174,9 @@ class Bench:
             "trainer.precision=bf16-mixed": ["trainer.precision=bf16-mixed"],
             "matmul_precision=medium": ["matmul_precision=medium"],
         }
-        seconds = {name: self.litmlp([*overrides, *given])["epoch_seconds"] for name, given in options.items()}
+        seconds = {
+            name: self.litmlp([*overrides, *given], look=True)["epoch_seconds"] for name, given in options.items()
+        }
         self.figures["options"] = {name: seconds["default"] / value for name, value in seconds.items()}
         for name, share in self.figures["options"].items():
             print(f"| `{name}` | {share:.2f} |")
@@ -192,7 +205,7 @@ class Bench:
         """Print the time of a step against rows and epochs."""
         print("\n### Growth: tiny's network and batch\n\n| rows | epochs | milliseconds a step |\n| --: | --: | --: |")
         self.figures["growth"] = []
-        runs = [(1_000, 6_400), *((10**k, 20_000) for k in range(3, 8)), (1_000, 64_000)]
+        runs = [(1_000, 2_000), *((10**k, 10_000) for k in range(3, 8)), (1_000, 50_000)]
         for rows, steps in runs:
             size = SIZES["tiny"]._replace(rows=rows, epochs=-1)
             path = self.table(rows, 2, evaluated=1_000)
@@ -217,13 +230,13 @@ class Bench:
             *("callbacks.early_stopping.patience=1000000", f"trainer={'gpu' if self.device == 'cuda' else 'cpu'}"),
         ]
 
-    def litmlp(self, overrides: list[str], contestant: str = "litmlp") -> dict[str, float]:
-        """Run the command; return steps a second, the last weights' validation loss, and peak memory."""
+    def litmlp(self, overrides: list[str], look: bool = False) -> dict[str, float]:
+        """Run the command; return steps a second and peak memory, and what `look_at_run` returns."""
         folder = self.new_folder()
         process = self.process(["-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"])
         metrics = json.loads((folder / "metrics.json").read_text())
-        speed = metrics["steps"] / metrics["fit_seconds"]
-        return {"steps_per_second": speed, "peak_bytes": process.peak_bytes} | self.child("look_at_run", [str(folder)])
+        result = {"steps_per_second": metrics["steps"] / metrics["fit_seconds"], "peak_bytes": process.peak_bytes}
+        return result | (self.child("look_at_run", [str(folder)]) if look else {})
 
     def peer(self, overrides: list[str], contestant: str) -> dict[str, float]:
         """Let another contestant train on the same rows."""

@@ -35,6 +35,7 @@ SETTINGS = {
     "limited": ["trainer.limit_train_batches=6"],
     "accumulated": ["trainer.accumulate_grad_batches=3"],
     "steps": ["trainer.max_steps=25"],
+    "clipped bfloat16": ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0.01", "optimizer.fused=false"],
     "bfloat16": ["trainer.precision=bf16-mixed"],
     "own optimizer": ["optimizer._target_=torch.optim.RMSprop", "optimizer.fused=null"],
 }

@@ -31,6 +31,7 @@ def check(config: Config) -> None:
     for path, node in nodes(config):
         check_arguments(path, node)
     check_processes(config["trainer"])
+    check_clipping(config)
     spec = Spec.example(build.task_class(config).target_type)
     check_monitor(config, spec)
     check_loss(config, spec)
@@ -116,7 +117,7 @@ def check_values(config: Config) -> None:
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise InputError(f"seed is {seed!r}: use a whole number from 0 up, or null for a random one")
     threads = config["threads"]
-    if threads != "auto" and not (isinstance(threads, int) and threads > 0):
+    if threads != "auto" and not (isinstance(threads, int) and threads is not True and threads > 0):
         raise InputError(f"threads is {threads!r}: use auto, or a whole number from 1 up")
     if not isinstance(config["compile"], bool):
         raise InputError(f"compile is {config['compile']!r}: use true or false")
@@ -170,6 +171,16 @@ def check_processes(trainer: Config) -> None:
         raise InputError(
             f"trainer.devices={devices} with strategy {strategy} would start the run anew for each process"
             ": add trainer=ddp"
+        )
+
+
+def check_clipping(config: Config) -> None:
+    """Raise InputError for a fused optimizer that could not clip gradients in mixed precision."""
+    precision, clips = config["trainer"].get("precision"), config["trainer"].get("gradient_clip_val") is not None
+    if clips and "mixed" in str(precision) and config["optimizer"].get("fused"):
+        raise InputError(
+            f"trainer.gradient_clip_val with trainer.precision={precision} needs a loop over parameters"
+            ": add optimizer.fused=false"
         )
 
 

@@ -113,6 +113,7 @@ def _quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")
+    warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
 
 
 def threads(given: str | int, task: "Task", batch_size: int) -> int:

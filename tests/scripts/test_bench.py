@@ -73,7 +73,7 @@ def tiny(tmp_path: Path) -> tuple[Bench, list[str]]:
 @pytest.mark.slow
 def test_the_command_and_the_plain_loop_do_the_same_work(tiny: tuple[Bench, list[str]]) -> None:
     small, overrides = tiny
-    command, loop = small.litmlp(overrides), small.peer(overrides, "reference")
+    command, loop = small.litmlp(overrides, look=True), small.peer(overrides, "reference")
     assert command["loss"] == pytest.approx(loop["loss"], rel=1e-5)
     assert min(command["steps_per_second"], loop["steps_per_second"]) > 0
     assert command["peak_bytes"] > 2**20

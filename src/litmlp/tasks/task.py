@@ -58,6 +58,7 @@ class Task(pl.LightningModule, ABC):
         self.l1 = l1
         self.metrics = self.build_metrics(spec.target)
         self.seen = {stage: (Collected(), Collected(), Collected()) for stage in STAGES}  # outputs, targets, weights
+        self.seen_before: list[Tensor | None] = [None, None, None]  # of a resumed epoch
         self.target_names = spec.target.columns
 
     @staticmethod
@@ -120,8 +121,12 @@ class Task(pl.LightningModule, ABC):
         checkpoint["seen"] = [None if rows is None else rows.clone() for rows in seen]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what `on_save_checkpoint` kept."""
-        for collected, rows in zip(self.seen["train"], checkpoint["seen"], strict=True):
+        """Hold what `on_save_checkpoint` kept, until the task is on its device."""
+        self.seen_before = checkpoint["seen"]
+
+    def on_train_start(self) -> None:
+        """Go on with an epoch that was broken off."""
+        for collected, rows in zip(self.seen["train"], self.seen_before, strict=True):
             if rows is not None:
                 collected.add(rows.to(self.device))
 
