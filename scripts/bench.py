@@ -55,6 +55,7 @@ SIZES = {
     "mid": Size(50_000, 20, [256, 256, 256], 256, 8),
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
+PARTS = ("training", "side_by_side", "options", "startup", "growth")
 CONTESTANTS = ("reference", "litmlp", "scikit-learn", "skorch", "lightning")
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--only-training", action="store_true", help="no start-up, growth and options")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--json", type=Path, help="a file for all figures")
     parser.add_argument("--call", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -75,13 +76,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), given.repeats, given.device)
-        for size in given.sizes:
+        for size in given.sizes if "training" in given.parts else ():
             bench.training(size, given.contestants)
-        if not given.only_training:
-            bench.side_by_side()
-            bench.options()
-            bench.startup()
-            bench.growth()
+        for part in PARTS[1:]:
+            if part in given.parts:
+                getattr(bench, part)()
     if given.json:
         given.json.write_text(json.dumps(bench.figures, indent=2) + "\n")
 

@@ -229,6 +229,12 @@ def test_two_processes_train_one_run(tmp_path: Path):
     assert min(scalars["val/loss"]) == pytest.approx(metrics["objective"], rel=1e-5)
 
 
+def test_steps_that_end_within_the_first_epoch_are_enough(tmp_path: Path):
+    metrics = train(compose_config(*PENGUINS, "trainer.max_steps=3"), tmp_path / "run")
+    assert metrics["steps"] == 3
+    assert math.isfinite(metrics["objective"])
+
+
 def test_max_time_ends_training(tmp_path: Path):
     overrides = ["trainer.max_epochs=100000", "trainer.max_time=00:00:00:01", "scheduler=none", "optimizer.lr=0.01"]
     metrics = train(compose_config(*PENGUINS, *overrides), tmp_path / "run")
