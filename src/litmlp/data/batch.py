@@ -1,6 +1,7 @@
 """The one batch contract, and batches cut from whole tensors."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,18 +109,23 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         order = self.sampler.indices(len(self.table.numeric))
         mine = order[self.rank :: self.world_size][: self._rows_each()]
-        # A process may have a row less than another, but never a batch less.
-        pieces = mine.split(self.batch_size) if len(mine) == self._rows_each() else mine.tensor_split(len(self))
         epoch = self.sampler.epoch
         done = self.resumed[1] if self.resumed[0] == epoch else 0
         at_once = max(1, ROWS_AT_ONCE // self.batch_size)
         for first in range(done, len(self), at_once):
-            some = pieces[first : min(first + at_once, len(self))]
-            index = torch.cat(some).to(self.table.numeric.device)
-            batches = self.table.rows(index).to(self.device).split([len(piece) for piece in some])
+            ends = [self._end(number, len(mine)) for number in range(first, min(first + at_once, len(self)) + 1)]
+            index = mine[ends[0] : ends[-1]].to(self.table.numeric.device)
+            batches = self.table.rows(index).to(self.device).split([b - a for a, b in pairwise(ends)])
             for number, batch in enumerate(batches, first + 1):
                 self.place = (epoch, number)
                 yield batch
+
+    def _end(self, number: int, num_rows: int) -> int:
+        # Of the first batches in this process's rows. It may have a row less than another, but never a batch less.
+        if num_rows == self._rows_each():
+            return min(number * self.batch_size, num_rows)
+        each, more = divmod(num_rows, len(self))
+        return number * each + min(number, more)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the epoch has come."""
