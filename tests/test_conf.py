@@ -21,6 +21,7 @@ BESIDE = {  # what an option needs beside the defaults
     ("task", "auto"): ["data=penguins"],
     ("task", "classification"): ["data=penguins"],
     ("task/loss", "cross_entropy"): ["data=penguins"],
+    ("sweep", "classification"): ["data=penguins"],
 }
 
 
@@ -28,7 +29,7 @@ def test_every_group_of_the_design_is_there():
     names = {group for group, _ in OPTIONS}
     assert names >= {
         *("data", "network", "task", "optimizer", "scheduler"),
-        *("trainer", "callbacks", "logger", "experiment"),
+        *("trainer", "callbacks", "logger", "experiment", "sweep"),
     }
 
 

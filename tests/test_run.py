@@ -1,6 +1,7 @@
 import json
 import logging
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,20 @@ def test_a_mistake_when_resuming_loses_nothing(tmp_path: Path):
 
 
 def test_a_run_that_still_goes_on_is_not_resumed(tmp_path: Path):
-    with run.recorded(tmp_path / "a", is_new=True):
+    script = "import sys, pathlib; from litmlp import run\n"
+    script += "with run.recorded(pathlib.Path('a'), is_new=True): print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert run.is_claimed(tmp_path / "a")
+        with (
+            pytest.raises(run.Busy, match=f"'a' is still running as process {other.pid} on "),
+            run.recorded(tmp_path / "a", is_new=False),
+        ):
+            pass
+        other.kill()
+    assert status(tmp_path / "a")["status"] == "running"
+    assert not run.is_claimed(tmp_path / "a")
+    with run.recorded(tmp_path / "a", is_new=False):
         pass
-    alive = status(tmp_path / "a") | {"status": "running", "pid": os.getppid()}
-    (tmp_path / "a/status.json").write_text(json.dumps(alive))
-    with (
-        pytest.raises(InputError, match=f"still running as process {os.getppid()}"),
-        run.recorded(tmp_path / "a", is_new=False),
-    ):
-        pass
+    assert status(tmp_path / "a")["status"] == "completed"

@@ -1,5 +1,6 @@
 """From a config's nodes to objects. Shapes flow from the data to the network and the task."""
 
+from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import Any
 
@@ -61,10 +62,10 @@ def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
     return make(config, "task", network=network, spec=spec, **parts)
 
 
-def trainer(config: Config, folder: str) -> pl.Trainer:
-    """Build the trainer with callbacks and loggers, all of which write to `folder`."""
+def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = ()) -> pl.Trainer:
+    """Build the trainer with callbacks, `more` among them, and loggers, all of which write to `folder`."""
     timer = Timer(config["trainer"].get("max_time"))  # Lightning adds no other
-    callbacks = [timer, *(make(config["callbacks"], name) for name in config["callbacks"] or {})]
+    callbacks = [timer, *(make(config["callbacks"], name) for name in config["callbacks"] or {}), *more]
     loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
     trainer = make(config, "trainer", callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
     trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)

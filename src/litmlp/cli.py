@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from litmlp import paths
-from litmlp.errors import InputError, Interrupted, TrainingDiverged, did_you_mean
+from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean
 
 
 def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False) -> None:
@@ -35,6 +35,7 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         open_keys: accept any `group.key=value`, because `job` checks keys itself.
     """
     sys.argv[1:] = [normalized(argument, open_keys) for argument in sys.argv[1:]]
+    sys.argv[1:] = sweep_resumed(sys.argv[1:])
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves errors to us
     try:
@@ -46,6 +47,8 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
                 raise errors[0]
     except Interrupted as stop:
         sys.exit(_say(name, str(stop), stop.exit_code))
+    except JobsFailed as failed:
+        sys.exit(_say(name, str(failed), 1))
     except (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError) as error:
         if wants_traceback:
             raise
@@ -70,6 +73,20 @@ def normalized(argument: str, open_keys: bool) -> str:
         if _parses(f"{key}={quoted}"):
             value = quoted
     return f"{key}={value}"
+
+
+def sweep_resumed(arguments: list[str]) -> list[str]:
+    """Return the arguments with `resume=<a sweep's folder>` replaced by the command that made the sweep."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        path = Path(value).expanduser()
+        candidates = (path, paths.ROOT / path) if key == "resume" and value else ()
+        for folder in candidates:
+            if (folder / "sweep.yaml").is_file():
+                command = list(OmegaConf.load(folder / "sweep.yaml").command)
+                others = [other for other in arguments if other not in (argument, "-m", "--multirun")]
+                return ["-m", *command, *others, f"hydra.sweep.dir={_quoted(str(folder.absolute()))}"]
+    return arguments
 
 
 def sentence(error: BaseException) -> str:
@@ -166,10 +183,6 @@ def _run_folder(resume: str | None, name: str) -> str:
     return str(paths.runs() / name / _unique())
 
 
-def _sweep_folder() -> str:
-    return str(paths.runs() / "sweeps" / _unique())
-
-
 def _unique() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{uuid.uuid4().hex[:6]}"
 
@@ -193,4 +206,3 @@ def _say(name: str, message: str, exit_code: int) -> int:
 
 
 OmegaConf.register_new_resolver("litmlp.run_folder", _run_folder, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("litmlp.sweep_folder", _sweep_folder, use_cache=True, replace=True)

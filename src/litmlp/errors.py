@@ -13,6 +13,10 @@ class TrainingDiverged(RuntimeError):
     """The loss or the monitored metric is no longer a finite number."""
 
 
+class JobsFailed(RuntimeError):
+    """Some jobs of a sweep failed; what they said is on record."""
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop. Not an `Exception`, so that no handler on the way swallows it."""
 

@@ -18,6 +18,41 @@ log = logging.getLogger(__name__)
 
 CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
 COLUMNS = "columns.json"
+LOCK = ".lock"  # of a living process
+
+
+class Busy(InputError):
+    """Another process has the run."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep other processes from a run, until this one leaves it or dies; raise Busy if one has it."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, is_singleton=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        status = status_of(folder)
+        process = f" as process {status['pid']} on {status['host']}" if "pid" in status else ""
+        raise Busy(f"'{display(folder)}' is still running{process}: stop that one first") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_claimed(folder: Path) -> bool:
+    """Tell whether a living process has the run."""
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        with claimed(folder):
+            return False
+    except Busy:
+        return True
 
 
 @contextmanager
@@ -26,7 +61,12 @@ def recorded(folder: Path, is_new: bool) -> Iterator[None]:
 
     A new run takes a folder that no other run has; one that ends with the user's mistake leaves none behind.
     """
-    status = _take(folder) if is_new else _retake(folder)
+    with claimed(folder):
+        yield from _recorded(folder, is_new)
+
+
+def _recorded(folder: Path, is_new: bool) -> Iterator[None]:
+    status = _take(folder) if is_new else _running(folder)
     try:
         yield
     except (Interrupted, KeyboardInterrupt, SystemExit):
@@ -61,10 +101,11 @@ def discard(folder: Path) -> None:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.absolute():
             handler.close()
             logging.getLogger().removeHandler(handler)
-    for path in (*(folder / name for name in (CONFIG, STATUS, LOG, COLUMNS)), *folder.glob("events.out.tfevents.*")):
-        path.unlink(missing_ok=True)
-    ours = [folder, folder.parent] if folder.parent.parent == runs() else [folder]
-    for empty in ours:
+    for name in (CONFIG, STATUS, LOG, COLUMNS, LOCK, "events.out.tfevents.*"):
+        for path in folder.glob(name):
+            path.unlink()
+    emptied = [folder, folder.parent] if folder.parent.parent == runs() else [folder]
+    for empty in emptied:
         if not any(empty.iterdir()):
             empty.rmdir()
 
@@ -81,13 +122,6 @@ def _take(folder: Path) -> dict[str, Any]:
     return _running(folder)
 
 
-def _retake(folder: Path) -> dict[str, Any]:
-    status = status_of(folder)
-    if status.get("status") == "running" and status["host"] == socket.gethostname() and _is_alive(status["pid"]):
-        raise InputError(f"'{display(folder)}' is still running as process {status['pid']}: stop that one first")
-    return _running(folder)
-
-
 def _running(folder: Path) -> dict[str, Any]:
     status = {"status": "running", "started": _now(), "host": socket.gethostname(), "pid": os.getpid()}
     write_json(folder / STATUS, status)
@@ -96,18 +130,6 @@ def _running(folder: Path) -> dict[str, Any]:
 
 def _finish(folder: Path, status: dict[str, Any], outcome: str, **details: str) -> None:
     write_json(folder / STATUS, status | {"status": outcome, "ended": _now()} | details)
-
-
-def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,21 @@ MOST_COLUMNS = 40  # in the log
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
-def train(config: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
+def train(
+    config: dict[str, Any],
+    folder: Path,
+    resume: bool = False,
+    callbacks: Sequence["pl.Callback"] = (),
+    shows_progress: bool = True,
+) -> dict[str, Any]:
     """Do the run that a resolved config describes, in `folder`.
 
     Args:
         config: plain values, as in a run's `config.yaml`.
         folder: where all of the run is kept.
-        resume: go on from the folder's `last.ckpt` instead of starting a new run.
+        resume: go on from the folder's `last.ckpt`, if there is one, instead of starting a new run.
+        callbacks: more than those of the config.
+        shows_progress: draw the config's progress bar, if it has one.
 
     Returns:
         What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
@@ -45,12 +54,14 @@ def train(config: dict[str, Any], folder: Path, resume: bool = False) -> dict[st
         config = with_task(config)
         check(config)
         write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
-        metrics = _fit_and_test(config, folder, resume)
+        metrics = _fit_and_test(config, folder, resume, callbacks, shows_progress)
         write_json(folder / run.METRICS, metrics)
     return metrics
 
 
-def _fit_and_test(config: dict[str, Any], folder: Path, resume: bool) -> dict[str, Any]:
+def _fit_and_test(
+    config: dict[str, Any], folder: Path, resume: bool, callbacks: Sequence["pl.Callback"], shows_progress: bool
+) -> dict[str, Any]:
     import torch
     from lightning.pytorch import seed_everything
 
@@ -72,7 +83,9 @@ def _fit_and_test(config: dict[str, Any], folder: Path, resume: bool) -> dict[st
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
-    trainer = build.trainer(config, str(folder))
+    trainer = build.trainer(config, str(folder), callbacks)
+    if trainer.progress_bar_callback is not None and not shows_progress:
+        trainer.progress_bar_callback.disable()
     _log_start(task, data, trainer)
 
     _fit(trainer, task, data, last)

@@ -4,6 +4,7 @@ from litmlp.callbacks.best_and_last import BestAndLast
 from litmlp.callbacks.epoch_progress import EpochProgress
 from litmlp.callbacks.epoch_seed import EpochSeed
 from litmlp.callbacks.learning_rate import LearningRate
+from litmlp.callbacks.pruning import Pruning
 from litmlp.callbacks.stop_on_nan import StopOnNaN
 
-__all__ = ["BestAndLast", "EpochProgress", "EpochSeed", "LearningRate", "StopOnNaN"]
+__all__ = ["BestAndLast", "EpochProgress", "EpochSeed", "LearningRate", "Pruning", "StopOnNaN"]

@@ -1,0 +1,294 @@
+"""Compare runs: sorted by score, with what they differ in, averaged over seeds and folds."""
+
+import argparse
+import csv
+import io
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from litmlp import paths, run
+from litmlp.errors import InputError, did_you_mean
+from litmlp.files import read_json, write_text
+from litmlp.sweeps.folder import JOB, SWEEP, load
+from litmlp.sweeps.words import brief, short_names
+
+REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
+APART = ("logger", "callbacks", "threads", "resume", "compile", "matmul_precision", "data_on_device")
+
+
+class Run(NamedTuple):
+    """What a run's folder says.
+
+    Attributes:
+        values: what was set, by key: as typed in a sweep, else all of the config.
+        metrics: as in `metrics.json`; empty unless the run is complete.
+        ended: when, in seconds since 1970; 0 unless the run is complete.
+    """
+
+    folder: Path
+    status: str
+    values: dict[str, str]
+    monitor: str
+    mode: str
+    metrics: dict[str, Any]
+    ended: float
+
+
+class Group(NamedTuple):
+    """Runs that differ in their seed and fold at most.
+
+    Attributes:
+        values: what they share, and others differ in.
+        scores: of each.
+        runs: the best first.
+    """
+
+    values: dict[str, str]
+    scores: list[float]
+    runs: list[Run]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the scores."""
+        return fmean(self.scores)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the scores, of a sample; None for a single one."""
+        return stdev(self.scores) if len(self.scores) > 1 else None
+
+    def mean_of(self, metric: str) -> float | None:
+        """Mean of another metric, if all runs have it."""
+        found = [run.metrics.get(metric) for run in self.runs]
+        values = [value for value in found if isinstance(value, int | float)]
+        return fmean(values) if len(values) == len(found) else None
+
+
+class Report(NamedTuple):
+    """Runs, compared.
+
+    Attributes:
+        groups: the best first.
+        keys: what the groups differ in.
+        counts: runs by their status.
+    """
+
+    metric: str
+    mode: str
+    groups: list[Group]
+    keys: list[str]
+    counts: dict[str, int]
+
+
+def compare(folders: Sequence[Path], metric: str | None = None, mode: str | None = None) -> Report:
+    """Read the runs in `folders`, and those below them, and rank them.
+
+    Args:
+        folders: of runs, of sweeps, or of any of these.
+        metric: what ranks them; by default the metric that they were monitored by.
+        mode: `min` or `max`; by default that of the monitor.
+    """
+    runs = [read(folder) for folder in find(folders)]
+    if not runs:
+        raise InputError(f"there is no run in {', '.join(map(str, folders))}: give the folder of a run or a sweep")
+    monitors = {(run.monitor, run.mode) for run in runs}
+    if metric is None and len(monitors) > 1:
+        names = ", ".join(sorted(name for name, _ in monitors))
+        raise InputError(f"these runs were scored by different metrics ({names}): add --metric and --mode")
+    monitor, direction = min(monitors)
+    metric, mode = metric or monitor, mode or direction
+    complete = [run for run in runs if run.metrics]
+    known = {name for run in complete for name in run.metrics}
+    if complete and metric not in known:
+        raise InputError(f"no run has the metric '{metric}': {did_you_mean(metric, known)}")
+    scored = [run for run in complete if isinstance(run.metrics.get(metric), int | float)]
+    keys = differing(scored)
+    groups = _grouped(scored, metric, mode, keys)
+    counts = {status: sum(run.status == status for run in runs) for status in dict.fromkeys(run.status for run in runs)}
+    return Report(metric, mode, groups, [key for key in keys if key not in REPEATED], counts)
+
+
+def find(folders: Iterable[Path]) -> list[Path]:
+    """Return the runs' folders in and below `folders`, in order."""
+    found: dict[Path, None] = {}
+    for given in folders:
+        if not given.is_dir():
+            raise InputError(f"there is no folder '{given}': give that of a run or a sweep")
+        below = given.rglob(run.STATUS) if not (given / run.CONFIG).is_file() else [given / run.STATUS]
+        found |= dict.fromkeys(sorted((file.parent for file in below), key=_in_order))
+    return list(found)
+
+
+def read(folder: Path) -> Run:
+    """Return what a run's folder says."""
+    status = run.status_of(folder)
+    outcome = status.get("status", "not begun")
+    file = folder / run.CONFIG
+    config = load(file) if file.is_file() else {}
+    values = flat({key: value for key, value in config.items() if key not in APART})
+    typed = _typed(folder)
+    if typed is not None:
+        values = typed | {key: values[key] for key in REPEATED if key in values}
+    is_complete = outcome == "completed" and (folder / run.METRICS).is_file()
+    metrics = read_json(folder / run.METRICS) if is_complete else {}
+    if is_complete and _job(folder).get("status") == "pruned":
+        outcome = "pruned"
+    ended = (folder / run.METRICS).stat().st_mtime if is_complete else 0.0
+    monitor = config.get("monitor", ""), config.get("mode", "min")
+    return Run(folder, outcome, values, *monitor, metrics, ended)
+
+
+def flat(node: Any, path: str = "") -> dict[str, str]:
+    """Return the leaves of nested values as text, by dotted key."""
+    if not isinstance(node, dict):
+        return {path: "null" if node is None else str(node).replace(" ", "")}
+    return {
+        key: value
+        for name, child in node.items()
+        for key, value in flat(child, f"{path}.{name}" if path else str(name)).items()
+    }
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """Return the keys whose values are not the same in all runs."""
+    keys = dict.fromkeys(key for run in runs for key in run.values)
+    return [key for key in keys if len({run.values.get(key) for run in runs}) > 1]
+
+
+def table(report: Report, top: int | None = None) -> list[list[str]]:
+    """Return the report as rows of text, a header first."""
+    names = short_names(report.keys)
+    test = report.metric.replace("val/", "test/", 1)
+    header = ["", report.metric, "runs", *([test] if test != report.metric else []), *names, "seconds", "best run"]
+    rows = [header]
+    for rank, group in enumerate(report.groups[:top], 1):
+        spread = f" ± {group.deviation:.2g}" if group.deviation is not None else ""
+        others = [_number(group.mean_of(test))] if test != report.metric else []
+        values = [brief(group.values.get(key, "")) for key in report.keys]
+        seconds = _number(group.mean_of("fit_seconds"))
+        folder = paths.display(group.runs[0].folder)
+        rows.append([str(rank), f"{group.mean:.5g}{spread}", str(len(group.scores)), *others, *values, seconds, folder])
+    return rows
+
+
+def text(report: Report, top: int | None = None) -> str:
+    """Return the report as lines to print."""
+    rows = table(report, top)
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if top is not None and (more := len(report.groups) - top) > 0:
+        lines.append(f"... and {more} more")
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
+    return "\n".join([*lines, "", f"runs: {counts}"])
+
+
+def markdown(report: Report) -> str:
+    """Return the report as a table of Markdown."""
+    header, *rows = table(report)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write the report to `folder`: as CSV, as Markdown, and as pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "report.csv", _csv(report))
+    drawn = []
+    if report.groups:
+        from litmlp.sweeps.pictures import draw
+
+        drawn = draw(report, folder)
+    pictures = "".join(f"\n![{file.stem.replace('_', ' ')}]({file.name})\n" for file in drawn)
+    write_text(folder / "report.md", f"# Runs by {report.metric}\n\n{markdown(report)}{pictures}")
+
+
+def _csv(report: Report) -> str:
+    metrics = list(dict.fromkeys(name for group in report.groups for run in group.runs for name in run.metrics))
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(["rank", "mean", "deviation", "runs", *report.keys, *metrics, "folder"])
+    for rank, group in enumerate(report.groups, 1):
+        values = [group.values.get(key, "") for key in report.keys]
+        means = [group.mean_of(name) for name in metrics]
+        writer.writerow([rank, group.mean, group.deviation, len(group.scores), *values, *means, group.runs[0].folder])
+    return stream.getvalue()
+
+
+def _grouped(runs: Sequence[Run], metric: str, mode: str, keys: Sequence[str]) -> list[Group]:
+    sign = 1 if mode == "min" else -1
+    by_values: dict[tuple, list[Run]] = {}
+    shared = [key for key in keys if key not in REPEATED]
+    for one in runs:
+        by_values.setdefault(tuple(one.values.get(key) for key in shared), []).append(one)
+    groups = []
+    for values, members in by_values.items():
+        members.sort(key=lambda one: sign * one.metrics[metric])
+        known = {key: value for key, value in zip(shared, values, strict=True) if value is not None}
+        groups.append(Group(known, [one.metrics[metric] for one in members], members))
+    return sorted(groups, key=lambda group: sign * group.mean)
+
+
+def _typed(folder: Path) -> dict[str, str] | None:
+    """Return the overrides of a sweep's job, those that its sweep fixed among them; None for another run."""
+    job = _job(folder)
+    if not job:
+        return None
+    sweep = next((above for above in folder.parents if (above / SWEEP).is_file()), None)
+    fixed = _sweep(sweep)["fixed"] if sweep else []
+    return dict(override.lstrip("+").split("=", 1) for override in (*fixed, *job["overrides"]) if "=" in override)
+
+
+def _job(folder: Path) -> dict[str, Any]:
+    for place in (folder, folder.parent):  # a trial of several runs holds them
+        if (place / JOB).is_file():
+            return read_json(place / JOB)
+    return {}
+
+
+_sweeps: dict[Path, Any] = {}
+
+
+def _sweep(folder: Path) -> Any:
+    if folder not in _sweeps:
+        _sweeps[folder] = load(folder / SWEEP)
+    return _sweeps[folder]
+
+
+def _in_order(folder: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in folder.parts]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def main() -> None:
+    """Run the command `litmlp-report`."""
+    parser = argparse.ArgumentParser(prog="litmlp-report", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="folder", help="of a run, of a sweep, or of many")
+    parser.add_argument(
+        "--metric", help="what ranks the runs, as in metrics.json; default: what they were monitored by"
+    )
+    parser.add_argument("--mode", choices=("min", "max"), help="its better direction; default: the monitor's")
+    parser.add_argument("--top", type=int, default=20, help="how many rows are printed (default: 20)")
+    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write report.csv, report.md and pictures there")
+    given = parser.parse_args()
+    try:
+        report = compare([paths.find(folder) for folder in given.folders], given.metric, given.mode)
+        print(text(report, given.top))
+        if given.write:
+            write(report, given.write)
+            print(paths.display(given.write / "report.md"))
+    except InputError as error:
+        print(f"litmlp-report: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # piped to head
+        sys.stderr.close()
+
+
+if __name__ == "__main__":
+    main()

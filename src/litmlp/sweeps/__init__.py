@@ -1,0 +1,1 @@
+"""Sweeps: many runs from one command, which can be stopped anywhere and go on."""

@@ -1,0 +1,118 @@
+"""What a sweep says: a line a job as it ends, and a summary."""
+
+import sys
+import threading
+import time
+from typing import Any
+
+from litmlp import paths
+from litmlp.sweeps.folder import BEST, Row, SweepFolder
+from litmlp.sweeps.words import brief, short_names
+
+SECONDS_BETWEEN_LOOKS = 0.2
+REASON = 100  # characters of it
+
+
+class Progress:
+    """Prints a line for each job that ends, wherever it runs: it watches the sweep's results.
+
+    Args:
+        sweep: the sweep.
+        total: how many jobs there are in all.
+    """
+
+    def __init__(self, sweep: SweepFolder, total: int) -> None:
+        self.sweep = sweep
+        self.total = total
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        rows = self.sweep.rows()
+        self.said = {row["number"] for row in rows}
+        self.num_before = len(rows)
+        self.started = time.perf_counter()
+        if rows:
+            print(f"{len(rows)} of them are done", flush=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.ended.set()
+        self.thread.join()
+        self._say_new()
+
+    def _watch(self) -> None:
+        seen = None
+        file = self.sweep.path / "results.csv"
+        while not self.ended.wait(SECONDS_BETWEEN_LOOKS):
+            stamp = (state.st_mtime_ns, state.st_size) if (state := _stat(file)) else None
+            if stamp != seen:
+                seen = stamp
+                self._say_new()
+
+    def _say_new(self) -> None:
+        rows = self.sweep.rows()
+        for index, row in enumerate(rows):
+            if row["number"] not in self.said:
+                self.said.add(row["number"])
+                print(self._line(row, rows[: index + 1]), file=sys.stdout, flush=True)
+
+    def _line(self, row: Row, rows: list[Row]) -> str:
+        done = len(rows)
+        rate = (time.perf_counter() - self.started) / max(1, done - self.num_before)
+        best = self.sweep.best(rows)
+        parts = [
+            f"{done:>{len(str(self.total))}}/{self.total}",
+            f"#{row['number']}",
+            outcome(row),
+            f"best {float(best['score']):.4f} #{best['number']}" if best else "no best yet",
+            f"{duration(rate * (self.total - done))} left" if done < self.total else "",
+            described(row, self.sweep.varied()),
+        ]
+        return "  ".join(part for part in parts if part)
+
+
+def outcome(row: Row) -> str:
+    """Return a job's score, or how else it ended."""
+    if row["status"] == "failed":
+        return "failed"
+    score = f"{float(row['score']):.4f}"
+    return score if row["status"] == "completed" else f"{score} pruned"
+
+
+def described(row: Row, keys: list[str]) -> str:
+    """Return what a job varied."""
+    return " ".join(f"{name}={brief(row[key])}" for name, key in zip(short_names(keys), keys, strict=True))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def summary(sweep: SweepFolder, total: int) -> str:
+    """Return what came of a sweep: how many jobs ended how, those that failed, and the best."""
+    rows = sweep.rows()
+    counts = {status: sum(row["status"] == status for row in rows) for status in ("completed", "pruned", "failed")}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    left = total - len(rows)
+    lines = ["", f"{total} jobs: {told or 'none done'}{f', {left} not begun' if left > 0 else ''}"]
+    for row in rows:
+        if row["status"] == "failed":
+            lines.append(f"  #{row['number']} failed: {row['error'][:REASON]}")
+    best = sweep.best(rows)
+    if best is not None:
+        score = f"{sweep.description['monitor']} {float(best['score']):.6g}"
+        lines += [f"best: {score}  #{best['number']}  {described(best, sweep.varied())}"]
+        lines += [f"its command is in {paths.display(sweep.path / BEST)}"]
+    return "\n".join([*lines, paths.display(sweep.path)])
+
+
+def _stat(file: Any) -> Any:
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        return None

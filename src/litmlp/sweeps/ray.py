@@ -1,0 +1,61 @@
+"""Jobs on Ray: on the cores of this machine, or on a cluster."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+class RayLauncher(Launcher):
+    """Runs each job as a task of Ray, which finds it cores and GPUs, and starts it again where its machine is lost.
+
+    The official launcher for Ray takes the same settings, but cannot be installed beside a current joblib.
+
+    Args:
+        ray: `init`, the arguments of `ray.init`, and `remote`, those of `ray.remote`.
+    """
+
+    def __init__(self, ray: DictConfig) -> None:
+        self.settings = ray
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra gives."""
+        self.context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run all jobs, and return what they returned."""
+        import ray
+
+        settings: dict[str, Any] = OmegaConf.to_container(self.settings, resolve=True)  # type: ignore[assignment]
+        if not ray.is_initialized():
+            ray.init(**settings["init"])
+        task = ray.remote(**settings["remote"])(_run) if settings["remote"] else ray.remote(_run)
+        state = Singleton.get_state()
+        numbered = enumerate(job_overrides, initial_job_idx)
+        shared = ray.put((self.context, self.task_function, self.config, state))
+        return ray.get([task.remote(shared, list(overrides), number) for number, overrides in numbered])
+
+
+def _run(shared: tuple[HydraContext, TaskFunction, DictConfig, Any], overrides: list[str], number: int) -> JobReturn:
+    context, task_function, master, state = shared
+    setup_globals()
+    Singleton.set_state(state)
+    config = context.config_loader.load_sweep_config(master, overrides)
+    with open_dict(config):
+        config.hydra.job.id = str(number)
+        config.hydra.job.num = number
+    HydraConfig.instance().set_config(config)
+    return run_job(
+        hydra_context=context,
+        task_function=task_function,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )

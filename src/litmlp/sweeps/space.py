@@ -1,0 +1,75 @@
+"""What a sweep varies, in Hydra's grammar: `a,b`, `choice(...)`, `range(...)`, `interval(...)`, `tag(log, ...)`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
+
+from litmlp import cli
+from litmlp.errors import InputError
+
+Distribution = dict[str, Any]  # `choices`, or `low`, `high`, `step`, `log`
+
+
+def parse(params: Mapping[str, Any] | None, arguments: Iterable[str], loader: Any) -> dict[str, Override]:
+    """Return the override of each key that varies, in the order given.
+
+    Args:
+        params: key to text, as under `hydra.sweeper.params`.
+        arguments: overrides of the command line, which win; those of a single value are left out.
+        loader: Hydra's config loader, which knows the options that `glob(*)` means.
+    """
+    configured = [cli.normalized(f"{key}={value}", open_keys=True) for key, value in (params or {}).items()]
+    parser = OverridesParser.create(config_loader=loader)
+    latest = {override.get_key_element(): override for override in parser.parse_overrides([*configured, *arguments])}
+    return {key: override for key, override in latest.items() if override.is_sweep_override()}
+
+
+def fixed(params: Mapping[str, Any] | None) -> list[str]:
+    """Return the overrides among `params` that have a single value."""
+    configured = [cli.normalized(f"{key}={value}", open_keys=True) for key, value in (params or {}).items()]
+    parsed = OverridesParser.create().parse_overrides(configured)
+    return [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+
+
+def values(override: Override) -> list[str]:
+    """Return all values of an axis as they would be typed; raise InputError for an interval, or for none."""
+    name = shown(override.get_key_element())
+    if not override.is_discrete_sweep():
+        raise InputError(f"{name} is an interval, which a grid cannot enumerate: list values, or search with sweep=mlp")
+    found = list(map(str, override.sweep_iterator(transformer=Transformer.encode)))
+    if not found:
+        raise InputError(f"{name} is an empty range: give one that holds a value")
+    return found
+
+
+def distribution(override: Override) -> Distribution:
+    """Return what a search draws a value from; raise InputError where that is nothing.
+
+    A range ends before its stop, as everywhere in Hydra; an interval of whole numbers includes both ends.
+    """
+    name = shown(override.get_key_element())
+    if override.is_interval_sweep():
+        interval = override.value()
+        assert isinstance(interval, IntervalSweep)
+        low, high = interval.start, interval.end
+        if low is None or high is None or low >= high:
+            raise InputError(f"{name} is an empty interval from {low} to {high}: give a lower and a higher end")
+        if "log" in interval.tags and low <= 0:
+            raise InputError(f"{name} is a logarithmic interval from {low}: start above 0, or leave tag(log, ...) out")
+        return {"low": low, "high": high, "log": "log" in interval.tags}
+    texts = values(override)
+    if override.is_range_sweep() and len(texts) > 1:
+        sweep: Any = override.value()
+        numbers: list[Any] = list(sweep.range())
+        if sweep.step > 0 and not sweep.shuffle:
+            return {"low": numbers[0], "high": numbers[-1], "step": sweep.step}
+        return {"choices": numbers}
+    pairs = zip(override.sweep_iterator(), texts, strict=True)
+    return {"choices": [value if isinstance(value, bool | int | float) else text for value, text in pairs]}
+
+
+def shown(key: str) -> str:
+    """Return a key without the marks that Hydra's grammar puts before it."""
+    return key.lstrip("+")

@@ -1,0 +1,202 @@
+"""The study of a search: Optuna draws the values of each job, and remembers how they did."""
+
+import math
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from filelock import FileLock
+from hydra.utils import instantiate
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import Trial, TrialState, create_trial
+
+from litmlp.errors import InputError
+from litmlp.sweeps.folder import SweepFolder
+from litmlp.sweeps.space import Distribution
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+STUDY = "study.log"
+COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+
+
+class Study:
+    """A sweep's study, as one of its jobs sees it.
+
+    Args:
+        sweep: the sweep.
+        storage: a database's URL, for searches on machines that share no folder; else a file in the sweep's folder.
+    """
+
+    def __init__(self, sweep: SweepFolder, storage: str | None) -> None:
+        self.sweep = sweep
+        self.is_shared = storage is not None
+        self.space = {key: from_plain(plain) for key, plain in sweep.description["space"].items()}
+        self.study = optuna.create_study(
+            storage=open_storage(storage or str(sweep.path / STUDY)),
+            study_name=sweep.description["study_name"],
+            direction="minimize" if sweep.description["mode"] == "min" else "maximize",
+            sampler=optuna.samplers.RandomSampler(),  # each job brings its own
+            pruner=instantiate(sweep.description["pruner"]) or optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+
+    def ask(self, number: int, num_trials: int) -> Trial | None:
+        """Return values for a job; None if others have all that are wanted.
+
+        What a job draws follows from its number and the trials before it, so that a search that was stopped goes on
+        as it would have.
+        """
+        if self.is_shared and self.num_trials() >= num_trials:
+            return None
+        self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, number)
+        with self._alone():
+            if (trial := self._orphan()) is None:
+                trial = self.study.ask(self.space)
+            trial.set_user_attr("folder", str(self.sweep.job(number)))
+        if self.is_shared and self._num_before(trial) >= num_trials:  # another machine asked at the same time
+            trial.set_user_attr("surplus", True)
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
+        return trial
+
+    def trial(self, number: int) -> Trial:
+        """Return the trial that a stopped job goes on with."""
+        return Trial(self.study, self.study.trials[number]._trial_id)
+
+    def tell(self, number: int, state: TrialState, score: float | None) -> None:
+        """Say how a trial ended, once; a job that failed and was run again counts as another trial."""
+        trial = self.study.trials[number]
+        if not trial.state.is_finished():
+            self.study.tell(number, score if state is TrialState.COMPLETE else None, state)
+        elif trial.state is TrialState.FAIL and state is not TrialState.FAIL:
+            again = create_trial(
+                state=state,
+                value=score,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs=trial.user_attrs,
+            )
+            self.study.add_trial(again)
+
+    def num_trials(self) -> int:
+        """Return how many trials there are, of all machines, that count towards those wanted."""
+        return sum(self._counts(trial) for trial in self.study.get_trials(deepcopy=False))
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.is_shared else self.sweep.locked()
+
+    def _orphan(self) -> Trial | None:
+        # Asked for by a job that was killed before it put that on record; all others have a folder.
+        if self.is_shared:
+            return None
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if "folder" not in trial.user_attrs:
+                if trial.params.keys() == self.space.keys():
+                    return Trial(self.study, trial._trial_id)
+                self.study.tell(trial.number, state=TrialState.FAIL)
+        return None
+
+    def _counts(self, trial: optuna.trial.FrozenTrial) -> bool:
+        return trial.state in COUNTED and "folder" in trial.user_attrs and "surplus" not in trial.user_attrs
+
+    def _num_before(self, trial: Trial) -> int:
+        earlier = self.study.get_trials(deepcopy=False)[: trial.number]
+        return sum(self._counts(other) for other in earlier)
+
+
+class FileLockOfStudy(JournalFileOpenLock):
+    """A lock that a killed process does not leave behind; on taking it, a line that a full disk cut short goes.
+
+    Args:
+        path: the study's file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.lock = FileLock(f"{path}.lock")
+
+    def acquire(self) -> bool:
+        """Take the lock."""
+        self.lock.acquire()
+        with self.path.open("rb+") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return True
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self.lock.release()
+
+
+@lru_cache(maxsize=4)
+def open_storage(location: str) -> BaseStorage:
+    """Return where a study is kept: a database for a URL, else a file of Optuna's journal; one a process."""
+    if "://" not in location:
+        Path(location).parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(location, FileLockOfStudy(location)))
+    try:
+        return RDBStorage(location)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"hydra.sweeper.storage={location} cannot be opened ({reason}): check the URL") from error
+
+
+def from_plain(plain: Distribution) -> BaseDistribution:
+    """Return Optuna's distribution for plain values."""
+    if "choices" in plain:
+        return CategoricalDistribution(plain["choices"])
+    are_whole = all(isinstance(plain[end], int) for end in ("low", "high"))
+    return IntDistribution(**plain) if are_whole else FloatDistribution(**plain)
+
+
+def make_sampler(
+    config: Mapping[str, Any], space: Mapping[str, BaseDistribution], number: int
+) -> optuna.samplers.BaseSampler:
+    """Build the sampler of one job: its generator follows from the configured seed and the job's number."""
+    target = config["_target_"]
+    if target == "optuna.samplers.GridSampler":
+        return optuna.samplers.PartialFixedSampler(grid(space)[number], optuna.samplers.RandomSampler())
+    if target == "optuna.samplers.QMCSampler":  # numbers its points itself
+        return instantiate(config)
+    seed = int(np.random.SeedSequence([config["seed"], number]).generate_state(1)[0])
+    return instantiate(config, seed=seed)
+
+
+def grid(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """Return each combination of values; raise InputError for a key that has no end of them."""
+    axes = []
+    for key, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            axes.append(list(distribution.choices))
+            continue
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        if distribution.step is None or distribution.log:
+            raise InputError(f"{key.lstrip('+')} is an interval, which a grid cannot enumerate: list values or a range")
+        count = round((distribution.high - distribution.low) / distribution.step) + 1
+        axes.append([distribution.low + index * distribution.step for index in range(count)])
+    return [dict(zip(space, values, strict=True)) for values in product(*axes)]
+
+
+def overrides(params: Mapping[str, Any], order: Mapping[str, Any]) -> list[str]:
+    """Return drawn values as they would be typed."""
+    return [f"{key}={text(params[key])}" for key in order]
+
+
+def text(value: Any) -> str:
+    """Return a drawn value as it would be typed."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return str(value)

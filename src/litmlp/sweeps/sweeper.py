@@ -1,0 +1,336 @@
+"""Hydra's sweepers of this project: which jobs there are, which of them are left, and how they went."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from litmlp import cli, paths, run
+from litmlp.errors import InputError, Interrupted, JobsFailed
+from litmlp.sweeps import space
+from litmlp.sweeps.folder import SweepFolder, identity
+from litmlp.sweeps.job import Job, count
+from litmlp.sweeps.progress import Progress, summary
+from litmlp.sweeps.share import cores
+
+SECONDS_BETWEEN_LOOKS = 1.0
+IRRELEVANT = ("threads", "resume")  # to what comes out
+ONLY_TO_FILE = "hydra.job_logging.root.handlers=[file]"
+LAUNCHERS = {
+    "BasicLauncher": "basic",
+    "JoblibLauncher": "joblib",
+    "RayLauncher": "ray",
+    "LocalLauncher": "submitit_local",
+    "SlurmLauncher": "submitit_slurm",
+}
+
+
+class ResumableSweeper(Sweeper):
+    """Runs the jobs of a sweep that are not done yet.
+
+    Args:
+        params: what varies, as key to text, beside what the command line says.
+        n_jobs: how many jobs run side by side; null leaves that to the launcher.
+        timeout: no job begins later, in seconds.
+        on_failure: `continue`, or `stop`: no job begins after one failed.
+        retry_failed: run the jobs that failed before again.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        n_jobs: int | None = None,
+        timeout: float | None = None,
+        on_failure: str = "continue",
+        retry_failed: bool = False,
+    ) -> None:
+        self.params = params
+        self.n_jobs = n_jobs
+        self.timeout = timeout
+        self.on_failure = on_failure
+        self.retry_failed = retry_failed
+        if on_failure not in ("continue", "stop"):
+            raise InputError(f"hydra.sweeper.on_failure is '{on_failure}': use continue or stop")
+        if n_jobs is not None and n_jobs < 1:
+            raise InputError(f"hydra.sweeper.n_jobs is {n_jobs}: use a whole number from 1 up")
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra gives."""
+        self.config: DictConfig
+        self.context = hydra_context
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Do what is left of the sweep that the command describes, and sum up all of it."""
+        launcher = self._launcher_name()
+        axes = space.parse(self.params, arguments, self.context.config_loader)
+        fixed = [argument for argument in arguments if not _is_axis(argument, self.context.config_loader)]
+        fixed = [*space.fixed(self.params), *fixed]
+        base = self._composed(fixed)
+        description = self._describe(axes) | {
+            "monitor": base["monitor"],
+            "mode": base["mode"],
+            "fixed": fixed,
+            "config": {key: value for key, value in base.items() if key not in IRRELEVANT},
+        }
+        description |= self._named(description)
+        self._check(base, description, launcher)
+        sweep = SweepFolder.open(self._folder(description), description, self._command())
+        sweep.collect()
+        total = max(self._total(sweep), *(number + 1 for number in sweep.numbers()), 1)
+        if self.retry_failed or self.on_failure == "stop":
+            self._forget_failed(sweep, total)
+        job = Job(
+            sweep=sweep,
+            loader=self.context.config_loader,
+            master=self._master(sweep.path),
+            side_by_side=self._side_by_side(launcher),
+            deadline=time.time() + self.timeout if self.timeout else float("inf"),
+            stops_on_failure=self.on_failure == "stop",
+            **self._of_search(),
+        )
+        print(f"{total} jobs, in {paths.display(sweep.path)}", flush=True)
+        try:
+            with Progress(sweep, total):
+                self._run(job, range(total), launcher)
+        except (Interrupted, KeyboardInterrupt):
+            print(f"stopped: type the same command again, or litmlp-train resume={paths.display(sweep.path)}")
+            raise
+        sweep.collect()
+        print(summary(sweep, total))
+        if failed := [row for row in sweep.rows() if row["status"] == "failed"]:
+            raise JobsFailed(f"{len(failed)} of {total} jobs failed, see {sweep.path / 'results.csv'}")
+
+    # What the two kinds of sweep differ in.
+
+    def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
+        """Return how jobs follow from their numbers; raise InputError for what cannot be."""
+        raise NotImplementedError
+
+    def _named(self, description: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def _total(self, sweep: SweepFolder) -> int:
+        raise NotImplementedError
+
+    def _of_search(self) -> dict[str, Any]:
+        return {}
+
+    # Launching.
+
+    def _run(self, job: Job, numbers: Sequence[int], launcher: str) -> None:
+        while left := [number for number in numbers if not job.sweep.is_done(number)]:
+            before = len(left)
+            size = self._side_by_side(launcher) if launcher == "submitit_local" else before
+            for start in range(0, before, size):
+                self._launch(job, left[start : start + size])
+            if len([number for number in left if not job.sweep.is_done(number)]) < before:
+                continue
+            if not any(run.is_claimed(job.sweep.job(number)) for number in left):
+                return  # none may begin
+            time.sleep(SECONDS_BETWEEN_LOOKS)  # another process has them
+
+    def _launch(self, job: Job, numbers: list[int]) -> None:
+        master = job.master
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=self.context, task_function=job, config=master)
+        fixed = job.sweep.description["fixed"]  # Hydra composes with them, though each job does so again
+        folder = str(job.sweep.path).replace("'", "\\'")
+        overrides = [
+            (
+                *fixed,
+                f"hydra.sweep.dir='{folder}'",
+                f"hydra.sweep.subdir='{number}'",
+                "hydra.job_logging.root.handlers=[file]",
+            )
+            for number in numbers
+        ]
+        try:
+            for done in launcher.launch(overrides, initial_job_idx=numbers[0]):
+                if isinstance(error := done._return_value, Exception):
+                    raise error
+        except Exception as error:
+            suspects = [n for n in numbers if job.sweep.record(n).get("status") == "running"]
+            suspects = [n for n in suspects if not run.is_claimed(job.sweep.job(n))]
+            if not suspects:
+                raise
+            if len(numbers) == 1:
+                job.fail(numbers[0], f"its process ended without a word: {cli.sentence(error)}")
+                return
+            for number in suspects:  # one of them ended the process of all: each on its own
+                self._launch(job, [number])
+
+    def _master(self, folder: Path) -> DictConfig:
+        master = self.config.copy()
+        with read_write(master), open_dict(master):
+            master.hydra.sweep.dir = str(folder)
+            if self.n_jobs and "n_jobs" in master.hydra.launcher:
+                master.hydra.launcher.n_jobs = self.n_jobs
+            if self.n_jobs and "array_parallelism" in master.hydra.launcher:
+                master.hydra.launcher.array_parallelism = self.n_jobs
+            if self.n_jobs and "ray" in master.hydra.launcher:
+                master.hydra.launcher.ray.remote.num_cpus = max(1, cores() // self.n_jobs)
+        return master
+
+    def _side_by_side(self, launcher: str) -> int:
+        if launcher == "joblib":
+            given = self.n_jobs or int(self.config.hydra.launcher.n_jobs)
+            return given if given > 0 else max(1, cores() + 1 + given)
+        if launcher == "submitit_local":
+            return self.n_jobs or int((self.config.hydra.launcher.cpus_per_task and 1) or cores())
+        return 1  # a cluster gives each job cores of its own
+
+    def _launcher_name(self) -> str:
+        target = str(self.config.hydra.launcher.get("_target_", ""))
+        name = LAUNCHERS.get(target.rpartition(".")[2], target)
+        if name == "basic" and (self.n_jobs or 1) > 1:
+            raise InputError(
+                f"hydra.sweeper.n_jobs is {self.n_jobs}, but jobs run one after another: add hydra/launcher=joblib"
+            )
+        return name
+
+    # Describing.
+
+    def _folder(self, description: dict[str, Any]) -> Path:
+        given = str(self.config.hydra.sweep.dir)
+        if given:
+            return Path(given).absolute()
+        name = OmegaConf.select(self.config, "hydra.runtime.choices.data") or "sweep"
+        return paths.runs().absolute() / "sweeps" / f"{name}-{identity(description)}"
+
+    def _command(self) -> list[str]:
+        given = self.config.hydra.overrides
+        own = ("hydra.mode=", "hydra.sweep.dir=")
+        return [*(line for line in given.hydra if not line.startswith(own)), *given.task]
+
+    def _composed(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """Return the plain config with these overrides, interpolations left as they are."""
+        composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
+        return {key: value for key, value in plain.items() if key != "hydra"}
+
+    def _check(self, base: dict[str, Any], description: dict[str, Any], launcher: str) -> None:
+        """Try each value of each axis, with the first of the others."""
+        from litmlp.auto_task import with_task
+        from litmlp.config import check
+
+        tried = trials(description["kind"], {**description["space"], **description["repeats"]})
+        for overrides in tried:
+            composed = self.context.config_loader.load_sweep_config(self.config, [*description["fixed"], *overrides])
+            config = DictConfig({key: composed._get_node(key) for key in composed if key != "hydra"})
+            if config.resume:
+                raise InputError("resume goes on with one run, or with a sweep: give its folder, and no -m")
+            plain = with_task(cli.resolved(config))
+            check(plain)
+            many = str(plain["trainer"].get("devices", 1)) not in ("1", "auto", "[0]")
+            if many and launcher in ("joblib", "ray"):
+                raise InputError(
+                    f"trainer.devices={plain['trainer']['devices']} would start processes inside those of "
+                    f"hydra/launcher={launcher}: give each job one device, or leave the launcher out"
+                )
+
+    def _forget_failed(self, sweep: SweepFolder, total: int) -> None:
+        for number in range(total):
+            record = sweep.record(number)
+            if record.get("status") == "failed":
+                sweep.write(record | {"status": "running"})
+        sweep.collect()
+
+
+class Grid(ResumableSweeper):
+    """Every combination of the values given; the last key changes fastest."""
+
+    def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
+        values = {key: space.values(override) for key, override in axes.items()}
+        return {"kind": "grid", "space": values, "repeats": {}}
+
+    def _total(self, sweep: SweepFolder) -> int:
+        return count(sweep.description["space"])
+
+
+class Search(ResumableSweeper):
+    """Values that Optuna draws, each job's from how those before it did.
+
+    Args:
+        sampler: which values are drawn, a `_target_` of `optuna.samplers`.
+        pruner: which runs are ended early, a `_target_` of `optuna.pruners`; null for none.
+        n_trials: the number of jobs in all.
+        repeat: keys whose values are not searched: each trial runs all of them, and the mean is its score.
+        storage: a database's URL, for searches on machines that share no folder.
+        study_name: the study's name there; null for the folder's.
+        arguments: those of `ResumableSweeper`.
+    """
+
+    def __init__(
+        self,
+        sampler: DictConfig,
+        pruner: DictConfig | None = None,
+        n_trials: int = 20,
+        repeat: Sequence[str] = ("seed", "data.fold"),
+        storage: str | None = None,
+        study_name: str | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.sampler = sampler
+        self.pruner = pruner
+        self.n_trials = n_trials
+        self.repeat = repeat
+        self.storage = storage
+        self.study_name = study_name
+        if n_trials < 1:
+            raise InputError(f"hydra.sweeper.n_trials is {n_trials}: use a whole number from 1 up")
+
+    def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
+        try:
+            import optuna  # noqa: F401
+        except ImportError as error:
+            raise InputError("a search needs Optuna: pip install -c constraints.txt -e '.[sweep]'") from error
+        repeats = {key: space.values(axis) for key, axis in axes.items() if space.shown(key) in self.repeat}
+        searched = {key: space.distribution(axis) for key, axis in axes.items() if key not in repeats}
+        if not searched:
+            raise InputError("nothing is searched: give a key a choice(...) or an interval(...), or add sweep=mlp")
+        return {
+            "kind": "search",
+            "space": searched,
+            "repeats": repeats,
+            "sampler": OmegaConf.to_container(self.sampler, resolve=True),
+            "pruner": OmegaConf.to_container(self.pruner, resolve=True) if self.pruner else None,
+        }
+
+    def _named(self, description: dict[str, Any]) -> dict[str, Any]:
+        return {"study_name": self.study_name or identity(description)}
+
+    def _total(self, sweep: SweepFolder) -> int:
+        if sweep.description["sampler"]["_target_"] != "optuna.samplers.GridSampler":
+            return self.n_trials
+        from litmlp.sweeps.study import from_plain, grid
+
+        return min(self.n_trials, len(grid({key: from_plain(p) for key, p in sweep.description["space"].items()})))
+
+    def _of_search(self) -> dict[str, Any]:
+        return {"num_trials": self.n_trials, "storage": self.storage}
+
+
+def trials(kind: str, axes: dict[str, Any]) -> list[list[str]]:
+    """Return combinations in which each value of each axis occurs; of an interval, both ends."""
+    texts = {key: _texts(axis) for key, axis in axes.items()}
+    first = {key: values[0] for key, values in texts.items()}
+    combinations = [first, *({**first, key: text} for key, values in texts.items() for text in values[1:])]
+    return [[f"{key}={text}" for key, text in combination.items()] for combination in combinations]
+
+
+def _texts(axis: Any) -> list[str]:
+    if isinstance(axis, list):
+        return axis
+    from litmlp.sweeps.study import text
+
+    return [text(value) for value in axis.get("choices", [axis.get("low"), axis.get("high")])]
+
+
+def _is_axis(argument: str, loader: Any) -> bool:
+    return bool(space.parse(None, [argument], loader))
