@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs
 ARGS ?=
+SWEEP := sweep=mlp data=california trainer.max_epochs=15 hydra/launcher=joblib hydra/sweeper/pruner=median
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev train test test-slow lint format tensorboard bench compare clean clean-cache
+.PHONY: help install install-dev train test test-slow lint format sweep tensorboard bench compare clean clean-cache
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ format: install-dev  ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+sweep: $(VENV)/.installed-sweep  ## search for better settings of california; or of others, as ARGS="sweep=mlp data=adult"
+	@$(BIN)/litmlp-train -m $(or $(ARGS),$(SWEEP))
+
 tensorboard: install  ## look at all runs, or at one with RUN=<folder>
 	$(BIN)/tensorboard --logdir $(RUN)
 
@@ -57,6 +61,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-sweep: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweep]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

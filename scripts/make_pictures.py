@@ -1,4 +1,4 @@
-"""Draw the README's picture from runs made on the spot: python scripts/make_pictures.py."""
+"""Draw the README's pictures from runs made on the spot: python scripts/make_pictures.py."""
 
 import json
 import subprocess
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from litmlp import checkpoint
 from litmlp.checkpoint import Loaded
@@ -18,6 +19,8 @@ from litmlp.data import ClassTarget
 from litmlp.data.columns import NumericColumn
 from litmlp.data.scaling import StandardScaling
 from litmlp.paths import ROOT
+from litmlp.report import compare
+from litmlp.sweeps.pictures import axes_of, hyperparameters
 
 BLUE, ORANGE = "#0877bd", "#f59322"
 
@@ -31,6 +34,8 @@ def main() -> None:
     draw_regions(left, *spiral)
     draw_predictions(right, *california)
     figure.savefig(ROOT / "docs/results.png", dpi=120)
+    with tempfile.TemporaryDirectory() as folder:
+        searched(Path(folder) / "sweep").savefig(ROOT / "docs/sweep.png", dpi=100)
 
 
 def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
@@ -39,6 +44,14 @@ def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
     loaded = checkpoint.load(folder / "checkpoints/best.ckpt")
     loaded.data.setup()
     return loaded, json.loads((folder / "metrics.json").read_text())
+
+
+def searched(folder: Path) -> Figure:
+    """Search for better settings of California, and draw what the score depends on."""
+    search = ["sweep=mlp", "data=california", "trainer.max_epochs=15", "hydra/sweeper/pruner=median"]
+    subprocess.run([sys.executable, "-m", "litmlp.train", "-m", *search, f"hydra.sweep.dir={folder}"], check=True)
+    report = compare([folder])
+    return hyperparameters(report, axes_of(report))
 
 
 def draw_regions(axes: Axes, loaded: Loaded, metrics: dict[str, float]) -> None:

@@ -13,9 +13,14 @@ import pytest
 
 from litmlp.paths import CONF, ROOT
 
+
+def unfolded(text: str) -> list[str]:
+    return text.replace("\\\n", "").splitlines()
+
+
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README, flags=re.S)
-COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in unfolded(text)]
 FILES = {match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))}
 ELSEWHERE = {"make test", "make tensorboard"}  # the one would run this; the other has a test of its own below
 

@@ -182,8 +182,7 @@ def text(report: Report, top: int | None = None) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if top is not None and (more := len(report.groups) - top) > 0:
         lines.append(f"... and {more} more")
-    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
-    return "\n".join([*lines, "", f"runs: {counts}"])
+    return "\n".join(lines)
 
 
 def markdown(report: Report) -> str:
@@ -280,6 +279,7 @@ def main() -> None:
     try:
         report = compare([paths.find(folder) for folder in given.folders], given.metric, given.mode)
         print(text(report, given.top))
+        print(f"runs: {', '.join(f'{count} {status}' for status, count in report.counts.items())}")
         if given.write:
             write(report, given.write)
             print(paths.display(given.write / "report.md"))

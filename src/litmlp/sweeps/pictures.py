@@ -53,11 +53,11 @@ class Axis:
 
 def draw(report: "Report", folder: Path) -> list[Path]:
     """Draw what a report shows; return the pictures' files."""
-    axes = [Axis(name, texts) for name, texts in zip(short_names(report.keys), _texts(report), strict=True)]
+    axes = axes_of(report)
     figures = {"best_so_far": best_so_far(report)}
     if axes and len(report.groups) > 1:
-        figures["hyperparameters"] = hyperparameters(report, axes[:MOST_AXES])
-        figures["parallel_coordinates"] = parallel_coordinates(report, axes[:MOST_AXES])
+        figures["hyperparameters"] = hyperparameters(report, axes)
+        figures["parallel_coordinates"] = parallel_coordinates(report, axes)
         if (shares := importances(report)) is not None:
             figures["importances"] = importance_bars(report, shares)
     files = []
@@ -65,6 +65,12 @@ def draw(report: "Report", folder: Path) -> list[Path]:
         files.append(folder / f"{name}.png")
         figure.savefig(files[-1], dpi=110)
     return files
+
+
+def axes_of(report: "Report") -> list[Axis]:
+    """Return an axis for each of the first keys in which the groups differ."""
+    texts = zip(short_names(report.keys), _texts(report), strict=True)
+    return [Axis(name, column) for name, column in texts][:MOST_AXES]
 
 
 def best_so_far(report: "Report") -> Figure:

@@ -10,9 +10,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from litmlp import cli, paths, run
+from litmlp import cli, paths, report, run
 from litmlp.errors import InputError, Interrupted, JobsFailed
 from litmlp.sweeps import space
+from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
 from litmlp.sweeps.job import Job, count
 from litmlp.sweeps.progress import Progress, summary
@@ -20,6 +21,7 @@ from litmlp.sweeps.share import cores
 
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # to what comes out
+ROWS_REPORTED = 10
 ONLY_TO_FILE = "hydra.job_logging.root.handlers=[file]"
 LAUNCHERS = {
     "BasicLauncher": "basic",
@@ -62,14 +64,15 @@ class ResumableSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra gives."""
         self.config: DictConfig
-        self.context = hydra_context
+        self.loader = hydra_context.config_loader
+        self.context = HydraContext(Composer(self.loader), hydra_context.callbacks)  # type: ignore[arg-type]
         self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
         """Do what is left of the sweep that the command describes, and sum up all of it."""
         launcher = self._launcher_name()
-        axes = space.parse(self.params, arguments, self.context.config_loader)
-        fixed = [argument for argument in arguments if not _is_axis(argument, self.context.config_loader)]
+        axes = space.parse(self.params, arguments, self.loader)
+        fixed = [argument for argument in arguments if not _is_axis(argument, self.loader)]
         fixed = [*space.fixed(self.params), *fixed]
         base = self._composed(fixed)
         description = self._describe(axes) | {
@@ -102,6 +105,8 @@ class ResumableSweeper(Sweeper):
             print(f"stopped: type the same command again, or litmlp-train resume={paths.display(sweep.path)}")
             raise
         sweep.collect()
+        if sweep.rows():
+            print(f"\n{report.text(report.compare([sweep.path]), ROWS_REPORTED)}")
         print(summary(sweep, total))
         if failed := [row for row in sweep.rows() if row["status"] == "failed"]:
             raise JobsFailed(f"{len(failed)} of {total} jobs failed, see {sweep.path / 'results.csv'}")
