@@ -93,13 +93,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def summary(sweep: SweepFolder, total: int) -> str:
+def summary(sweep: SweepFolder, total: int, is_shared: bool) -> str:
     """Return what came of a sweep: how many jobs ended how, those that failed, and the best."""
     rows = sweep.rows()
     counts = {status: sum(row["status"] == status for row in rows) for status in ("completed", "pruned", "failed")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     left = total - len(rows)
-    lines = ["", f"{total} jobs: {told or 'none done'}{f', {left} not begun' if left > 0 else ''}"]
+    without = "not begun, or done by other machines" if is_shared else "not begun"
+    lines = ["", f"{total} jobs: {told or 'none done'}{f', {left} {without}' if left > 0 else ''}"]
     for row in rows:
         if row["status"] == "failed":
             lines.append(f"  #{row['number']} failed: {row['error'][:REASON]}")

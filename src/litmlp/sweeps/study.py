@@ -2,7 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping
+import socket
+import time
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import product
@@ -24,6 +27,7 @@ from litmlp.sweeps.space import Distribution
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 STUDY = "study.log"
+ATTEMPTS = 4  # at opening a database
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
 
@@ -56,7 +60,8 @@ class Study:
         """
         if self.is_shared and self.num_trials() >= num_trials:
             return None
-        self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, number)
+        place = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
+        self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, place])
         with self._alone():
             if (trial := self._orphan()) is None:
                 trial = self.study.ask(self.space)
@@ -145,11 +150,15 @@ def open_storage(location: str) -> BaseStorage:
     if "://" not in location:
         Path(location).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(location, FileLockOfStudy(location)))
-    try:
-        return RDBStorage(location)
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"hydra.sweeper.storage={location} cannot be opened ({reason}): check the URL") from error
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            return RDBStorage(location)
+        except Exception as error:
+            if not attempts_left:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"hydra.sweeper.storage={location} cannot be opened ({reason}): check it") from error
+            time.sleep(0.5)  # another machine may be making the tables
+    raise AssertionError
 
 
 def from_plain(plain: Distribution) -> BaseDistribution:
@@ -161,15 +170,15 @@ def from_plain(plain: Distribution) -> BaseDistribution:
 
 
 def make_sampler(
-    config: Mapping[str, Any], space: Mapping[str, BaseDistribution], number: int
+    config: Mapping[str, Any], space: Mapping[str, BaseDistribution], job: Sequence[int]
 ) -> optuna.samplers.BaseSampler:
-    """Build the sampler of one job: its generator follows from the configured seed and the job's number."""
+    """Build the sampler of one job: its generator follows from the configured seed, and the job's number and place."""
     target = config["_target_"]
     if target == "optuna.samplers.GridSampler":
-        return optuna.samplers.PartialFixedSampler(grid(space)[number], optuna.samplers.RandomSampler())
+        return optuna.samplers.PartialFixedSampler(grid(space)[job[0]], optuna.samplers.RandomSampler())
     if target == "optuna.samplers.QMCSampler":  # numbers its points itself
         return instantiate(config)
-    seed = int(np.random.SeedSequence([config["seed"], number]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([config["seed"], *job]).generate_state(1)[0])
     return instantiate(config, seed=seed)
 
 

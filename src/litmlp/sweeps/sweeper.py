@@ -107,7 +107,7 @@ class ResumableSweeper(Sweeper):
         sweep.collect()
         if sweep.rows():
             print(f"\n{report.text(report.compare([sweep.path]), ROWS_REPORTED)}")
-        print(summary(sweep, total))
+        print(summary(sweep, total, is_shared=job.storage is not None))
         if failed := [row for row in sweep.rows() if row["status"] == "failed"]:
             raise JobsFailed(f"{len(failed)} of {total} jobs failed, see {sweep.path / 'results.csv'}")
 
