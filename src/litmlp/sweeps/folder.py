@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from litmlp.files import read_json, write_json, write_text
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
 DONE = ("completed", "pruned", "failed")
+FREE_BYTES = 20_000_000
 Row = dict[str, Any]
 
 
@@ -36,7 +38,11 @@ class SweepFolder:
     @classmethod
     def open(cls, path: Path, description: dict[str, Any], command: list[str]) -> "SweepFolder":
         """Start a sweep, or go on with it; raise InputError if another command's is there."""
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise InputError(f"'{path}' cannot be made ({reason}): choose another hydra.sweep.dir") from error
         file = path / SWEEP
         description = yaml.safe_load(dump(description))  # as it will be read
         if not file.is_file():
@@ -101,6 +107,10 @@ class SweepFolder:
         scored = [row for row in rows if row["status"] == "completed" and row["score"] not in ("", None)]
         pick = min if self.description["mode"] == "min" else max
         return pick(scored, key=lambda row: float(row["score"])) if scored else None
+
+    def has_room(self) -> bool:
+        """Tell whether the disk can take another job."""
+        return shutil.disk_usage(self.path).free > FREE_BYTES
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 import errno
 import math
-import shutil
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -22,8 +21,6 @@ from litmlp.sweeps.folder import Row, SweepFolder
 if TYPE_CHECKING:
     from litmlp.callbacks import Pruning
     from litmlp.sweeps.study import Study
-
-FREE_BYTES = 20_000_000  # less is a full disk: nothing more is begun
 
 
 @dataclass
@@ -67,7 +64,7 @@ class Job:
             return
 
     def _may_begin(self) -> bool:
-        if time.time() > self.deadline or shutil.disk_usage(self.sweep.path).free < FREE_BYTES:
+        if time.time() > self.deadline or not self.sweep.has_room():
             return False
         return not (self.stops_on_failure and any(row["status"] == "failed" for row in self.sweep.rows()))
 
@@ -81,8 +78,8 @@ class Job:
         try:
             results, is_pruned = self._train(number, record, study)
         except Exception as error:
-            if _is_full_disk(error):
-                raise
+            if _is_full_disk(error) or not self.sweep.has_room():
+                return  # nothing is wrong with the job: it goes on when there is room
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
         else:
             end = {"status": "pruned" if is_pruned else "completed", **_mean(results)}

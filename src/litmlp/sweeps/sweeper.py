@@ -108,6 +108,8 @@ class ResumableSweeper(Sweeper):
         if sweep.rows():
             print(f"\n{report.text(report.compare([sweep.path]), ROWS_REPORTED)}")
         print(summary(sweep, total, is_shared=job.storage is not None))
+        if not sweep.has_room():
+            raise JobsFailed("the disk is full: make room, and type the same command again")
         if failed := [row for row in sweep.rows() if row["status"] == "failed"]:
             raise JobsFailed(f"{len(failed)} of {total} jobs failed, see {sweep.path / 'results.csv'}")
 
@@ -162,7 +164,7 @@ class ResumableSweeper(Sweeper):
             suspects = [n for n in numbers if job.sweep.record(n).get("status") == "running"]
             suspects = [n for n in suspects if not run.is_claimed(job.sweep.job(n))]
             if not suspects:
-                raise
+                raise InputError(f"the launcher failed: {cli.sentence(error)}") from error
             if len(numbers) == 1:
                 job.fail(numbers[0], f"its process ended without a word: {cli.sentence(error)}")
                 return
