@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from litmlp import cli, run
 from litmlp.errors import InputError
 from litmlp.files import read_json
-from litmlp.sweeps.folder import Row, SweepFolder
+from litmlp.sweeps.folder import Row, SweepFolder, load
 
 if TYPE_CHECKING:
     from litmlp.callbacks import Pruning
@@ -128,7 +128,8 @@ class Job:
             if run.status_of(folder).get("status") == "completed":
                 results.append(read_json(folder / run.METRICS))
                 continue
-            config = self._composed([*record["overrides"], *repeat])
+            begun = folder / run.CONFIG
+            config = load(begun) if begun.is_file() else self._composed([*record["overrides"], *repeat])
             pruning = self._pruning(record, study, config, index)
             results.append(
                 train(config, folder, resume=True, callbacks=[pruning] if pruning else [], shows_progress=False)

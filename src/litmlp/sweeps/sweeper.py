@@ -1,5 +1,6 @@
 """Hydra's sweepers of this project: which jobs there are, which of them are left, and how they went."""
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -221,11 +222,11 @@ class ResumableSweeper(Sweeper):
         return {key: value for key, value in plain.items() if key != "hydra"}
 
     def _check(self, base: dict[str, Any], description: dict[str, Any], launcher: str) -> None:
-        """Try each value of each axis, with the first of the others."""
+        """Try the values of each axis, with the first of the others."""
         from litmlp.auto_task import with_task
         from litmlp.config import check
 
-        tried = trials(description["kind"], {**description["space"], **description["repeats"]})
+        tried = trials({**description["space"], **description["repeats"]})
         for overrides in tried:
             composed = self.context.config_loader.load_sweep_config(self.config, [*description["fixed"], *overrides])
             config = DictConfig({key: composed._get_node(key) for key in composed if key != "hydra"})
@@ -323,8 +324,8 @@ class Search(ResumableSweeper):
         return {"num_trials": self.n_trials, "storage": self.storage}
 
 
-def trials(kind: str, axes: dict[str, Any]) -> list[list[str]]:
-    """Return combinations in which each value of each axis occurs; of an interval, both ends."""
+def trials(axes: dict[str, Any]) -> list[list[str]]:
+    """Return combinations in which each value of each axis occurs; of numbers, the least and the greatest."""
     texts = {key: _texts(axis) for key, axis in axes.items()}
     first = {key: values[0] for key, values in texts.items()}
     combinations = [first, *({**first, key: text} for key, values in texts.items() for text in values[1:])]
@@ -333,10 +334,19 @@ def trials(kind: str, axes: dict[str, Any]) -> list[list[str]]:
 
 def _texts(axis: Any) -> list[str]:
     if isinstance(axis, list):
-        return axis
+        numbers = [(float(text), text) for text in axis if _is_number(text)]
+        others = [text for text in axis if not _is_number(text)]
+        return list(dict.fromkeys([*(text for _, text in numbers and (min(numbers), max(numbers))), *others]))
     from litmlp.sweeps.study import text
 
     return [text(value) for value in axis.get("choices", [axis.get("low"), axis.get("high")])]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _is_axis(argument: str, loader: Any) -> bool:
