@@ -77,37 +77,29 @@ class Job:
         started = time.perf_counter()
         try:
             results, is_pruned = self._train(number, record, study)
+            end = {"status": "pruned" if is_pruned else "completed", **_mean(results)}
         except Exception as error:
             if _is_full_disk(error) or not self.sweep.has_room():
                 return  # nothing is wrong with the job: it goes on when there is room
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
-        else:
-            end = {"status": "pruned" if is_pruned else "completed", **_mean(results)}
-        record |= end | {"seconds": round(record.get("seconds", 0) + time.perf_counter() - started, 2)}
-        if study is not None:
-            from optuna.trial import TrialState
-
-            state = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-            study.tell(record["trial"], state[record["status"]], record.get("score"))
-        self.sweep.finish(record)
+        self._finish(record | end | {"seconds": round(time.perf_counter() - started, 2)}, study)
 
     def fail(self, number: int, reason: str) -> None:
         """Put on record that a job failed which cannot do so itself."""
-        record = self.sweep.record(number)
-        end = {"status": "failed", "error": reason, "traceback": None, "seconds": record.get("seconds", 0)}
-        if (study := self._study()) is not None:
-            from optuna.trial import TrialState
+        end = {"status": "failed", "error": reason, "traceback": None, "seconds": 0.0}
+        self._finish(self.sweep.record(number) | end, self._study())
 
-            study.tell(record["trial"], TrialState.FAIL, None)
-        self.sweep.finish(record | end)
+    def _finish(self, record: Row, study: "Study | None") -> None:
+        if study is not None:
+            study.tell(record["trial"], record["status"], record.get("score"))
+        self.sweep.finish(record)
 
     def _begin(self, number: int, study: "Study | None") -> Row | None:
         """Return the job's record; None if a search needs no more."""
         before = self.sweep.record(number)
         if before:
-            return {key: before[key] for key in ("number", "overrides", "trial") if key in before} | {
-                "status": "running"
-            }
+            kept = {key: before[key] for key in ("number", "overrides", "trial") if key in before}
+            return kept | {"status": "running"}
         new = {"number": number, "status": "running"}
         if study is None:
             return new | {"overrides": grid_overrides(self.sweep.description["space"], number)}

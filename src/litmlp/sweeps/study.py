@@ -27,6 +27,7 @@ from litmlp.sweeps.space import Distribution
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 STUDY = "study.log"
+STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 4  # at opening a database
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
@@ -74,11 +75,12 @@ class Study:
 
     def trial(self, number: int) -> Trial:
         """Return the trial that a stopped job goes on with."""
-        return Trial(self.study, self.study.trials[number]._trial_id)
+        return Trial(self.study, self._trials()[number]._trial_id)
 
-    def tell(self, number: int, state: TrialState, score: float | None) -> None:
+    def tell(self, number: int, status: str, score: float | None) -> None:
         """Say how a trial ended, once; a job that failed and was run again counts as another trial."""
-        trial = self.study.trials[number]
+        state = STATES[status]
+        trial = self._trials()[number]
         if not trial.state.is_finished():
             self.study.tell(number, score if state is TrialState.COMPLETE else None, state)
         elif trial.state is TrialState.FAIL and state is not TrialState.FAIL:
@@ -93,7 +95,7 @@ class Study:
 
     def num_trials(self) -> int:
         """Return how many trials there are, of all machines, that count towards those wanted."""
-        return sum(self._counts(trial) for trial in self.study.get_trials(deepcopy=False))
+        return sum(self._counts(trial) for trial in self._trials())
 
     def _alone(self) -> AbstractContextManager[None]:
         return nullcontext() if self.is_shared else self.sweep.locked()
@@ -113,8 +115,10 @@ class Study:
         return trial.state in COUNTED and "folder" in trial.user_attrs and "surplus" not in trial.user_attrs
 
     def _num_before(self, trial: Trial) -> int:
-        earlier = self.study.get_trials(deepcopy=False)[: trial.number]
-        return sum(self._counts(other) for other in earlier)
+        return sum(self._counts(other) for other in self._trials()[: trial.number])
+
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
 
 
 class FileLockOfStudy(JournalFileOpenLock):
