@@ -20,6 +20,11 @@ def report(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> N
     That is what `self.log_dict` is for; this takes a hundredth of its time, which counts where epochs are short.
     """
     trainer.callback_metrics.update({name: torch.as_tensor(value) for name, value in values.items()})
+    log(trainer, values)
+
+
+def log(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
+    """Give an epoch's values to the loggers alone: what nothing is decided by."""
     numbers = {name: float(value) for name, value in values.items()}
     for logger in trainer.loggers:
         logger.log_metrics({**numbers, "epoch": trainer.current_epoch}, trainer.global_step - 1)

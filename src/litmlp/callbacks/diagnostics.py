@@ -1,0 +1,97 @@
+"""Why training goes as it does: norms, units that are dead, the time that epochs take."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from litmlp.loggers import log
+
+CAN_DIE = (nn.ReLU, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish, nn.Threshold)  # flat at 0, for half of the inputs
+ROWS = 512  # looked at
+
+
+class Diagnostics(pl.Callback):
+    """Logs, once an epoch, at the cost of a step:
+
+    - `train/gradient_norm`: length of the gradient of all parameters together, as the epoch's last step took it;
+    - `train/weight_norm`: length of all parameters together;
+    - `dead/<layer>`: share of the units of a ReLU-like layer that are 0 for each of up to 512 validation rows: no
+      gradient reaches them;
+    - `train/epoch_seconds`, validation included, and `train/rows_per_second`.
+    """
+
+    once_a_round = True
+    gradient_norm: Tensor | None = None
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the clock of an epoch that is resumed."""
+        self.started = perf_counter()
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the clock."""
+        self.started = perf_counter()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *step: Any) -> None:
+        """Look at the last gradient: Lightning frees it before it validates."""
+        if trainer.is_last_batch:
+            gradients = [parameter.grad for parameter in pl_module.network.parameters() if parameter.grad is not None]
+            self.gradient_norm = norm(gradients)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Log all of them as one event."""
+        weight_norm = norm(list(pl_module.network.parameters()))
+        values: dict[str, Any] = {"train/weight_norm": weight_norm}
+        if self.gradient_norm is not None:  # max_steps may end training within an epoch
+            values["train/gradient_norm"] = self.gradient_norm
+        val = trainer.datamodule.tables.get("val")
+        if val is not None and len(val.numeric):
+            values |= dead_units(pl_module, val.rows(slice(ROWS)).to(pl_module.device))
+        seconds = perf_counter() - self.started
+        num_batches, data = trainer.num_training_batches, trainer.datamodule
+        rows = min(num_batches * data.batch_size, len(data.tables["train"].numeric))
+        log(trainer, values | {"train/epoch_seconds": seconds, "train/rows_per_second": rows / seconds})
+
+
+def norm(tensors: list[Tensor]) -> Tensor:
+    """Return the length of all numbers in `tensors` together."""
+    return torch.nn.utils.get_total_norm([tensor.detach() for tensor in tensors])
+
+
+@torch.no_grad()
+def dead_units(task: Any, batch: Any) -> dict[str, Tensor]:
+    """Return the share of dead units of each layer that can have some, on the rows of `batch`."""
+    layers: dict[str, nn.Module] = {
+        name: layer for name, layer in task.network.named_modules() if isinstance(layer, CAN_DIE)
+    }
+    if not layers:
+        return {}
+    was_training = task.training
+    task.eval()
+    with outputs_of(layers) as outputs:
+        task.forward(batch)
+    task.train(was_training)
+    return {f"dead/{name}": (output == 0).all(dim=0).float().mean() for name, output in outputs.items()}
+
+
+@contextmanager
+def outputs_of(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Keep what the layers return while the context is open, by their names."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(layer: nn.Module, arguments: Any, output: Tensor) -> None:
+            outputs[name] = output.detach()
+
+        return hook
+
+    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
