@@ -116,13 +116,15 @@ class Task(pl.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the steps of a broken-off epoch have produced."""
+        """Keep what the steps of a broken-off epoch have produced, where training can go on."""
+        if "optimizer_states" not in checkpoint:
+            return
         seen = [collected.rows() for collected in self.seen["train"]]
         checkpoint["seen"] = [None if rows is None else rows.clone() for rows in seen]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Hold what `on_save_checkpoint` kept, until the task is on its device."""
-        self.seen_before = checkpoint["seen"]
+        self.seen_before = checkpoint.get("seen", self.seen_before)
 
     def on_train_start(self) -> None:
         """Go on with an epoch that was broken off."""
@@ -133,7 +135,7 @@ class Task(pl.LightningModule, ABC):
     def step(self, batch: Batch, stage: str) -> Tensor:
         """Return the loss of a batch and keep its outputs for `measure`."""
         assert batch.target is not None
-        output = self.network(batch.numeric, batch.categorical)
+        output = self.forward(batch)
         weight = self.row_weights(batch)
         outputs, targets, weights = self.seen[stage]
         outputs.add(output.detach())
