@@ -93,7 +93,7 @@ class Task(pl.LightningModule, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the predictions for a batch, `[N, O]`."""
-        return self.predict(self(batch))
+        return self.predict(self.forward(batch))
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's metrics, of the outputs that its steps produced."""
