@@ -86,12 +86,13 @@ def test_embeddings_multiply_nothing(cores: int) -> None:
 
 
 def test_those_who_start_several_runs_say_how_many_threads(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads("auto", LARGE, 1) == 3
+    for said in ("3", "3,2", " 3 , 1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert threads("auto", LARGE, 1) == 3
     assert threads("auto", task_of(nn.Linear(2, 2)), 1) == 1
 
 
-@pytest.mark.parametrize("nonsense", ["", "many", "0", "-2", "2.5", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize("nonsense", ["", "many", ",2", "0", "-2", "2.5", "\N{SUPERSCRIPT TWO}"])
 def test_nonsense_in_the_environment_is_ignored(nonsense: str, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
     assert threads("auto", LARGE, 1) == cores
@@ -173,6 +174,7 @@ def test_precision_of_products_reaches_torch(precision: str, tmp_path: Path, mon
         ("compile=1", "compile is 1: use true or false"),
         ("compile=max-autotune", "compile is 'max-autotune': use true or false"),
         ("data_on_device=maybe", "data_on_device is 'maybe': use auto, true or false"),
+        ("data_on_device=1", "data_on_device is 1: use auto, true or false"),
         ("data_on_device=3", "data_on_device is 3: use auto, true or false"),
         ("data_on_device=null", "data_on_device is None: use auto, true or false"),
     ],

@@ -128,7 +128,7 @@ def threads(given: str | int, task: "Task", batch_size: int) -> int:
 
 def _cores() -> int:
     """Return the number of cores that this process may use; those who start several at once set OMP_NUM_THREADS."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested loops, the outer
     if given.isdecimal() and int(given) > 0:
         return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
