@@ -17,7 +17,7 @@ from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
 from litmlp.loggers import report
 from litmlp.tasks.collected import Collected
-from litmlp.tasks.metrics import Metric, of_all_processes
+from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
 STAGES = ("train", "val", "test")
 
@@ -164,7 +164,7 @@ class Task(pl.LightningModule, ABC):
         assert targets is not None
         compared = self.compared(outputs, targets)
         values = {"loss": self.mean_loss(outputs, targets, weights)}
-        values |= {name: metric.function(*compared) for name, metric in self.metrics.items()}
+        values |= values_of(self.metrics, *compared)
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
     def report(self, stage: str) -> None:
