@@ -1,6 +1,7 @@
 """What a run makes of the machine: threads, a compiler, the precision of products."""
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,27 @@ def test_a_number_of_threads_is_taken_as_it_is(given: int, batch_size: int, core
 def test_a_run_takes_its_number_of_threads(tmp_path: Path) -> None:
     train(compose_config(*PENGUINS, "trainer.max_epochs=1", "threads=2"), tmp_path / "run")
     assert torch.get_num_threads() == 2
+
+
+COUNT_FAULTS = """
+from resource import RUSAGE_SELF, getrusage
+import torch
+from litmlp.train import keep_freed_memory
+keep_freed_memory()
+before = []
+for _ in range(20):
+    before.append(getrusage(RUSAGE_SELF).ru_minflt)
+    step = [torch.ones(2**20) for _ in range(10)]  # 4 MB each
+    del step
+print(before[-1] - before[-11])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc")
+def test_a_step_takes_the_memory_of_the_one_before() -> None:
+    done = subprocess.run([sys.executable, "-c", COUNT_FAULTS], capture_output=True, check=True, timeout=200)
+    pages = 10 * 10 * 2**22 // os.sysconf("SC_PAGE_SIZE")  # of ten steps; by default most of them
+    assert int(done.stdout) < pages / 100
 
 
 def test_short_steps_get_one_thread_and_long_ones_all_cores(cores: int) -> None:
