@@ -20,7 +20,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from io import TextIOWrapper
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,20 +57,22 @@ SIZES = {
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
 PARTS = ("training", "side_by_side", "options", "startup", "growth")
-CONTESTANTS = ("reference", "litmlp", "scikit-learn", "skorch", "lightning")
+PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
-    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS)
+    parser.add_argument("--contestants", nargs="+", default=PEERS, choices=PEERS, help="beside the reference")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--json", type=Path, help="a file for all figures")
     parser.add_argument("--call", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # also in a file
     if given.call:
         name, arguments = given.call
         print(json.dumps(CALLED[name](*json.loads(arguments))))
@@ -92,15 +95,15 @@ class Bench:
         self.folder, self.repeats, self.device = folder, repeats, device
         self.environment = os.environ | {"LITMLP_CACHE": str(folder / "cache"), "PYTHONWARNINGS": "ignore"}
         self.figures: dict[str, Any] = {}
-        self.count = 0
+        self.numbers = count(1)  # of runs
 
-    def training(self, name: str, contestants: Sequence[str]) -> None:
-        """Print steps a second of all contestants on a table."""
+    def training(self, name: str, peers: Sequence[str]) -> None:
+        """Print steps a second of the reference and others on a table."""
         size = SIZES[name]
         overrides = self.overrides(size, self.table(size.rows, size.inputs))
-        results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in contestants}
+        results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in ("reference", *peers)}
         for turn in range(self.repeats):
-            for contestant in contestants:
+            for contestant in results:
                 if contestant == "litmlp":
                     results[contestant].append(self.litmlp(overrides, look=turn == 0))
                 elif contestant == "reference":
@@ -183,7 +186,7 @@ class Bench:
     def startup(self) -> None:
         """Print what commands cost as whole processes."""
         size = SIZES["tiny"]
-        one_epoch = [*self.overrides(size._replace(epochs=1), self.table(size.rows, size.inputs))]
+        one_epoch = self.overrides(size._replace(epochs=1), self.table(size.rows, size.inputs))
         commands: dict[str, Callable[[], list[str]]] = {
             "import lightning.pytorch": lambda: ["-c", "import lightning.pytorch"],
             "litmlp-train --help": lambda: ["-m", "litmlp.train", "--help"],
@@ -215,9 +218,10 @@ class Bench:
 
     def table(self, rows: int, inputs: int, evaluated: int | None = None) -> Path:
         """Return a file of standard normal inputs and a class that depends on them; the same for the same size."""
-        path = self.folder / f"{rows}-{inputs}.parquet"
+        evaluated = evaluated or rows // EVALUATED
+        path = self.folder / f"{rows}-{inputs}-{evaluated}.parquet"
         if not path.exists():
-            self.child("write_table", [str(path), rows, inputs, evaluated or rows // EVALUATED])
+            self.child("write_table", [str(path), rows, inputs, evaluated])
         return path
 
     def overrides(self, size: Size, path: Path) -> list[str]:
@@ -267,8 +271,7 @@ class Bench:
 
     def new_folder(self) -> Path:
         """Return a folder for a run."""
-        self.count += 1
-        return self.folder / f"run-{self.count}"
+        return self.folder / f"run-{next(self.numbers)}"
 
 
 class Process(NamedTuple):
@@ -318,8 +321,37 @@ def look_at_run(folder: str) -> dict[str, float]:
     return result
 
 
-def prepared(overrides: list[str]) -> Any:
-    """Return config, data and task as a run has them before its first step, and PyTorch's threads set likewise."""
+class Prepared(NamedTuple):
+    """What a run has before its first step."""
+
+    config: dict[str, Any]
+    task: Any
+    train: Any
+    val: Any
+
+    @property
+    def batch(self) -> int:
+        """Count the rows of a step."""
+        return self.config["data"]["batch_size"]
+
+    @property
+    def epochs(self) -> int:
+        """Count the epochs."""
+        return self.config["trainer"]["max_epochs"]
+
+    @property
+    def steps(self) -> int:
+        """Count the steps of all epochs."""
+        return self.epochs * -(-len(self.train.numeric) // self.batch)
+
+    @property
+    def network(self) -> Any:
+        """The layers of the task's network alone, with its weights."""
+        return self.task.network.layers
+
+
+def prepared(overrides: list[str]) -> Prepared:
+    """Return a run as it is before its first step, and set PyTorch's threads as there."""
     import torch
     from hydra import compose, initialize_config_dir
     from lightning.pytorch import seed_everything
@@ -334,12 +366,14 @@ def prepared(overrides: list[str]) -> Any:
     data.setup()
     task = build.task(config, data.spec)
     torch.set_num_threads(threads(config["threads"], task, data.batch_size))
-    return config, data, task
+    return Prepared(config, task, data.tables["train"], data.tables["val"])
 
 
-def plain_network(task: Any) -> Any:
-    """Return the layers of a task's network alone, with its weights."""
-    return task.network.layers
+def steps_per_second(of: Prepared, estimator: Any) -> dict[str, float]:
+    """Time an estimator's `fit` on the training rows."""
+    started = time.perf_counter()
+    estimator.fit(of.train.numeric.numpy(), of.train.target.numpy())
+    return {"steps_per_second": of.steps / (time.perf_counter() - started)}
 
 
 def reference(overrides: list[str], device: str) -> dict[str, float]:
@@ -349,19 +383,18 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
     from litmlp.data.batch import Shuffled
     from litmlp.schedulers import cosine
 
-    config, data, task = prepared(overrides)
-    network = plain_network(task).to(device)
-    train = data.tables["train"].rows(slice(None)).to(torch.device(device))
-    optimizer = task.optimizer(task.parameter_groups())
-    batch, epochs = config["data"]["batch_size"], config["trainer"]["max_epochs"]
-    steps = epochs * -(-len(train.numeric) // batch)
+    run = prepared(overrides)
+    config, batch, steps = run.config, run.batch, run.steps
+    network = run.network.to(device)
+    train = run.train.rows(slice(None)).to(torch.device(device))
+    optimizer = run.task.optimizer(run.task.parameter_groups())
     factor = cosine(optimizer, steps, config["scheduler"]["warmup"])["scheduler"].lr_lambdas[0]
     rates = [config["optimizer"]["lr"] * factor(step) for step in range(steps)]
     loss_of, order, step = torch.nn.CrossEntropyLoss(), Shuffled(config["data"]["seed"]), 0
     synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
     peak = matmul_peak(device)
     started = time.perf_counter()
-    for epoch in range(epochs):
+    for epoch in range(run.epochs):
         order.set_epoch(epoch)
         index = order.indices(len(train.numeric)).to(device)
         for inputs, target in zip(train.numeric[index].split(batch), train.target[index].split(batch), strict=True):
@@ -375,7 +408,7 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
     synchronize()
     seconds = time.perf_counter() - started
     with torch.no_grad():
-        val = data.tables["val"].rows(slice(None)).to(torch.device(device))
+        val = run.val.rows(slice(None)).to(torch.device(device))
         loss = loss_of(network(val.numeric), val.target)
     return {
         "steps_per_second": steps / seconds,
@@ -405,16 +438,11 @@ def scikit_learn(overrides: list[str], device: str) -> dict[str, float]:
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
 
-    config, data, _ = prepared(overrides)
-    train, batch, epochs = data.tables["train"], config["data"]["batch_size"], config["trainer"]["max_epochs"]
-    network = MLPClassifier(
-        config["network"]["hidden_sizes"], batch_size=batch, max_iter=epochs, n_iter_no_change=epochs, tol=0
-    )
+    run = prepared(overrides)
+    sizes, epochs = run.config["network"]["hidden_sizes"], run.epochs
+    network = MLPClassifier(sizes, batch_size=run.batch, max_iter=epochs, n_iter_no_change=epochs, tol=0)
     with threadpool_limits(torch.get_num_threads()):
-        started = time.perf_counter()
-        network.fit(train.numeric.numpy(), train.target.numpy())
-        seconds = time.perf_counter() - started
-    return {"steps_per_second": epochs * -(-len(train.numeric) // batch) / seconds}
+        return steps_per_second(run, network)
 
 
 def skorch(overrides: list[str], device: str) -> dict[str, float]:
@@ -424,26 +452,21 @@ def skorch(overrides: list[str], device: str) -> dict[str, float]:
     from skorch.dataset import Dataset
     from skorch.helper import predefined_split
 
-    config, data, task = prepared(overrides)
-    train, val = data.tables["train"], data.tables["val"]
-    batch, epochs = config["data"]["batch_size"], config["trainer"]["max_epochs"]
+    run = prepared(overrides)
     network = NeuralNetClassifier(
-        plain_network(task),
+        run.network,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
-        lr=config["optimizer"]["lr"],
-        max_epochs=epochs,
-        batch_size=batch,
+        lr=run.config["optimizer"]["lr"],
+        max_epochs=run.epochs,
+        batch_size=run.batch,
         iterator_train__shuffle=True,
-        train_split=predefined_split(Dataset(val.numeric.numpy(), val.target.numpy())),
+        train_split=predefined_split(Dataset(run.val.numeric.numpy(), run.val.target.numpy())),
         verbose=0,
         device=device,
     )
-    started = time.perf_counter()
-    network.fit(train.numeric.numpy(), train.target.numpy())
-    seconds = time.perf_counter() - started
-    return {"steps_per_second": epochs * -(-len(train.numeric) // batch) / seconds}
+    return steps_per_second(run, network)
 
 
 def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
@@ -455,12 +478,12 @@ def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
     from torch.utils.data import DataLoader, TensorDataset
     from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
 
-    config, data, task = prepared(overrides)
+    run = prepared(overrides)
 
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.network, self.loss = plain_network(task), torch.nn.CrossEntropyLoss()
+            self.network, self.loss = run.network, torch.nn.CrossEntropyLoss()
             kinds = {"accuracy": MulticlassAccuracy, "f1": MulticlassF1Score, "auroc": MulticlassAUROC}
             for stage in ("train", "val"):
                 for name, kind in kinds.items():
@@ -484,18 +507,18 @@ def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
             self.step(batch, "val")
 
         def configure_optimizers(self) -> Any:
-            return torch.optim.AdamW(self.parameters(), lr=config["optimizer"]["lr"])
+            return torch.optim.AdamW(self.parameters(), lr=run.config["optimizer"]["lr"])
 
-    batch, timer = config["data"]["batch_size"], Timer()
-    train, val = (TensorDataset(data.tables[part].numeric, data.tables[part].target) for part in ("train", "val"))
+    timer = Timer()
+    train, val = (TensorDataset(rows.numeric, rows.target) for rows in (run.train, run.val))
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
-            max_epochs=config["trainer"]["max_epochs"],
+            max_epochs=run.epochs,
             logger=TensorBoardLogger(folder),
             callbacks=[timer, ModelCheckpoint(folder, monitor="val/loss", save_last=True)],
         )
-        trainer.fit(Module(), DataLoader(train, batch, shuffle=True), DataLoader(val, batch))
+        trainer.fit(Module(), DataLoader(train, run.batch, shuffle=True), DataLoader(val, run.batch))
     return {"steps_per_second": trainer.global_step / timer.time_elapsed("train")}
 
 

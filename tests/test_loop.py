@@ -174,6 +174,22 @@ def test_an_optimizer_that_calls_back_takes_single_steps(tmp_path: Path) -> None
     assert not loop.takes_rounds(trainer_after(tmp_path, task=WithLBFGS))
 
 
+def test_an_optimizer_with_a_zero_grad_of_its_own_takes_single_steps(tmp_path: Path) -> None:
+    calls = []
+
+    class Counting(torch.optim.SGD):
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            calls.append(1)
+            super().zero_grad(set_to_none)
+
+    class WithCounting(ClassificationTask):
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return Counting(self.parameters())
+
+    trainer_after(tmp_path, task=WithCounting)
+    assert len(calls) == 14
+
+
 def test_default_run_takes_rounds(tmp_path: Path) -> None:
     assert loop.takes_rounds(trainer_after(tmp_path))
 

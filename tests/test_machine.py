@@ -1,6 +1,7 @@
 """What a run makes of the machine: threads, a compiler, the precision of products."""
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,27 @@ def test_a_run_takes_its_number_of_threads(tmp_path: Path) -> None:
     assert torch.get_num_threads() == 2
 
 
+COUNT_FAULTS = """
+from resource import RUSAGE_SELF, getrusage
+import torch
+from litmlp.train import keep_freed_memory
+keep_freed_memory()
+before = []
+for _ in range(20):
+    before.append(getrusage(RUSAGE_SELF).ru_minflt)
+    step = [torch.ones(2**20) for _ in range(10)]  # 4 MB each
+    del step
+print(before[-1] - before[-11])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc")
+def test_a_step_takes_the_memory_of_the_one_before() -> None:
+    done = subprocess.run([sys.executable, "-c", COUNT_FAULTS], capture_output=True, check=True, timeout=200)
+    pages = 10 * 10 * 2**22 // os.sysconf("SC_PAGE_SIZE")  # of ten steps; by default most of them
+    assert int(done.stdout) < pages / 100
+
+
 def test_short_steps_get_one_thread_and_long_ones_all_cores(cores: int) -> None:
     task = task_of(nn.Linear(10, 6), nn.ReLU(), nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 10)))  # 60 + 60 weights
     assert threads("auto", task, 1) == 1
@@ -86,12 +108,13 @@ def test_embeddings_multiply_nothing(cores: int) -> None:
 
 
 def test_those_who_start_several_runs_say_how_many_threads(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads("auto", LARGE, 1) == 3
+    for said in ("3", "3,2", " 3 , 1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert threads("auto", LARGE, 1) == 3
     assert threads("auto", task_of(nn.Linear(2, 2)), 1) == 1
 
 
-@pytest.mark.parametrize("nonsense", ["", "many", "0", "-2", "2.5", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize("nonsense", ["", "many", ",2", "0", "-2", "2.5", "\N{SUPERSCRIPT TWO}"])
 def test_nonsense_in_the_environment_is_ignored(nonsense: str, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
     assert threads("auto", LARGE, 1) == cores
@@ -173,6 +196,7 @@ def test_precision_of_products_reaches_torch(precision: str, tmp_path: Path, mon
         ("compile=1", "compile is 1: use true or false"),
         ("compile=max-autotune", "compile is 'max-autotune': use true or false"),
         ("data_on_device=maybe", "data_on_device is 'maybe': use auto, true or false"),
+        ("data_on_device=1", "data_on_device is 1: use auto, true or false"),
         ("data_on_device=3", "data_on_device is 3: use auto, true or false"),
         ("data_on_device=null", "data_on_device is None: use auto, true or false"),
     ],

@@ -43,6 +43,10 @@ def environment(clone: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{clone / '.venv/bin'}:{os.environ['PATH']}"}
 
 
+def test_lines_but_those_of_tables_can_be_read_in_a_terminal():
+    assert [line for line in README.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
 @pytest.mark.slow
 def test_every_command_runs(clone: Path):
     assert len(COMMANDS) > 20

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from conftest import SMALL, compose_config
-from litmlp import checkpoint, loop
+from litmlp import build, checkpoint, loop
 from litmlp.callbacks import best_and_last
+from litmlp.evaluate import evaluate
 from litmlp.train import train
 
 PENGUINS = ["data=penguins", "data.batch_size=16", "network.dropout=0.3", "trainer.max_epochs=3", *SMALL]
@@ -81,6 +82,19 @@ def test_training_metrics_of_the_broken_epoch_count_all_of_its_steps(tmp_path: P
         losses.append([row["train/loss"] for row in rows if row["epoch"] == "0" and row["train/loss"]])
     assert losses[0] == losses[1]
     assert len(losses[0]) == 1
+
+
+def test_the_best_weights_come_without_what_a_later_moment_is_resumed_from(tmp_path: Path) -> None:
+    config = compose_config(*PENGUINS)
+    last = break_off(tmp_path / "broken", config, 19)
+    path = tmp_path / "broken/checkpoints/best.ckpt"
+    best = checkpoint.read(path)
+    assert last["seen"][0] is not None
+    assert not {"seen", "loops", "optimizer_states"} & best.keys()
+    data = build.data(config)
+    task = build.task(config, checkpoint.load(path).data.spec)
+    (scores,) = build.trainer(config, str(tmp_path)).test(task, data, ckpt_path=path, weights_only=True, verbose=False)
+    assert scores == pytest.approx(evaluate(str(path)))
 
 
 def test_a_short_epoch_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def check_values(config: Config) -> None:
         raise InputError(f"compile is {config['compile']!r}: use true or false")
     if config["matmul_precision"] not in MATMUL_PRECISIONS:
         raise InputError(f"matmul_precision is {config['matmul_precision']!r}: use {', '.join(MATMUL_PRECISIONS)}")
-    if config["data_on_device"] not in ("auto", True, False):
+    if config["data_on_device"] != "auto" and not isinstance(config["data_on_device"], bool):
         raise InputError(f"data_on_device is {config['data_on_device']!r}: use auto, true or false")
     rate = (config["optimizer"] or {}).get("lr")
     if isinstance(rate, int | float) and rate <= 0:

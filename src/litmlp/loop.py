@@ -66,6 +66,7 @@ class RoundsOfSteps(_TrainingEpochLoop):
         trainer: Any = self.trainer
         task: Any = trainer.lightning_module
         (optimizer,) = trainer.optimizers
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs if config.interval == "step"]
         is_plain = type(trainer.precision_plugin) is Precision and trainer.strategy.model is task
         training_step = task.training_step if is_plain else trainer.strategy.training_step  # as it is, or wrapped
@@ -88,7 +89,8 @@ class RoundsOfSteps(_TrainingEpochLoop):
             self.batch_progress.increment_ready()
             self.batch_progress.increment_started()
             loss = training_step(batch, self.batch_idx)
-            optimizer.zero_grad()
+            for parameter in parameters:
+                parameter.grad = None  # all that optimizer.zero_grad() does, in a tenth of the time
             loss.backward()
             if trainer.gradient_clip_val is not None:
                 task.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
@@ -125,7 +127,7 @@ def takes_rounds(trainer: Any) -> bool:
         and isinstance(trainer.profiler, PassThroughProfiler)
         and isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
         and _is_plain(trainer.precision_plugin)
-        and not any(_needs_closure(optimizer) for optimizer in trainer.optimizers)
+        and all(_is_usual(optimizer) for optimizer in trainer.optimizers)
         and not any(is_overridden(hook, one) for hook in STEP_HOOKS for one in (task, *callbacks))
         and not any(is_overridden(hook, task) for hook in TASK_HOOKS)
         and not any(is_overridden(hook, one) for hook in TRANSFER_HOOKS for one in (task, data))
@@ -143,6 +145,7 @@ def _is_plain(precision: Precision) -> bool:
     return type(precision) is Precision or (isinstance(precision, MixedPrecision) and precision.scaler is None)
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
+def _is_usual(optimizer: Optimizer) -> bool:
     closure = inspect.signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
+    needs_closure = closure is not None and closure.default is inspect.Parameter.empty
+    return not needs_closure and type(optimizer).zero_grad is Optimizer.zero_grad

@@ -1,9 +1,11 @@
 """Train a network, test its best weights, and leave a folder that explains the run."""
 
+import ctypes
 import logging
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 40  # in the log
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
@@ -78,6 +81,7 @@ def _fit_and_test(
     last = run.last_checkpoint(folder) if resume else None
     if config["init_from"] and last is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
+    keep_freed_memory()
     torch.set_num_threads(threads(config["threads"], task, data.batch_size))
     torch.set_float32_matmul_precision(config["matmul_precision"])
     if config["compile"]:
@@ -129,6 +133,18 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
 
 
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 256 MB that a step frees for the next step.
+
+    By default glibc gives it back to the system and asks for it anew: several hundred page faults a step. Without
+    glibc, nothing is done.
+    """
+    with suppress(OSError, TypeError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # the highest that is allowed; larger tensors come and go by themselves
+        mallopt(M_TRIM_THRESHOLD, 2**28)
+
+
 def threads(given: str | int, task: "Task", batch_size: int) -> int:
     """Return `given`, or for `auto` one thread where steps are too short to be shared out, else all cores."""
     if given != "auto":
@@ -141,7 +157,7 @@ def threads(given: str | int, task: "Task", batch_size: int) -> int:
 
 def _cores() -> int:
     """Return the number of cores that this process may use; those who start several at once set OMP_NUM_THREADS."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested loops, the outer
     if given.isdecimal() and int(given) > 0:
         return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

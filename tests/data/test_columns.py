@@ -348,6 +348,12 @@ class TestDate:
         column = fitted(DateColumn("d", "standard"), series("2020-03-02", "2021-05-04"), rows=[])
         assert encoded(column, "2020-03-02") == Encoded([], [])
 
+    def test_no_rows_are_encoded_as_none(self) -> None:
+        column = fitted(DateColumn("d", "standard"), series("2020-03-02", "2021-05-04"))
+        some, none = encoded(column, "2020-03-02"), encoded(column, dtype=pl.Date)
+        for arrays, empty in zip(some, none, strict=True):
+            assert [array.shape for array in empty] == [(0,)] * len(arrays)
+
     def test_month_never_seen_in_training_is_unseen(self) -> None:
         column = fitted(DateColumn("d", "standard"), series("2020-03-02", "2020-12-03"))
         assert codes(column, "2021-05-02", "2021-12-02")[0] == [UNSEEN, 2]

@@ -58,8 +58,8 @@ def same(first: Batch, second: Batch) -> bool:
     return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in pairs)
 
 
-def is_split(split: str, rows: list[list[str]]) -> torch.Tensor:
-    return torch.tensor([part == split for *_, part in rows])
+def places_of(split: str, rows: list[list[str]]) -> torch.Tensor:
+    return torch.tensor([i for i, (*_, part) in enumerate(rows) if part == split])
 
 
 def with_wild_evaluation_rows(rows: list[list[str]]) -> list[list[str]]:
@@ -110,7 +110,7 @@ def test_loaded_encoders_are_left_as_they_are(tmp_path: Path, target_type: type[
     loaded.setup()
     assert plain(loaded.state_dict()) == plain(fitted.state_dict())
     expected = fitted.encode_file(tmp_path / "other.csv", has_target=True)
-    assert same(loaded.tables["train"], expected.rows(is_split("train", cells(seed=1))))
+    assert same(loaded.tables["train"], expected.rows(places_of("train", cells(seed=1))))
 
 
 def test_spec_describes_the_encoded_columns(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_evaluation_takes_many_rows_at_once_whatever_the_batch(tmp_path: Path) -
 def test_file_is_encoded_as_the_tables_were(tmp_path: Path, split: str, target_type: type[Target]) -> None:
     table = ready(write(tmp_path, cells()), target_type)
     batch = table.encode_file(tmp_path / "rows.csv", has_target=True)
-    assert same(batch.rows(is_split(split, cells())), table.tables[split].rows(slice(None)))
+    assert same(batch.rows(places_of(split, cells())), table.tables[split].rows(slice(None)))
 
 
 def test_file_needs_no_target_unless_asked_for(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from bench import Bench, Size
 
 TINY = Size(rows=200, inputs=3, hidden=[8, 4], batch=32, epochs=3)  # 7 steps an epoch, the last of 8 rows
 
+MACHINE = {"peak_operations_per_second": 1e9, "threads": 1}
+
 
 def counted(size: Size) -> int:
     """Count the operations of a step as PyTorch does; the inputs need no gradient."""
@@ -61,6 +63,23 @@ def test_a_tables_class_can_be_learned_in_each_part(tmp_path: Path) -> None:
     for rows in parts.values():
         assert set(rows["y"]) == {0, 1}
         assert model.score(rows.select("x0", "x1"), rows["y"]) > 0.75
+
+
+def test_tables_that_differ_in_evaluated_rows_alone_are_two_files(tmp_path: Path) -> None:
+    small = Bench(tmp_path, 1, "cpu")
+    parts = [pl.read_parquet(small.table(50, 2, evaluated))["part"] for evaluated in (None, 7)]
+    assert [(part == "val").sum() for part in parts] == [5, 7]
+
+
+def test_peers_are_compared_with_the_reference_even_if_that_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speeds = {"reference": 4.0, "skorch": 1.0}
+    small = Bench(tmp_path, 1, "cpu")
+    monkeypatch.setattr(small, "table", lambda rows, inputs: tmp_path)
+    monkeypatch.setattr(small, "peer", lambda overrides, name: {"steps_per_second": speeds[name], **MACHINE})
+    small.training("tiny", ["skorch"])
+    assert {name: median["ratio"] for name, median in small.figures["tiny"].items()} == {"reference": 1, "skorch": 0.25}
 
 
 @pytest.fixture

@@ -6,12 +6,31 @@ import sklearn.metrics
 import torch
 
 from litmlp.tasks.metrics import (
+    Metric,
     area_under_roc,
     coefficient_of_determination,
     log_loss,
     mean_area_under_roc,
     of_all_processes,
+    values_of,
 )
+
+
+def test_what_metrics_share_is_made_once():
+    calls = []
+
+    def both(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return prediction + target
+
+    metrics = {
+        "sum": Metric(torch.sum, "max", both),
+        "mean": Metric(torch.mean, "max", both),
+        "distance": Metric(torch.dist, "min"),
+    }
+    values = values_of(metrics, torch.tensor([1.0, 2.0]), torch.tensor([1.0, 5.0]))
+    assert {name: value.item() for name, value in values.items()} == {"sum": 9, "mean": 4.5, "distance": 3}
+    assert len(calls) == 1
 
 
 def test_area_by_hand():

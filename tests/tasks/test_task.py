@@ -158,6 +158,21 @@ def test_scheduler_gets_the_steps_of_the_whole_run():
     assert rates[10] == pytest.approx(0.0)
 
 
+def test_a_forward_of_ones_own_is_what_is_trained_measured_and_predicted():
+    class Doubled(RegressionTask):
+        def forward(self, batch: Batch) -> torch.Tensor:
+            return 2 * self.network(batch.numeric, batch.categorical)
+
+    spec = Spec(["x1", "x2"], {}, NumericTarget(["y"]))
+    task, batch = Doubled(MLP(spec, hidden_sizes=[8]), spec), make_batch(6)
+    output = 2 * task.network(batch.numeric, batch.categorical)
+    expected = nn.functional.mse_loss(output, batch.target)
+    torch.testing.assert_close(task.training_step(batch, 0), expected)
+    task.validation_step(batch, 0)
+    torch.testing.assert_close(task.measure("val")["val/loss"], expected.detach())
+    torch.testing.assert_close(task.predict_step(batch, 0), output)
+
+
 def test_a_negative_l1_is_refused():
     with pytest.raises(ValueError, match="l1 must be 0 or more, not -1"):
         make_task(l1=-1)

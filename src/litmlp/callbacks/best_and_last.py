@@ -101,6 +101,7 @@ class BestAndLast(Checkpoint):
     def _write_best(self, trainer: pl.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
             now = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
+            del now["loops"]  # the weights are of an earlier moment
             _save(trainer, now | self.unwritten_best, "best.ckpt")
         self.unwritten_best = None
 

@@ -27,8 +27,12 @@ class Batch(NamedTuple):
     weight: Tensor | None = None
 
     def rows(self, index: Tensor | slice) -> "Batch":
-        """Return the rows at `index`."""
-        numeric, categorical, *others = (None if tensor is None else tensor[index] for tensor in self)
+        """Return the rows at the places in `index`, `[M] int64`, or of a stretch."""
+
+        def taken(tensor: Tensor) -> Tensor:  # tensor[index] would copy cell by cell
+            return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)
+
+        numeric, categorical, *others = (None if tensor is None else taken(tensor) for tensor in self)
         assert numeric is not None
         assert categorical is not None
         return Batch(numeric, categorical.long(), *others)  # a table keeps its codes in fewer bytes

@@ -268,7 +268,7 @@ class DateColumn(Column):
 
     def encode(self, parsed: Numbers) -> Encoded:
         """Return the parts' arrays."""
-        stretches = [slice(i, i + ROWS_AT_ONCE) for i in range(0, len(parsed.values), ROWS_AT_ONCE)]
+        stretches = [slice(i, i + ROWS_AT_ONCE) for i in range(0, max(len(parsed.values), 1), ROWS_AT_ONCE)]
         encoded = [self._encoded(parsed.at(stretch)) for stretch in stretches]
         numeric, codes = (
             [np.concatenate(arrays) for arrays in zip(*kind, strict=True)] for kind in zip(*encoded, strict=True)

@@ -51,16 +51,16 @@ class ClassificationTask(Task):
     def build_metrics(target: Target) -> dict[str, Metric]:
         """Accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, mean log-loss."""
         return {
-            "accuracy": Metric(metrics.accuracy, "max"),
-            "balanced_accuracy": Metric(metrics.balanced_accuracy, "max"),
-            "f1": Metric(metrics.f1, "max"),
+            "accuracy": Metric(metrics.accuracy, "max", metrics.confusion),
+            "balanced_accuracy": Metric(metrics.balanced_accuracy, "max", metrics.confusion),
+            "f1": Metric(metrics.f1, "max", metrics.confusion),
             "auroc": Metric(metrics.mean_area_under_roc, "max"),
             "log_loss": Metric(metrics.log_loss, "min"),
         }
 
     def predict(self, output: Tensor) -> Tensor:
         """Return class probabilities, `[N, K]`."""
-        return output.softmax(dim=1)
+        return output.T.softmax(dim=0).T.contiguous()  # on the CPU, several times as fast as along rows
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         """Return the weight of each row: its own times its class's."""

@@ -17,12 +17,24 @@ class Metric(NamedTuple):
     """A measure of predictions.
 
     Attributes:
-        function: of predictions and observations; returns a number, or one for each target.
+        function: of predictions and observations, or of what `of` makes of them; returns a number, or one for each
+            target.
         mode: which way it is better, `min` or `max`.
+        of: makes what several metrics share of predictions and observations, once for all of them.
     """
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[..., Tensor]
     mode: Literal["min", "max"]
+    of: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+def values_of(metrics: dict[str, Metric], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Return the value of each metric."""
+    shared = {of: of(prediction, target) for of in {metric.of for metric in metrics.values()} if of is not None}
+    return {
+        name: metric.function(prediction, target) if metric.of is None else metric.function(shared[metric.of])
+        for name, metric in metrics.items()
+    }
 
 
 def of_all_processes(rows: Tensor) -> Tensor:
@@ -32,27 +44,27 @@ def of_all_processes(rows: Tensor) -> Tensor:
     return torch.cat(gather_all_tensors(rows))
 
 
-def accuracy(probability: Tensor, target: Tensor) -> Tensor:
-    """Return the share of rows whose most probable class is the true one, of `[N, K]` and class indices `[N]`."""
-    counts = confusion(probability, target)
+def confusion(probability: Tensor, target: Tensor) -> Tensor:
+    """Count rows by true class and most probable class, `[K, K]`, of `[N, K]` and class indices `[N]`."""
+    return multiclass_confusion_matrix(probability, target, probability.shape[1]).float()
+
+
+def accuracy(counts: Tensor) -> Tensor:
+    """Return the share of rows whose most probable class is the true one, of `confusion`'s counts."""
     return counts.trace() / counts.sum()
 
 
-def balanced_accuracy(probability: Tensor, target: Tensor) -> Tensor:
-    """Return the mean accuracy of the classes that occur."""
-    counts = confusion(probability, target)
+def balanced_accuracy(counts: Tensor) -> Tensor:
+    """Return the mean accuracy of the classes that occur, of `confusion`'s counts."""
     return (counts.diagonal() / counts.sum(1)).nanmean()
 
 
-def f1(probability: Tensor, target: Tensor) -> Tensor:
-    """Return the mean over classes of the harmonic mean of precision and recall; of classes that occur or are given."""
-    counts = confusion(probability, target)
+def f1(counts: Tensor) -> Tensor:
+    """Return the mean over classes of the harmonic mean of precision and recall, of `confusion`'s counts.
+
+    Of classes that occur or are given.
+    """
     return (2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))).nanmean()
-
-
-def confusion(probability: Tensor, target: Tensor) -> Tensor:
-    """Count rows by true class and most probable class, `[K, K]`."""
-    return multiclass_confusion_matrix(probability, target, probability.shape[1]).float()
 
 
 def log_loss(probability: Tensor, target: Tensor) -> Tensor:

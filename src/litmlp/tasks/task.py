@@ -17,7 +17,7 @@ from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
 from litmlp.loggers import report
 from litmlp.tasks.collected import Collected
-from litmlp.tasks.metrics import Metric, of_all_processes
+from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
 STAGES = ("train", "val", "test")
 
@@ -93,7 +93,7 @@ class Task(pl.LightningModule, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the predictions for a batch, `[N, O]`."""
-        return self.predict(self(batch))
+        return self.predict(self.forward(batch))
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's metrics, of the outputs that its steps produced."""
@@ -116,13 +116,15 @@ class Task(pl.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the steps of a broken-off epoch have produced."""
+        """Keep what the steps of a broken-off epoch have produced, where training can go on."""
+        if "optimizer_states" not in checkpoint:
+            return
         seen = [collected.rows() for collected in self.seen["train"]]
         checkpoint["seen"] = [None if rows is None else rows.clone() for rows in seen]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Hold what `on_save_checkpoint` kept, until the task is on its device."""
-        self.seen_before = checkpoint["seen"]
+        self.seen_before = checkpoint.get("seen", self.seen_before)
 
     def on_train_start(self) -> None:
         """Go on with an epoch that was broken off."""
@@ -133,7 +135,7 @@ class Task(pl.LightningModule, ABC):
     def step(self, batch: Batch, stage: str) -> Tensor:
         """Return the loss of a batch and keep its outputs for `measure`."""
         assert batch.target is not None
-        output = self.network(batch.numeric, batch.categorical)
+        output = self.forward(batch)
         weight = self.row_weights(batch)
         outputs, targets, weights = self.seen[stage]
         outputs.add(output.detach())
@@ -162,7 +164,7 @@ class Task(pl.LightningModule, ABC):
         assert targets is not None
         compared = self.compared(outputs, targets)
         values = {"loss": self.mean_loss(outputs, targets, weights)}
-        values |= {name: metric.function(*compared) for name, metric in self.metrics.items()}
+        values |= values_of(self.metrics, *compared)
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
     def report(self, stage: str) -> None:
