@@ -56,7 +56,8 @@ SIZES = {
     "mid": Size(50_000, 20, [256, 256, 256], 256, 8),
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
-PARTS = ("training", "side_by_side", "options", "startup", "growth")
+PARTS = ("training", "side_by_side", "options", "startup", "sweep", "growth")
+JOBS = 40  # of the sweep
 PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
 
@@ -202,6 +203,21 @@ class Bench:
         print("\n### Whole processes\n\n| | seconds | of the import |\n| --- | --: | --: |")
         for name, median in medians.items():
             print(f"| `{name}` | {median:.2f} | {median / medians['import lightning.pytorch']:.2f} |")
+
+    def sweep(self) -> None:
+        """Print what a job of a sweep costs beside its training, and what a report costs."""
+        folder = self.new_folder()
+        small = ["data=plane", "trainer.max_epochs=1", "threads=1", "hydra.sweeper.n_jobs=1"]
+        self.process(["-m", "litmlp.train", "-m", *small, f"seed=range({JOBS})", f"hydra.sweep.dir={folder}"])
+        jobs = [folder / str(number) for number in range(JOBS)]
+        fits = [json.loads((job / "metrics.json").read_text())["fit_seconds"] for job in jobs]
+        ends = pairwise((job / "job.json").stat().st_mtime for job in jobs)
+        beside = [end - before - fit for (before, end), fit in zip(ends, fits[1:], strict=True)]
+        report = self.process(["-m", "litmlp.report", str(folder)]).seconds
+        self.figures["sweep"] = {"beside": statistics.median(beside), "fit": statistics.median(fits), "report": report}
+        print("\n### A sweep of one-epoch jobs\n\n| | seconds |\n| --- | --: |")
+        print(f"| a job, beside its {statistics.median(fits):.3f} s of training | {statistics.median(beside):.3f} |")
+        print(f"| `litmlp-report` of {JOBS} jobs | {report:.2f} |")
 
     def growth(self) -> None:
         """Print the time of a step against rows and epochs."""
