@@ -60,13 +60,13 @@ def test_glob_means_the_options_of_a_group(loader: Any):
 
 @pytest.mark.parametrize("text", ["x=interval(0,1)", "x=int(interval(1,3))", "x=tag(log,interval(1,2))"])
 def test_a_grid_refuses_intervals(text: str, loader: Any):
-    with pytest.raises(InputError, match="^x is an interval, which a grid cannot enumerate: "):
+    with pytest.raises(InputError, match=r"^x is an interval, which a grid cannot enumerate: "):
         values(text, loader)
 
 
 @pytest.mark.parametrize("find", [values, distribution])
 def test_an_empty_range_is_refused(find: Any, loader: Any):
-    with pytest.raises(InputError, match="^x is an empty range: "):
+    with pytest.raises(InputError, match=r"^x is an empty range: "):
         find("x=range(3,3)", loader)
 
 

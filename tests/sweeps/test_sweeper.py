@@ -230,9 +230,7 @@ def test_a_failed_job_that_is_tried_again_can_succeed(tmp_path: Path, monkeypatc
     assert {row["number"]: row["status"] for row in rows(folder)} == dict.fromkeys("012", "completed")
 
 
-def test_on_failure_stop_begins_no_more_and_a_second_start_tries_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_on_failure_stop_begins_no_more_and_a_second_start_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from litmlp import train
 
     original = train.train
