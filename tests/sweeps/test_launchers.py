@@ -1,7 +1,6 @@
 """The same sweep wherever its jobs run."""
 
 import json
-import pickle
 import signal
 import subprocess
 import sys
@@ -64,18 +63,16 @@ def test_a_search_side_by_side_does_all_its_trials(launcher: str, tmp_path: Path
 
 # What a cluster does to a job: it starts a pickled function, may kill it at any time, and starts it again.
 PICKLED = """
-import pickle, sys
+import cloudpickle
 from pathlib import Path
-from hydra.core.hydra_config import HydraConfig
 from litmlp import train
 from litmlp.sweeps import sweeper
 
 def launch(self, job, numbers):
-    Path("job.pickle").write_bytes(__import__("cloudpickle").dumps((job, self.config)))
+    Path("job.pickle").write_bytes(cloudpickle.dumps((job, self.config)))
     raise SystemExit(0)
 
 sweeper.ResumableSweeper._launch = launch
-sys.argv[1:] = sys.argv[1:]
 train.main()
 """
 STARTED = """
@@ -120,13 +117,3 @@ def test_a_job_that_a_cluster_starts_again_goes_on_from_its_last_checkpoint(tmp_
     assert outcomes(tmp_path / "sweep") == outcomes(tmp_path / "whole")
     third = subprocess.run(command, capture_output=True, text=True, input="", timeout=100)
     assert (third.returncode, third.stdout) == (0, "")
-
-
-def test_what_a_launcher_pickles_is_small(tmp_path: Path):
-    subprocess.run(
-        [sys.executable, "-c", PICKLED, "-m", *PLANE, "seed=range(0,500)", "hydra.sweep.dir=sweep"],
-        capture_output=True,
-        check=True,
-    )
-    assert pickle.loads((tmp_path / "job.pickle").read_bytes())[0].side_by_side == 1
-    assert (tmp_path / "job.pickle").stat().st_size < 1_000_000

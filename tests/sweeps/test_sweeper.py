@@ -304,6 +304,7 @@ def test_the_best_of_a_search_repeats_its_score(search: Path):
     assert fmean(metrics(Path(f"again-{seed}"))["objective"] for seed in (0, 1)) == found["score"]
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_jobs_of_a_sweep(tmp_path: Path):
     arguments = ["-m", *PLANE, "trainer.max_epochs=20", "seed=range(0,8)", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     both = [process(*arguments) for _ in range(2)]
@@ -318,6 +319,7 @@ def test_two_processes_share_the_jobs_of_a_sweep(tmp_path: Path):
         assert len(list((folder / str(number)).glob("events.out.tfevents.*"))) == 1
 
 
+@pytest.mark.slow
 def test_two_folders_search_together_through_a_database(tmp_path: Path):
     import optuna
 
