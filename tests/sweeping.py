@@ -1,0 +1,98 @@
+"""Small sweeps for tests, in this process or in one of their own, and what their folders say."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import yaml
+
+from litmlp import train
+
+PLANE = [
+    *("data=plane", "data.num_samples=100", "network.hidden_sizes=[4]", "network.num_frequencies=0"),
+    *("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"),
+]
+SEARCH = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
+
+
+class Said(NamedTuple):
+    """How a command ended: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def typed(folder: Path, *arguments: str) -> list[str]:
+    return ["-m", *PLANE, *arguments, f"hydra.sweep.dir={folder}"]
+
+
+def sweep(folder: Path, *arguments: str) -> Said:
+    """Run a sweep in this process, as if it were typed."""
+    return command(*typed(folder, *arguments))
+
+
+def command(*arguments: str) -> Said:
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["litmlp-train", *arguments]),
+        mock.patch.dict(os.environ),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+        try:
+            train.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
+    """Start a command in a process of its own, the leader of a group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "litmlp.train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def records(folder: Path) -> dict[int, dict[str, Any]]:
+    """What is on record of each job, by number."""
+    found = {int(file.parent.name): json.loads(file.read_text()) for file in folder.glob("*/job.json")}
+    return dict(sorted(found.items()))
+
+
+def outcomes(folder: Path) -> dict[int, tuple[str, list[str], float | None]]:
+    """What does not depend on when and where a job ran: its status, overrides and score."""
+    return {n: (job["status"], job["overrides"], job.get("score")) for n, job in records(folder).items()}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def best(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / "best.yaml").read_text())
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, but those that only lock."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
