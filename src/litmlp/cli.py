@@ -25,6 +25,8 @@ from yaml import YAMLError
 from litmlp import paths
 from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean
 
+SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError)
+
 
 def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False) -> None:
     """Run `job` on what Hydra composes from `conf/<name>.yaml` and the command line, and end the process.
@@ -49,8 +51,10 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         sys.exit(_say(name, str(stop), stop.exit_code))
     except JobsFailed as failed:
         sys.exit(_say(name, str(failed), 1))
-    except (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError) as error:
-        if wants_traceback:
+    except Exception as error:
+        if (signal_sent := interruption(error)) is not None:
+            sys.exit(_say(name, str(signal_sent), signal_sent.exit_code))
+        if wants_traceback or not isinstance(error, SAID_IN_A_SENTENCE):
             raise
         sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
 
@@ -67,6 +71,8 @@ def normalized(argument: str, open_keys: bool) -> str:
         return argument
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
+    if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
+        value = value.removeprefix("choice(").removesuffix(")")  # which may then hold null
     if not _parses(f"{key}={value}"):
         elements = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else None
         quoted = _quoted(value) if elements is None else f"[{','.join(map(_quoted, elements))}]"
@@ -91,9 +97,7 @@ def sweep_resumed(arguments: list[str]) -> list[str]:
 
 def sentence(error: BaseException) -> str:
     """Return one sentence for what the user gave that Hydra or a check refused."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
-        chain.append(cause)
+    chain = list(_chain(error))
     for link in chain:
         if isinstance(link, InputError | TrainingDiverged):
             return str(link)
@@ -110,6 +114,11 @@ def sentence(error: BaseException) -> str:
         if _names_unknown_key(link):
             return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
     return str(error).splitlines()[0]
+
+
+def interruption(error: BaseException) -> Interrupted | None:
+    """Return the signal that `error` came of: a library that tidies up may raise an error of its own over it."""
+    return next((link for link in _chain(error) if isinstance(link, Interrupted)), None)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -158,8 +167,19 @@ def raising_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in seen:
+        yield link
+        seen.append(link)
+        link = link.__cause__ or link.__context__
+
+
 def _names_unknown_key(error: BaseException) -> TypeGuard[OmegaConfBaseException]:
     if not (isinstance(error, OmegaConfBaseException) and isinstance(error.parent_node, DictConfig)):
+        return False
+    if error.parent_node._is_none() or error.parent_node._is_missing():
         return False
     return error.key is not None and error.key not in error.parent_node
 

@@ -9,6 +9,7 @@ from litmlp.sweeps.folder import SweepFolder
 DESCRIPTION: dict[str, Any] = {
     "kind": "grid",
     "space": {"++optimizer.lr": ["0.1", "0.2"], "seed": ["0", "1"]},
+    "repeats": {},
     "monitor": "val/loss",
     "mode": "min",
     "fixed": [],

@@ -132,7 +132,9 @@ class SweepFolder:
         write_text(self.path / RESULTS, stream.getvalue())
         if (best := self.best(rows)) is not None:
             record = self.record(int(best["number"]))
-            overrides = [text.removeprefix("++") for text in (*self.description["fixed"], *record["overrides"])]
+            repeats = [f"{key}={','.join(texts)}" for key, texts in self.description["repeats"].items()]
+            typed = (*self.description["fixed"], *record["overrides"], *repeats)
+            overrides = [text.removeprefix("++") for text in typed]
             write_text(
                 self.path / BEST,
                 dump(
@@ -142,7 +144,7 @@ class SweepFolder:
                         "monitor": self.description["monitor"],
                         "folder": best["folder"],
                         "overrides": overrides,
-                        "command": shlex.join(["litmlp-train", *overrides]),
+                        "command": shlex.join(["litmlp-train", *(["-m"] if repeats else []), *overrides]),
                     }
                 ),
             )

@@ -79,6 +79,8 @@ class Job:
             results, is_pruned = self._train(number, record, study)
             end = {"status": "pruned" if is_pruned else "completed", **_mean(results)}
         except Exception as error:
+            if (stop := cli.interruption(error)) is not None:
+                raise stop from error
             if _is_full_disk(error) or not self.sweep.has_room():
                 return  # nothing is wrong with the job: it goes on when there is room
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}

@@ -1,6 +1,8 @@
 """What a sweep varies, in Hydra's grammar: `a,b`, `choice(...)`, `range(...)`, `interval(...)`, `tag(log, ...)`."""
 
+import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -38,10 +40,7 @@ def values(override: Override) -> list[str]:
     name = shown(override.get_key_element())
     if not override.is_discrete_sweep():
         raise InputError(f"{name} is an interval, which a grid cannot enumerate: list values, or search with sweep=mlp")
-    found = list(map(str, override.sweep_iterator(transformer=Transformer.encode)))
-    if not found:
-        raise InputError(f"{name} is an empty range: give one that holds a value")
-    return found
+    return [text for _, text in _elements(override)]
 
 
 def distribution(override: Override) -> Distribution:
@@ -59,17 +58,35 @@ def distribution(override: Override) -> Distribution:
         if "log" in interval.tags and low <= 0:
             raise InputError(f"{name} is a logarithmic interval from {low}: start above 0, or leave tag(log, ...) out")
         return {"low": low, "high": high, "log": "log" in interval.tags}
-    texts = values(override)
-    if override.is_range_sweep() and len(texts) > 1:
+    elements = _elements(override)
+    if override.is_range_sweep() and len(elements) > 1:
         sweep: Any = override.value()
-        numbers: list[Any] = list(sweep.range())
+        low, high = elements[0][0], elements[-1][0]
+        if "log" in sweep.tags:
+            if sweep.step != 1 or low <= 0:
+                raise InputError(f"{name} is a logarithmic range: start at 1 or more, with a step of 1")
+            return {"low": low, "high": high, "log": True}
         if sweep.step > 0 and not sweep.shuffle:
-            return {"low": numbers[0], "high": numbers[-1], "step": sweep.step}
-        return {"choices": numbers}
-    pairs = zip(override.sweep_iterator(), texts, strict=True)
-    return {"choices": [value if isinstance(value, bool | int | float) else text for value, text in pairs]}
+            return {"low": low, "high": high, "step": sweep.step}
+        return {"choices": [number for number, _ in elements]}
+    return {"choices": [value if isinstance(value, bool | int | float) else text for value, text in elements]}
 
 
 def shown(key: str) -> str:
     """Return a key without the marks that Hydra's grammar puts before it."""
     return key.lstrip("+")
+
+
+def _elements(override: Override) -> list[tuple[Any, str]]:
+    """Return each value and its text; shuffled ones in the same order each time, or a sweep could not go on."""
+    sweep: Any = override.value()
+    is_shuffled = getattr(sweep, "shuffle", False)
+    if is_shuffled:
+        override = replace(override, _value=replace(sweep, shuffle=False))
+    plain, texts = override.sweep_iterator(), override.sweep_iterator(transformer=Transformer.encode)
+    elements = [(value, str(text)) for value, text in zip(plain, texts, strict=True)]
+    if not elements:
+        raise InputError(f"{shown(override.get_key_element())} is an empty range: give one that holds a value")
+    if is_shuffled:
+        random.Random(override.get_key_element()).shuffle(elements)
+    return elements

@@ -4,6 +4,7 @@ import math
 import os
 import socket
 import time
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,7 @@ from litmlp.sweeps.space import Distribution
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 STUDY = "study.log"
+GRID = "optuna.samplers.GridSampler"
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 4  # at opening a database
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
@@ -178,12 +180,14 @@ def make_sampler(
 ) -> optuna.samplers.BaseSampler:
     """Build the sampler of one job: its generator follows from the configured seed, and the job's number and place."""
     target = config["_target_"]
-    if target == "optuna.samplers.GridSampler":
-        return optuna.samplers.PartialFixedSampler(grid(space)[job[0]], optuna.samplers.RandomSampler())
-    if target == "optuna.samplers.QMCSampler":  # numbers its points itself
-        return instantiate(config)
-    seed = int(np.random.SeedSequence([config["seed"], *job]).generate_state(1)[0])
-    return instantiate(config, seed=seed)
+    seed = int(np.random.SeedSequence([config.get("seed", 0), *job]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if target == GRID:
+            return optuna.samplers.PartialFixedSampler(grid(space)[job[0]], optuna.samplers.RandomSampler())
+        if target == "optuna.samplers.QMCSampler":  # numbers its points itself
+            return instantiate(config)
+        return instantiate(config, seed=seed)
 
 
 def grid(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:

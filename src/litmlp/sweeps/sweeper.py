@@ -59,8 +59,10 @@ class ResumableSweeper(Sweeper):
         self.retry_failed = retry_failed
         if on_failure not in ("continue", "stop"):
             raise InputError(f"hydra.sweeper.on_failure is '{on_failure}': use continue or stop")
-        if n_jobs is not None and n_jobs < 1:
-            raise InputError(f"hydra.sweeper.n_jobs is {n_jobs}: use a whole number from 1 up")
+        if n_jobs is not None:
+            check_count("n_jobs", n_jobs)
+        if timeout is not None and (not isinstance(timeout, int | float) or timeout <= 0):
+            raise InputError(f"hydra.sweeper.timeout is {timeout}: use a number of seconds above 0, or null")
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra gives."""
@@ -106,7 +108,7 @@ class ResumableSweeper(Sweeper):
             print(f"stopped: type the same command again, or litmlp-train resume={paths.display(sweep.path)}")
             raise
         sweep.collect()
-        if sweep.rows():
+        if any(row["status"] != "failed" for row in sweep.rows()):
             print(f"\n{report.text(report.compare([sweep.path]), ROWS_REPORTED)}")
         print(summary(sweep, total, is_shared=job.storage is not None))
         if not sweep.has_room():
@@ -290,18 +292,23 @@ class Search(ResumableSweeper):
         self.repeat = repeat
         self.storage = storage
         self.study_name = study_name
-        if n_trials < 1:
-            raise InputError(f"hydra.sweeper.n_trials is {n_trials}: use a whole number from 1 up")
+        check_count("n_trials", n_trials)
 
     def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
         try:
             import optuna  # noqa: F401
         except ImportError as error:
             raise InputError("a search needs Optuna: pip install -c constraints.txt -e '.[sweep]'") from error
+        from litmlp.sweeps.study import GRID, from_plain, grid, open_storage
+
         repeats = {key: space.values(axis) for key, axis in axes.items() if space.shown(key) in self.repeat}
         searched = {key: space.distribution(axis) for key, axis in axes.items() if key not in repeats}
         if not searched:
             raise InputError("nothing is searched: give a key a choice(...) or an interval(...), or add sweep=mlp")
+        if self.sampler["_target_"] == GRID:
+            grid({key: from_plain(plain) for key, plain in searched.items()})
+        if self.storage is not None:
+            open_storage(self.storage)
         return {
             "kind": "search",
             "space": searched,
@@ -314,14 +321,20 @@ class Search(ResumableSweeper):
         return {"study_name": self.study_name or identity(description)}
 
     def _total(self, sweep: SweepFolder) -> int:
-        if sweep.description["sampler"]["_target_"] != "optuna.samplers.GridSampler":
-            return self.n_trials
-        from litmlp.sweeps.study import from_plain, grid
+        from litmlp.sweeps.study import GRID, from_plain, grid
 
+        if sweep.description["sampler"]["_target_"] != GRID:
+            return self.n_trials
         return min(self.n_trials, len(grid({key: from_plain(p) for key, p in sweep.description["space"].items()})))
 
     def _of_search(self) -> dict[str, Any]:
         return {"num_trials": self.n_trials, "storage": self.storage}
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise InputError unless a setting is a whole number from 1 up."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"hydra.sweeper.{name} is {value}: use a whole number from 1 up")
 
 
 def trials(axes: dict[str, Any]) -> list[list[str]]:
