@@ -62,10 +62,14 @@ def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
     return make(config, "task", network=network, spec=spec, **parts)
 
 
-def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = ()) -> pl.Trainer:
-    """Build the trainer with callbacks, `more` among them, and loggers, all of which write to `folder`."""
+def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sweep: bool = False) -> pl.Trainer:
+    """Build the trainer with callbacks, `more` among them, and loggers, all of which write to `folder`.
+
+    In a sweep, callbacks that say `in_sweeps = False` are left out.
+    """
     timer = Timer(config["trainer"].get("max_time"))  # Lightning adds no other
-    callbacks = [timer, *(make(config["callbacks"], name) for name in config["callbacks"] or {}), *more]
+    configured = [make(config["callbacks"], name) for name in config["callbacks"] or {}]
+    callbacks = [timer, *(one for one in configured if not in_sweep or getattr(one, "in_sweeps", True)), *more]
     loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
     trainer = make(config, "trainer", callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
     trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)

@@ -35,7 +35,7 @@ def train(
     folder: Path,
     resume: bool = False,
     callbacks: Sequence["pl.Callback"] = (),
-    shows_progress: bool = True,
+    in_sweep: bool = False,
 ) -> dict[str, Any]:
     """Do the run that a resolved config describes, in `folder`.
 
@@ -44,7 +44,7 @@ def train(
         folder: where all of the run is kept.
         resume: go on from the folder's `last.ckpt`, if there is one, instead of starting a new run.
         callbacks: more than those of the config.
-        shows_progress: draw the config's progress bar, if it has one.
+        in_sweep: one of many: no progress bar, and none of the callbacks that say `in_sweeps = False`.
 
     Returns:
         What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
@@ -57,13 +57,13 @@ def train(
         config = with_task(config)
         check(config)
         write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
-        metrics = _fit_and_test(config, folder, resume, callbacks, shows_progress)
+        metrics = _fit_and_test(config, folder, resume, callbacks, in_sweep)
         write_json(folder / run.METRICS, metrics)
     return metrics
 
 
 def _fit_and_test(
-    config: dict[str, Any], folder: Path, resume: bool, callbacks: Sequence["pl.Callback"], shows_progress: bool
+    config: dict[str, Any], folder: Path, resume: bool, callbacks: Sequence["pl.Callback"], in_sweep: bool
 ) -> dict[str, Any]:
     import torch
     from lightning.pytorch import seed_everything
@@ -87,9 +87,7 @@ def _fit_and_test(
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
-    trainer = build.trainer(config, str(folder), callbacks)
-    if trainer.progress_bar_callback is not None and not shows_progress:
-        trainer.progress_bar_callback.disable()
+    trainer = build.trainer(config, str(folder), callbacks, in_sweep)
     _log_start(task, data, trainer)
 
     _fit(trainer, task, data, last)

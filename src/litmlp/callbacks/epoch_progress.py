@@ -18,6 +18,8 @@ class EpochProgress(ProgressBar):
         mode: `min` or `max`.
     """
 
+    in_sweeps = False  # which say a line a run
+
     def __init__(self, monitor: str, mode: str) -> None:
         super().__init__()
         self.monitor = monitor

@@ -191,7 +191,7 @@ class ResumableSweeper(Sweeper):
             given = self.n_jobs or int(self.config.hydra.launcher.n_jobs)
             return given if given > 0 else max(1, cores() + 1 + given)
         if launcher == "submitit_local":
-            return self.n_jobs or int((self.config.hydra.launcher.cpus_per_task and 1) or cores())
+            return self.n_jobs or max(1, cores() // (self.config.hydra.launcher.cpus_per_task or 1))
         return 1  # a cluster gives each job cores of its own
 
     def _launcher_name(self) -> str:
