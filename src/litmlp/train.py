@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 40  # in the log
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+NOT_THERE = "-"  # a hyperparameter that other runs of the sweep have
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
@@ -35,7 +36,7 @@ def train(
     folder: Path,
     resume: bool = False,
     callbacks: Sequence["pl.Callback"] = (),
-    in_sweep: bool = False,
+    columns: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Do the run that a resolved config describes, in `folder`.
 
@@ -44,7 +45,8 @@ def train(
         folder: where all of the run is kept.
         resume: go on from the folder's `last.ckpt`, if there is one, instead of starting a new run.
         callbacks: more than those of the config.
-        in_sweep: one of many: no progress bar, and none of the callbacks that say `in_sweeps = False`.
+        columns: of a run of a sweep, the names of all its runs' hyperparameters, so that TensorBoard's table has the
+            same for each. Such a run has no progress bar, and none of the callbacks that say `in_sweeps = False`.
 
     Returns:
         What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
@@ -57,13 +59,17 @@ def train(
         config = with_task(config)
         check(config)
         write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
-        metrics = _fit_and_test(config, folder, resume, callbacks, in_sweep)
+        metrics = _fit_and_test(config, folder, resume, callbacks, columns)
         write_json(folder / run.METRICS, metrics)
     return metrics
 
 
 def _fit_and_test(
-    config: dict[str, Any], folder: Path, resume: bool, callbacks: Sequence["pl.Callback"], in_sweep: bool
+    config: dict[str, Any],
+    folder: Path,
+    resume: bool,
+    callbacks: Sequence["pl.Callback"],
+    columns: Sequence[str] | None,
 ) -> dict[str, Any]:
     import torch
     from lightning.pytorch import seed_everything
@@ -87,7 +93,7 @@ def _fit_and_test(
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
-    trainer = build.trainer(config, str(folder), callbacks, in_sweep)
+    trainer = build.trainer(config, str(folder), callbacks, in_sweep=columns is not None)
     _log_start(task, data, trainer)
 
     _fit(trainer, task, data, last)
@@ -103,7 +109,7 @@ def _fit_and_test(
         **_effort(trainer, folder),
         "parameters": sum(p.numel() for p in task.network.parameters()),
     }
-    _log_final(trainer, checkpoint.description(config) | {"trainer": config["trainer"]}, metrics)
+    _log_final(trainer, dict.fromkeys(columns or (), NOT_THERE) | hyperparameters(config), metrics)
     return metrics
 
 
@@ -176,6 +182,15 @@ def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
         epochs, steps = state["epoch"], state["global_step"]
         seconds = state["callbacks"]["Timer"]["time_elapsed"]["train"]
     return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}
+
+
+def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run's settings are called in TensorBoard's table: `optimizer/lr`."""
+    from lightning.fabric.utilities.logger import _flatten_dict
+
+    from litmlp import checkpoint
+
+    return _flatten_dict(checkpoint.description(config) | {"trainer": config["trainer"]})
 
 
 def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:

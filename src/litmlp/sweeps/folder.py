@@ -18,6 +18,7 @@ from litmlp.errors import InputError
 from litmlp.files import read_json, write_json, write_text
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
+DERIVED = ("fixed", "columns")  # of a description: the rest tells sweeps apart
 DONE = ("completed", "pruned", "failed")
 FREE_BYTES = 20_000_000
 Row = dict[str, Any]
@@ -168,8 +169,8 @@ def row_of(record: Row, folder: Path) -> Row:
 
 def identity(description: Mapping[str, Any]) -> str:
     """Return eight characters that stand for a description."""
-    typed_in_any_order = {key: value for key, value in description.items() if key != "fixed"}
-    return hashlib.sha256(json.dumps(typed_in_any_order, sort_keys=True).encode()).hexdigest()[:8]
+    apart = {key: value for key, value in description.items() if key not in DERIVED}
+    return hashlib.sha256(json.dumps(apart, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def dump(content: Any) -> str:
@@ -186,7 +187,7 @@ def _first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> s
     before, now = _flat(stored), _flat(wanted)
     missing = object()
     for key in dict.fromkeys([*now, *before]):
-        if key != "fixed" and key.partition(".")[0] in wanted and before.get(key, missing) != now.get(key, missing):
+        if key not in DERIVED and key.partition(".")[0] in wanted and before.get(key, missing) != now.get(key, missing):
             return key.removeprefix("config.")
     return None
 

@@ -125,7 +125,15 @@ class Job:
             begun = folder / run.CONFIG
             config = load(begun) if begun.is_file() else self._composed([*record["overrides"], *repeat])
             pruning = self._pruning(record, study, config, index)
-            results.append(train(config, folder, resume=True, callbacks=[pruning] if pruning else [], in_sweep=True))
+            results.append(
+                train(
+                    config,
+                    folder,
+                    resume=True,
+                    callbacks=[pruning] if pruning else [],
+                    columns=self.sweep.description["columns"],
+                )
+            )
             if pruning is not None and pruning.is_pruned:
                 return results, True
         return results, False

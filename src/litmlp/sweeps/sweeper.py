@@ -85,7 +85,7 @@ class ResumableSweeper(Sweeper):
             "config": {key: value for key, value in base.items() if key not in IRRELEVANT},
         }
         description |= self._named(description)
-        self._check(base, description, launcher)
+        description["columns"] = self._check(description, launcher)
         sweep = SweepFolder.open(self._folder(description), description, self._command())
         sweep.collect()
         total = max(self._total(sweep), *(number + 1 for number in sweep.numbers()), 1)
@@ -223,11 +223,13 @@ class ResumableSweeper(Sweeper):
         plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
         return {key: value for key, value in plain.items() if key != "hydra"}
 
-    def _check(self, base: dict[str, Any], description: dict[str, Any], launcher: str) -> None:
-        """Try the values of each axis, with the first of the others."""
+    def _check(self, description: dict[str, Any], launcher: str) -> list[str]:
+        """Try the values of each axis, with the first of the others; return the names of all hyperparameters."""
         from litmlp.auto_task import with_task
         from litmlp.config import check
+        from litmlp.train import hyperparameters
 
+        columns: set[str] = set()
         tried = trials({**description["space"], **description["repeats"]})
         for overrides in tried:
             composed = self.context.config_loader.load_sweep_config(self.config, [*description["fixed"], *overrides])
@@ -236,12 +238,14 @@ class ResumableSweeper(Sweeper):
                 raise InputError("resume goes on with one run, or with a sweep: give its folder, and no -m")
             plain = with_task(cli.resolved(config))
             check(plain)
+            columns |= hyperparameters(plain).keys()
             many = str(plain["trainer"].get("devices", 1)) not in ("1", "auto", "[0]")
             if many and launcher in ("joblib", "ray"):
                 raise InputError(
                     f"trainer.devices={plain['trainer']['devices']} would start processes inside those of "
                     f"hydra/launcher={launcher}: give each job one device, or leave the launcher out"
                 )
+        return sorted(columns)
 
     def _forget_failed(self, sweep: SweepFolder, total: int) -> None:
         for number in range(total):
