@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from litmlp.data import Spec, TabularData
@@ -65,12 +65,16 @@ def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
 def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sweep: bool = False) -> pl.Trainer:
     """Build the trainer with callbacks, `more` among them, and loggers, all of which write to `folder`.
 
-    In a sweep, callbacks that say `in_sweeps = False` are left out.
+    In a sweep, progress bars and callbacks that say `in_sweeps = False` are left out.
     """
     timer = Timer(config["trainer"].get("max_time"))  # Lightning adds no other
-    configured = [make(config["callbacks"], name) for name in config["callbacks"] or {}]
-    callbacks = [timer, *(one for one in configured if not in_sweep or getattr(one, "in_sweeps", True)), *more]
+    callbacks = [make(config["callbacks"], name) for name in config["callbacks"] or {}]
+    if in_sweep:
+        callbacks = [c for c in callbacks if getattr(c, "in_sweeps", not isinstance(c, ProgressBar))]
     loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
-    trainer = make(config, "trainer", callbacks=callbacks, logger=loggers or False, default_root_dir=folder)
+    settings = {"callbacks": [timer, *callbacks, *more], "logger": loggers or False, "default_root_dir": folder}
+    if in_sweep:
+        settings["enable_progress_bar"] = False  # Lightning would draw its own
+    trainer = make(config, "trainer", **settings)
     trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer

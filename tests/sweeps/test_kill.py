@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,8 +80,14 @@ class Server:
         self.process = subprocess.Popen([sys.executable, "-c", SERVER], **pipes)
         self.num_commands = 0
 
-    def run(self, arguments: list[str], folder: Path, kill: tuple[int, float] | None = None) -> Ended:
-        """Run a command; send it a signal after some seconds, unless it ends before."""
+    def run(
+        self,
+        arguments: list[str],
+        folder: Path,
+        kill: tuple[int, float] | None = None,
+        awaited: Callable[[], bool] = lambda: True,
+    ) -> Ended:
+        """Run a command; once what is awaited holds, wait some seconds and send it a signal, unless it ends before."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.num_commands += 1
@@ -92,13 +99,20 @@ class Server:
         was_killed = False
         if kill is not None:
             number, seconds = kill
+            while not awaited() and self.lives(child):
+                time.sleep(0.002)
             time.sleep(seconds)
-            status = Path(f"/proc/{child}/stat")
-            was_killed = status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+            was_killed = self.lives(child)
             if was_killed:
                 os.kill(child, number)
         code = int(self.process.stdout.readline())
         return Ended(code, was_killed and code != 0, time.perf_counter() - started, output.read_text())
+
+    @staticmethod
+    def lives(child: int) -> bool:
+        """Whether the process is there, and has not ended."""
+        status = Path(f"/proc/{child}/stat")
+        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +125,10 @@ def server() -> Iterator[Server]:
 def finished(folder: Path) -> dict[int, dict[str, bytes]]:
     """All that the folders of jobs that came to their end hold."""
     return {n: contents(folder / str(n)) for n, job in records(folder).items() if job["status"] != "running"}
+
+
+def runs_a_job(folder: Path, since: float) -> bool:
+    return any(file.stat().st_mtime > since for file in folder.glob("*/job.json"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,9 +156,13 @@ def test_a_killed_sweep_ends_as_one_never_stopped(kind: str, server: Server, tmp
         story = []
         for attempt in range(MOST_KILLS + 1):
             again = [f"resume={folder}"] if (folder / "sweep.yaml").exists() and chance.random() < 0.3 else None
-            longest = nothing_left.seconds + per_job * (num_jobs - len(done))
-            kill = (chance.choice(SIGNALS), chance.uniform(0.2, longest)) if attempt < MOST_KILLS else None
-            ended = server.run(again or arguments(folder), tmp_path, kill)
+            kill, awaited = None, partial(runs_a_job, folder, time.time())
+            if attempt < MOST_KILLS and chance.random() < 0.5:
+                kill = (chance.choice(SIGNALS), chance.uniform(0, per_job))
+            elif attempt < MOST_KILLS:
+                longest = nothing_left.seconds + per_job * (num_jobs - len(done))
+                kill, awaited = (chance.choice(SIGNALS), chance.uniform(0.2, longest)), lambda: True
+            ended = server.run(again or arguments(folder), tmp_path, kill, awaited)
             story.append(f"{kill} {again} -> {ended.code}")
             told = "\n".join([*story, ended.said])
             assert not any("Interrupted" in (job.get("traceback") or "") for job in records(folder).values()), told

@@ -68,6 +68,15 @@ def test_the_best_is_the_best_of_all_runs_and_its_command_repeats_it(grid: Path,
     assert again["test/loss"] == metrics(Path(found["folder"]))["test/loss"]
 
 
+@pytest.mark.parametrize("callbacks", ["default", "none"])
+def test_a_job_draws_no_bar(callbacks: str, tmp_path: Path):
+    said = sweep(tmp_path / "sweep", "seed=0,1", f"callbacks={callbacks}")
+    assert (said.code, said.err) == (0, "")
+    assert "2 jobs: 2 completed" in said.out
+    assert "it/s" not in said.out
+    assert "%|" not in said.out
+
+
 def test_the_same_command_again_does_nothing(grid: Path):
     before = contents(grid)
     said = sweep(grid, "optimizer.lr=1e-3,1e-2", "seed=0,1")
