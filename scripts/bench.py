@@ -403,7 +403,8 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
     config, batch, steps = run.config, run.batch, run.steps
     network = run.network.to(device)
     train = run.train.rows(slice(None)).to(torch.device(device))
-    optimizer = run.task.optimizer(run.task.parameter_groups())
+    settings = {name: value for name, value in config["optimizer"].items() if not name.startswith("_")}
+    optimizer = torch.optim.AdamW(run.task.parameter_groups(), **settings)
     factor = cosine(optimizer, steps, config["scheduler"]["warmup"])["scheduler"].lr_lambdas[0]
     rates = [config["optimizer"]["lr"] * factor(step) for step in range(steps)]
     loss_of, order, step = torch.nn.CrossEntropyLoss(), Shuffled(config["data"]["seed"]), 0

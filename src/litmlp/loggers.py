@@ -6,8 +6,9 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
@@ -29,6 +30,20 @@ def log(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None
     for logger in trainer.loggers:
         logger.log_metrics({**numbers, "epoch": trainer.current_epoch}, trainer.global_step - 1)
         logger.save()
+
+
+def show(trainer: pl.Trainer, tag: str, image: np.ndarray) -> None:
+    """Give a picture, `[height, width, 3] uint8`, to the loggers that take some."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(tag, image, trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(tag, [image], trainer.global_step)
+        elif isinstance(logger, MLFlowLogger):
+            name = f"{tag}-{trainer.global_step}.png"
+            from PIL import Image
+
+            logger.experiment.log_image(logger.run_id, Image.fromarray(image), f"pictures/{name}")
 
 
 class TensorBoard(TensorBoardLogger):

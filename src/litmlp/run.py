@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
 COLUMNS = "columns.json"
+PICTURES = "pictures"
 LOCK = ".lock"  # of a living process
 
 

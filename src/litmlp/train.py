@@ -109,6 +109,9 @@ def _fit_and_test(
         **_effort(trainer, folder),
         "parameters": sum(p.numel() for p in task.network.parameters()),
     }
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if hasattr(callback, "finish"):
+            callback.finish(trainer, task, data)
     _log_final(trainer, dict.fromkeys(columns or (), NOT_THERE) | hyperparameters(config), metrics)
     return metrics
 

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from torch import nn
 
 from conftest import SMALL
 from litmlp import checkpoint
-from litmlp.callbacks.diagnostics import dead_units, norm, outputs_of
+from litmlp.callbacks import diagnostics
+from litmlp.callbacks.diagnostics import dead_units, norm
+from litmlp.networks.hidden import outputs_of
 from litmlp.train import train
 
 
@@ -42,8 +45,9 @@ def test_outputs_are_kept_while_the_context_is_open():
 
 
 @pytest.fixture
-def folder(tmp_path: Path, config: Callable[..., dict[str, Any]]) -> Path:
+def folder(tmp_path: Path, config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three epochs at a rate of next to nothing, so that weights stay as they began."""
+    monkeypatch.setattr(diagnostics, "SHARE_OF_TIME", math.inf)
     overrides = ["data=plane", "data.num_samples=100", "trainer.max_epochs=3", "network.activation=ReLU", *SMALL]
     train(config(*overrides, "optimizer.lr=1e-9", "optimizer.weight_decay=0"), tmp_path / "run")
     return tmp_path / "run"
@@ -58,6 +62,15 @@ def scalars(folder: Path, name: str) -> list[float]:
 def test_each_is_logged_once_an_epoch(folder: Path):
     names = ["train/gradient_norm", "train/weight_norm", "dead/layers.2", "train/epoch_seconds"]
     assert [len(scalars(folder, name)) for name in names] == [3] * 4
+
+
+def test_short_epochs_are_logged_as_often_as_there_is_time_for(
+    tmp_path: Path, config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(diagnostics, "SHARE_OF_TIME", 1e-9)
+    train(config("data=plane", "data.num_samples=100", "trainer.max_epochs=3", *SMALL), tmp_path / "run")
+    assert len(scalars(tmp_path / "run", "train/loss")) == 3
+    assert len(scalars(tmp_path / "run", "train/gradient_norm")) == 1
 
 
 def test_rows_and_seconds_belong_together(folder: Path):

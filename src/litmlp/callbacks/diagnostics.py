@@ -1,7 +1,5 @@
 """Why training goes as it does: norms, units that are dead, the time that epochs take."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -10,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.loggers import log
+from litmlp.networks.hidden import evaluating, outputs_of
 
 CAN_DIE = (nn.ReLU, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish, nn.Threshold)  # flat at 0, for half of the inputs
 ROWS = 512  # looked at
+SHARE_OF_TIME = 0.01  # for looking
 
 
 class Diagnostics(pl.Callback):
-    """Logs, once an epoch, at the cost of a step:
+    """Logs, once an epoch, or where epochs are short as often as takes a hundredth of the time:
 
     - `train/gradient_norm`: length of the gradient of all parameters together, as the epoch's last step took it;
     - `train/weight_norm`: length of all parameters together;
@@ -27,6 +27,7 @@ class Diagnostics(pl.Callback):
 
     once_a_round = True
     gradient_norm: Tensor | None = None
+    next_look = 0.0
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the clock of an epoch that is resumed."""
@@ -38,12 +39,15 @@ class Diagnostics(pl.Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *step: Any) -> None:
         """Look at the last gradient: Lightning frees it before it validates."""
-        if trainer.is_last_batch:
+        if trainer.is_last_batch and perf_counter() >= self.next_look:
             gradients = [parameter.grad for parameter in pl_module.network.parameters() if parameter.grad is not None]
             self.gradient_norm = norm(gradients)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Log all of them as one event."""
+        begun = perf_counter()
+        if begun < self.next_look:
+            return
         weight_norm = norm(list(pl_module.network.parameters()))
         values: dict[str, Any] = {"train/weight_norm": weight_norm}
         if self.gradient_norm is not None:  # max_steps may end training within an epoch
@@ -51,10 +55,13 @@ class Diagnostics(pl.Callback):
         val = trainer.datamodule.tables.get("val")
         if val is not None and len(val.numeric):
             values |= dead_units(pl_module, val.rows(slice(ROWS)).to(pl_module.device))
-        seconds = perf_counter() - self.started
+        seconds = begun - self.started
         num_batches, data = trainer.num_training_batches, trainer.datamodule
         rows = min(num_batches * data.batch_size, len(data.tables["train"].numeric))
         log(trainer, values | {"train/epoch_seconds": seconds, "train/rows_per_second": rows / seconds})
+        self.gradient_norm = None
+        ended = perf_counter()
+        self.next_look = ended + (ended - begun) / SHARE_OF_TIME
 
 
 def norm(tensors: list[Tensor]) -> Tensor:
@@ -62,36 +69,11 @@ def norm(tensors: list[Tensor]) -> Tensor:
     return torch.nn.utils.get_total_norm([tensor.detach() for tensor in tensors])
 
 
-@torch.no_grad()
 def dead_units(task: Any, batch: Any) -> dict[str, Tensor]:
     """Return the share of dead units of each layer that can have some, on the rows of `batch`."""
-    layers: dict[str, nn.Module] = {
-        name: layer for name, layer in task.network.named_modules() if isinstance(layer, CAN_DIE)
-    }
+    layers = {name: layer for name, layer in task.network.named_modules() if isinstance(layer, CAN_DIE)}
     if not layers:
         return {}
-    was_training = task.training
-    task.eval()
-    with outputs_of(layers) as outputs:
+    with evaluating(task), outputs_of(layers) as outputs:
         task.forward(batch)
-    task.train(was_training)
     return {f"dead/{name}": (output == 0).all(dim=0).float().mean() for name, output in outputs.items()}
-
-
-@contextmanager
-def outputs_of(layers: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keep what the layers return while the context is open, by their names."""
-    outputs: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        def hook(layer: nn.Module, arguments: Any, output: Tensor) -> None:
-            outputs[name] = output.detach()
-
-        return hook
-
-    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -161,12 +161,14 @@ class TabularData(pl.LightningDataModule, ABC):
     def encode_file(self, path: str | Path, has_target: bool) -> Batch:
         """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
         as_text = [column.name for column in self.inputs.columns if column.reads_text]
-        frame = self.derive(read_table(files_of(path), self.missing_values, as_text))
-        if not has_target:
-            rows, target = np.arange(num_rows(frame)), None
-        else:
-            parsed, rows = self._targets(frame)
-            target = self.target.encode(parsed, rows)
+        frame = read_table(files_of(path), self.missing_values, as_text)
+        return self.encode(frame, self._targets(frame) if has_target else None)
+
+    def encode(self, frame: LazyFrame, targets: tuple[Any, np.ndarray] | None = None) -> Batch:
+        """Encode raw rows: all of them, or those at the places that come with parsed targets."""
+        frame = self.derive(frame)
+        parsed, rows = targets or (None, np.arange(num_rows(frame)))
+        target = None if targets is None else self.target.encode(parsed, rows)
         return _batch(self.inputs.encode(frame, self.missing_values), rows, target, None, None)
 
     def new_column(self, kind: str, name: str, written: str | None = None) -> Column:

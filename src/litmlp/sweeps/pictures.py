@@ -11,12 +11,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from litmlp.pictures.style import BLUE, GREY, ORANGE, clipped, plain
 from litmlp.sweeps.words import brief, short_names
 
 if TYPE_CHECKING:
     from litmlp.report import Group, Report
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # told apart by the colour-blind, too
 MOST_AXES = 12
 LOG_RATIO = 20  # of the largest to the smallest value, from which on they are drawn by their logarithms
 
@@ -41,7 +41,7 @@ class Axis:
             names = sorted(set(texts))
             self.name = name
             self.positions = [float(names.index(text)) for text in texts]
-            self.labels = [(float(index), _clipped(name)) for index, name in enumerate(names)]
+            self.labels = [(float(index), clipped(name)) for index, name in enumerate(names)]
             return
         is_log = min(known) > 0 and max(known) / min(known) >= LOG_RATIO
         self.name = f"{name}, log" if is_log else name
@@ -97,7 +97,7 @@ def hyperparameters(report: "Report", axes: Sequence[Axis]) -> Figure:
     means = [group.mean for group in report.groups]
     for index, axis in enumerate(axes, 1):
         plot = figure.add_subplot(rows, columns, index)
-        _plain(plot)
+        plain(plot)
         plot.scatter(
             axis.positions,
             np.clip(means, *_range(means, report.mode)),
@@ -228,15 +228,5 @@ def _scaled(positions: Sequence[float] | np.ndarray) -> np.ndarray:
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axis = figure.add_subplot()
-    _plain(axis)
+    plain(axis)
     return figure, axis
-
-
-def _plain(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", color="#dddddd", linewidth=0.8)
-    axis.set_axisbelow(True)
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= 14 else f"{text[:13]}…"

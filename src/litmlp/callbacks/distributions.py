@@ -1,0 +1,53 @@
+"""How weights, gradients and activations are spread."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from litmlp.callbacks.pictures import some_rows
+from litmlp.loggers import TensorBoard
+from litmlp.networks.hidden import evaluating, hidden_layers, outputs_of
+
+ROWS = 512
+
+
+class Distributions(pl.Callback):
+    """Writes histograms for TensorBoard, every few epochs: each parameter, its last gradient, each layer's units.
+
+    Args:
+        every: epochs from one to the next.
+    """
+
+    in_sweeps = False
+    once_a_round = True
+
+    def __init__(self, every: int = 5) -> None:
+        if every < 1:
+            raise ValueError(f"every must be 1 epoch or more, not {every}")
+        self.every = every
+        self.gradients: dict[str, Tensor] = {}
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *step: Any) -> None:
+        """Keep the last gradients: Lightning frees them before it validates."""
+        if trainer.is_last_batch and self._is_due(trainer):
+            parameters = pl_module.network.named_parameters()
+            self.gradients = {name: p.grad.detach().clone() for name, p in parameters if p.grad is not None}
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write them."""
+        writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoard)]
+        if not writers or not self._is_due(trainer):
+            return
+        layers = hidden_layers(pl_module.network)
+        with evaluating(pl_module), outputs_of(layers) as outputs:
+            pl_module.forward(some_rows(trainer.datamodule, "val", pl_module.device, ROWS))
+        parameters = {name: parameter.detach() for name, parameter in pl_module.network.named_parameters()}
+        kinds = {"weights": parameters, "gradients": self.gradients, "activations": outputs}
+        for writer in writers:
+            for kind, tensors in kinds.items():
+                for name, tensor in tensors.items():
+                    writer.add_histogram(f"{kind}/{name}", tensor.float(), trainer.global_step)
+
+    def _is_due(self, trainer: Any) -> bool:
+        return trainer.is_global_zero and trainer.current_epoch % self.every == 0

@@ -1,0 +1,46 @@
+"""The network as a graph."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from litmlp.callbacks.pictures import some_rows
+from litmlp.loggers import TensorBoard
+from litmlp.networks.graph import Node, nodes_of
+from litmlp.networks.hidden import evaluating
+
+
+class Graph(pl.Callback):
+    """Writes the network's layers, and what flows between them, to TensorBoard as training starts."""
+
+    in_sweeps = False
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Write it, once for a run."""
+        writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoard)]
+        if not writers or trainer.global_step > 0 or not trainer.is_global_zero:
+            return
+        rows = some_rows(trainer.datamodule, "train", pl_module.device, most=2)
+        with evaluating(pl_module):
+            nodes = nodes_of(pl_module.network, numeric=rows.numeric, categorical=rows.categorical)
+        for writer in writers:
+            writer._get_file_writer().add_event(event_of(nodes))
+
+
+def event_of(nodes: list[Node]) -> Any:
+    """Return the nodes as an event of TensorBoard's; the number of rows is shown as unknown."""
+    from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorboard.compat.proto.node_def_pb2 import NodeDef
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+    def drawn(node: Node) -> NodeDef:
+        sizes = [TensorShapeProto.Dim(size=size) for size in (-1, *node.shape[1:])]
+        shapes = AttrValue(list=AttrValue.ListValue(shape=[TensorShapeProto(dim=sizes)]))
+        attributes = {"_output_shapes": shapes}
+        if node.detail:
+            attributes["detail"] = AttrValue(s=node.detail.encode())
+        return NodeDef(name=node.name, op=node.kind, input=node.inputs, attr=attributes)
+
+    return Event(graph_def=GraphDef(node=map(drawn, nodes)).SerializeToString())

@@ -1,0 +1,27 @@
+"""The loss of single steps."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from litmlp.loggers import log
+
+
+class StepLoss(pl.Callback):
+    """Logs `train/step_loss`. Single steps are looked at, so they take as long as Lightning's usual ones.
+
+    Args:
+        every: steps from one value to the next.
+    """
+
+    in_sweeps = False
+
+    def __init__(self, every: int = 1) -> None:
+        if every < 1:
+            raise ValueError(f"every must be 1 step or more, not {every}")
+        self.every = every
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *step: Any) -> None:
+        """Log the loss of a step."""
+        if trainer.global_step % self.every == 0:
+            log(trainer, {"train/step_loss": outputs["loss"]})

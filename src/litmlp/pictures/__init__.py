@@ -1,0 +1,1 @@
+"""Pictures of what a network has learned: functions of arrays that return figures."""
