@@ -31,9 +31,13 @@ def make(config: Config, key: str, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise InputError(str(cause)) from error
+        if isinstance(cause, ModuleNotFoundError):
+            raise InputError(f"{key} needs a package that is not installed: {str(cause).splitlines()[0]}") from error
         if isinstance(cause, REFUSALS):
             raise InputError(f"{describe(key, config[key])} is refused: {cause}") from error
         raise
+    except ModuleNotFoundError as error:
+        raise InputError(f"{key} needs a package that is not installed: {str(error).splitlines()[0]}") from error
     except REFUSALS as error:
         raise InputError(f"{describe(key, config[key])} is refused: {error}") from error
 

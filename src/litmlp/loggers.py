@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogg
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
+from litmlp.paths import display, runs
+
 SECONDS_BETWEEN_FLUSHES = 1.0
 
 
@@ -40,10 +42,7 @@ def show(trainer: pl.Trainer, tag: str, image: np.ndarray) -> None:
         elif isinstance(logger, WandbLogger):
             logger.log_image(tag, [image], trainer.global_step)
         elif isinstance(logger, MLFlowLogger):
-            name = f"{tag}-{trainer.global_step}.png"
-            from PIL import Image
-
-            logger.experiment.log_image(logger.run_id, Image.fromarray(image), f"pictures/{name}")
+            logger.experiment.log_image(logger.run_id, image, f"{tag}-{trainer.global_step}.png")
 
 
 class TensorBoard(TensorBoardLogger):
@@ -89,3 +88,21 @@ class TensorBoard(TensorBoardLogger):
         super().log_hyperparams(params, metrics, step)
         if metrics:
             self.experiment.close()
+
+
+class MLflow(MLFlowLogger):
+    """Writes to an MLflow server, or to a database beside the runs.
+
+    Args:
+        save_dir: the run's folder, after which the run is called; passed in when a run is built.
+        tracking_uri: of the server; `runs/mlflow.db`, with files in `runs/mlflow`, if None.
+        experiment_name: what the runs belong to.
+    """
+
+    def __init__(self, save_dir: str | Path, tracking_uri: str | None = None, experiment_name: str = "litmlp") -> None:
+        files = None
+        if tracking_uri is None:
+            runs().mkdir(parents=True, exist_ok=True)
+            tracking_uri, files = f"sqlite:///{runs() / 'mlflow.db'}", (runs() / "mlflow").as_uri()
+        name = display(Path(save_dir))
+        super().__init__(experiment_name, name, tracking_uri, artifact_location=files)
