@@ -201,7 +201,7 @@ def test_events_hold_curves_and_one_hparams_entry_with_final_metrics(penguins_ru
     assert "hp_metric" not in tags
     assert [event.step for event in events.Scalars("val/loss")] == [6, 13, 20, 27]
     metrics = reported(penguins_run)
-    assert events.Scalars("best/loss")[0].value == pytest.approx(metrics["val/loss"])
+    assert events.Scalars("val_best/loss")[0].value == pytest.approx(metrics["val/loss"])
     assert events.Scalars("test/accuracy")[0].value == pytest.approx(metrics["test/accuracy"])
     (session,) = (content for tag, content in events.summary_metadata.items() if tag == "_hparams_/session_start_info")
     from tensorboard.plugins.hparams import plugin_data_pb2

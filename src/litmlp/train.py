@@ -210,11 +210,13 @@ def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None
 
 
 def _log_final(trainer: "pl.Trainer", hyperparameters: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """Write hyperparameters and final metrics to each logger; `val/...` of the best weights as `best/...`."""
+    """Write hyperparameters and final metrics to each logger; `val/...` of the best weights as `val_best/...`."""
     from litmlp.loggers import TensorBoard
 
     final = {
-        name.replace("val/", "best/"): value for name, value in metrics.items() if name.startswith(("val/", "test/"))
+        name.replace("val/", "val_best/"): value
+        for name, value in metrics.items()
+        if name.startswith(("val/", "test/"))
     }
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoard):

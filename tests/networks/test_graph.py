@@ -23,17 +23,17 @@ def test_nodes_follow_the_tensors():
     nodes = {node.name: node for node in nodes_of(Forked(), numeric=torch.zeros(4, 2))}
     assert {name: node.inputs for name, node in nodes.items()} == {
         "numeric": [],
-        "left_Linear": ["numeric"],
-        "right.0_Linear": ["numeric"],
-        "right.1_Tanh": ["right.0_Linear"],
-        "add_4": ["left_Linear", "right.1_Tanh"],
-        "shared_Linear": ["add_4"],
-        "shared_Linear_again": ["shared_Linear"],
-        "flatten_7": ["shared_Linear_again"],
+        "Linear.left": ["numeric"],
+        "Linear.0": ["numeric"],
+        "Tanh.1": ["Linear.0"],
+        "add_4": ["Linear.left", "Tanh.1"],
+        "Linear.shared": ["add_4"],
+        "Linear.shared_again": ["Linear.shared"],
+        "flatten_7": ["Linear.shared_again"],
         "output": ["flatten_7"],
     }
-    assert nodes["left_Linear"].shape == [4, 3]
-    assert nodes["left_Linear"].detail == "in_features=2, out_features=3, bias=True"
+    assert nodes["Linear.left"].shape == [4, 3]
+    assert nodes["Linear.left"].detail == "in_features=2, out_features=3, bias=True"
 
 
 def test_an_mlp_joins_numbers_and_levels():
@@ -41,9 +41,9 @@ def test_an_mlp_joins_numbers_and_levels():
     nodes = nodes_of(network, numeric=torch.zeros(2, 2), categorical=torch.zeros(2, 1, dtype=torch.int64))
     inputs = {node.name: node.inputs for node in nodes}
     (joined,) = (name for name in inputs if name.startswith("cat_"))
-    assert inputs[joined] == ["numeric_PeriodicEmbedding", "embeddings.0_Embedding"]
-    assert inputs["layers.0_Linear"] == [joined]
-    assert inputs["output"] == ["layers.4_Linear"]
+    assert inputs[joined] == ["PeriodicEmbedding.numeric", "Embedding.0"]
+    assert inputs["Linear.0"] == [joined]
+    assert inputs["output"] == ["Linear.4"]
 
 
 def test_inputs_without_columns_are_left_out():
@@ -52,4 +52,4 @@ def test_inputs_without_columns_are_left_out():
         numeric=torch.zeros(2, 1),
         categorical=torch.zeros(2, 0, dtype=torch.int64),
     )
-    assert [node.name for node in nodes] == ["numeric", "layers.0_Linear", "output"]
+    assert [node.name for node in nodes] == ["numeric", "Linear.0", "output"]

@@ -54,4 +54,4 @@ def test_each_job_is_a_row_with_the_same_columns(tmp_path: Path):
     assert {frozenset(values) for values in rows.values()} == {frozenset(columns)}
     assert {"optimizer/momentum", "network/hidden_sizes", "seed"} <= columns
     assert {type(values["optimizer/lr"]) for values in rows.values()} == {float}
-    assert all({"best/loss", "test/rmse"} <= names for names in metrics.values())
+    assert all({"val_best/loss", "test/rmse"} <= names for names in metrics.values())

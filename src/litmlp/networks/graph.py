@@ -53,6 +53,7 @@ class _Record(TorchFunctionMode):
         self.nodes: list[Node] = []
         self.source: dict[int, str] = {}  # of a tensor, by its identity
         self.kept: list[Any] = []  # alive, so that no identity comes twice
+        self.layers: dict[str, nn.Module] = {}
         self.is_inside = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -70,7 +71,11 @@ class _Record(TorchFunctionMode):
         def hook(layer: nn.Module, arguments: Any, output: Any) -> None:
             self.is_inside = False
             kind = type(layer).__name__
-            self.add(f"{name}_{kind}" if name else kind, kind, _tensors(arguments), output, layer.extra_repr())
+            label = f"{kind}.{name.rpartition('.')[2]}"  # short, for TensorBoard cuts it
+            if label in self.layers and self.layers[label] is not layer:
+                label = f"{kind}.{name}"
+            self.layers[label] = layer
+            self.add(label, kind, _tensors(arguments), output, layer.extra_repr())
 
         return hook
 

@@ -1,0 +1,70 @@
+"""TensorBoard as a user sees it: served for a while, and looked at by a browser without a window.
+
+The browser is Debian's Chromium (apt install chromium), or Chrome; Playwright drives it.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+)
+SECONDS = 60
+
+
+def browser() -> str | None:
+    """Return the path of a browser, or None where there is none."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def tensorboard(folder: Path) -> Iterator[str]:
+    """Serve a folder's runs, all of them read, and return the address."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", "--load_fast", "false"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server:
+        assert server.stderr is not None
+        try:
+            for line in server.stderr:
+                if found := re.search(r"http://\S+", line):
+                    yield found.group().rstrip("/").replace("0.0.0.0", "localhost")
+                    break
+            else:
+                raise RuntimeError("TensorBoard did not start")
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def page(width: int = 1400, height: int = 900) -> Iterator[Any]:
+    """Open a page of an empty browser."""
+    from playwright.sync_api import sync_playwright
+
+    path = browser()
+    if path is None:
+        raise SystemExit(f"there is no browser: install chromium (looked for {', '.join(BROWSERS)})")
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=path, args=list(FLAGS), viewport={"width": width, "height": height}
+        )
+        try:
+            yield context.pages[0]
+        finally:
+            context.close()
+
+
+def show(page: Any, address: str, tab: str, awaited: str) -> Any:
+    """Open a tab of TensorBoard, wait for what matches a CSS selector, and return all that does."""
+    page.goto("about:blank")  # or a change of the tab alone would load nothing
+    page.goto(f"{address}/#{tab}")
+    found = page.locator(awaited)
+    found.first.wait_for(timeout=SECONDS * 1000)
+    return found
