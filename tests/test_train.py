@@ -197,7 +197,7 @@ def test_events_hold_curves_and_one_hparams_entry_with_final_metrics(penguins_ru
     events = EventAccumulator(str(path)).Reload()
     tags = set(events.Tags()["scalars"])
     names = {"loss", "accuracy", "balanced_accuracy", "f1", "auroc", "log_loss"}
-    assert {f"{stage}/{name}" for stage in ("train", "val", "best", "test") for name in names} <= tags
+    assert {f"{stage}/{name}" for stage in ("train", "val", "val_best", "test") for name in names} <= tags
     assert "hp_metric" not in tags
     assert [event.step for event in events.Scalars("val/loss")] == [6, 13, 20, 27]
     metrics = reported(penguins_run)
