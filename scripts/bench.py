@@ -56,7 +56,7 @@ SIZES = {
     "mid": Size(50_000, 20, [256, 256, 256], 256, 8),
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
-PARTS = ("training", "side_by_side", "options", "startup", "sweep", "growth")
+PARTS = ("training", "side_by_side", "options", "callbacks", "startup", "sweep", "growth")
 JOBS = 40  # of the sweep
 PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
@@ -183,6 +183,16 @@ class Bench:
         self.figures["options"] = {name: seconds["default"] / value for name, value in seconds.items()}
         for name, share in self.figures["options"].items():
             print(f"| `{name}` | {share:.2f} |")
+
+    def callbacks(self) -> None:
+        """Print what each callback takes of the time of training on California's houses."""
+        results = [self.child("time_in_callbacks", [str(self.new_folder())]) for _ in range(self.repeats)]
+        shares = {name: statistics.median(r[name] / r["fit"] for r in results) for name in results[0] if name != "fit"}
+        shares["all of them"] = statistics.median((sum(r.values()) - r["fit"]) / r["fit"] for r in results)
+        self.figures["callbacks"] = shares
+        print("\n### Callbacks: california\n\n| | share of the fit |\n| --- | --: |")
+        for name, share in sorted(shares.items(), key=lambda one: one[1]):
+            print(f"| {name} | {share:.1%} |")
 
     def startup(self) -> None:
         """Print what commands cost as whole processes."""
@@ -337,6 +347,44 @@ def look_at_run(folder: str) -> dict[str, float]:
     return result
 
 
+def time_in_callbacks(folder: str) -> dict[str, float]:
+    """Train on California's houses; return the seconds of the fit, and those spent in each callback."""
+    from lightning.pytorch import Callback
+
+    from litmlp import callbacks
+    from litmlp.train import train
+
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            result = hook(*arguments)
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
+            return result
+
+        return wrapper
+
+    for name in set(callbacks.__all__) - {"Pictures"}:  # whose hooks are those of its subclasses
+        kind = getattr(callbacks, name)
+        hooks = {hook: getattr(kind, hook) for hook in dir(kind) if hook.startswith("on_") or hook == "finish"}
+        for hook, function in hooks.items():
+            if function is not getattr(Callback, hook, None):
+                setattr(kind, hook, timed(name, function))
+    metrics = train(composed(["data=california", "trainer=cpu"]), Path(folder))
+    return {**seconds, "fit": metrics["fit_seconds"]}
+
+
+def composed(overrides: list[str]) -> dict[str, Any]:
+    """Return the config that a user would get by overrides."""
+    from hydra import compose, initialize_config_dir
+
+    from litmlp import cli, paths
+
+    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
+        return cli.resolved(compose("train", [cli.normalized(text, open_keys=True) for text in overrides]))
+
+
 class Prepared(NamedTuple):
     """What a run has before its first step."""
 
@@ -369,14 +417,12 @@ class Prepared(NamedTuple):
 def prepared(overrides: list[str]) -> Prepared:
     """Return a run as it is before its first step, and set PyTorch's threads as there."""
     import torch
-    from hydra import compose, initialize_config_dir
     from lightning.pytorch import seed_everything
 
-    from litmlp import build, cli, paths
+    from litmlp import build
     from litmlp.train import threads
 
-    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-        config = cli.resolved(compose("train", [cli.normalized(text, open_keys=True) for text in overrides]))
+    config = composed(overrides)
     seed_everything(config["seed"], verbose=False)
     data = build.data(config)
     data.setup()
@@ -542,6 +588,7 @@ def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
 CALLED: dict[str, Callable[..., Any]] = {
     "write_table": write_table,
     "look_at_run": look_at_run,
+    "time_in_callbacks": time_in_callbacks,
     "reference": reference,
     "scikit-learn": scikit_learn,
     "skorch": skorch,

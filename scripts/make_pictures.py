@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+import browse
 from litmlp import checkpoint
 from litmlp.checkpoint import Loaded
 from litmlp.data import ClassTarget
@@ -30,10 +31,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spiral = trained(Path(folder) / "spiral", "data=spiral", "data.noise=0.1")
         california = trained(Path(folder) / "california", "data=california")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
-    draw_regions(left, *spiral)
-    draw_predictions(right, *california)
-    figure.savefig(ROOT / "docs/results.png", dpi=120)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+        draw_regions(left, *spiral)
+        draw_predictions(right, *california)
+        figure.savefig(ROOT / "docs/results.png", dpi=120)
+        looked_at(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         searched(Path(folder) / "sweep").savefig(ROOT / "docs/sweep.png", dpi=100)
 
@@ -44,6 +46,17 @@ def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
     loaded = checkpoint.load(folder / "checkpoints/best.ckpt")
     loaded.data.setup()
     return loaded, json.loads((folder / "metrics.json").read_text())
+
+
+def looked_at(folder: Path) -> None:
+    """Take pictures of TensorBoard's pages about the runs in a folder."""
+    with browse.tensorboard(folder) as address, browse.page(1280, 800) as page:
+        browse.show(page, address, "images&tagFilter=planar|regression", "tf-image-loader img")
+        page.wait_for_timeout(3000)
+        page.screenshot(path=ROOT / "docs/tensorboard-images.png")
+        browse.show(page, address, "custom_scalars", "tf-custom-scalar-multi-line-chart-card")
+        page.wait_for_timeout(5000)
+        page.screenshot(path=ROOT / "docs/tensorboard-scalars.png")
 
 
 def searched(folder: Path) -> Figure:
