@@ -14,7 +14,7 @@ from litmlp.paths import ROOT
 def test_the_wheel_holds_configs_and_tables_and_runs_alone(tmp_path: Path):
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True)
-    (wheel,) = tmp_path.glob("litmlp-*.whl")
+    (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     assert (tmp_path / "site/litmlp/conf/train.yaml").is_file()
     (tmp_path / "empty").mkdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from litmlp.paths import CONF, ROOT
+from litmlp.paths import CONF, PACKAGE, ROOT
 
 
 def unfolded(text: str) -> list[str]:
@@ -44,7 +44,8 @@ def environment(clone: Path) -> dict[str, str]:
 
 
 def test_lines_but_those_of_tables_can_be_read_in_a_terminal():
-    assert [line for line in README.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+    lines = README.replace(PACKAGE.name, "a" * 6).splitlines()  # a project may have a longer name
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
 
 
 @pytest.mark.slow
