@@ -31,7 +31,7 @@ lint: install-dev  ## ruff check, ruff format --check, mypy
 	$(BIN)/mypy
 
 format: install-dev  ## format the code and fix what can be fixed
-	$(BIN)/ruff check --fix
+	$(BIN)/ruff check --fix --quiet --exit-zero  # what is left, lint says
 	$(BIN)/ruff format
 
 sweep: $(VENV)/.installed-sweep  ## search for better settings of california; or of others, as ARGS="sweep=mlp data=adult"

@@ -56,6 +56,7 @@ def main() -> None:
     left_out = f", without {','.join(without)}" if without else ""
     print(f"{old} is {given.name} now{left_out}. To keep it, and to take up later versions of the template:")
     print(f'  git commit -m "The template as {given.name}{left_out}"\n  git branch template')
+    print("Then sort the imports, and see whether all of it works:\n  make format lint test")
     print("To undo it:\n  git reset --hard")
 
 

@@ -1,14 +1,18 @@
 """The renaming: on a small repository, and on a clone of this one with an environment of its own."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import rename
-from litmlp.paths import ROOT
+from conftest import copy_project
+from litmlp.paths import PACKAGE, ROOT
+from litmlp.run import METRICS
 
 FILES = {
     "pyproject.toml": b'[project]\nname = "coined"\n[project.scripts]\ncoined-train = "coined.train:main"\n',
@@ -28,12 +32,15 @@ FILES = {
 }
 
 
-@pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def _git_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    (tmp_path / "gitconfig").write_text(
-        "[user]\nname = a\nemail = a@example.org\n[init]\ndefaultBranch = main\n[core]\nautocrlf = false\n"
-    )
+    settings = "[user]\nname = a\nemail = a@example.org\n[init]\ndefaultBranch = main\n[core]\nautocrlf = false\n"
+    (tmp_path / "gitconfig").write_text(settings)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
     return repository(tmp_path / "clone", FILES)
 
 
@@ -45,7 +52,7 @@ def repository(folder: Path, files: dict[str, bytes]) -> Path:
     git(folder, "add", "--all")
     git(folder, "add", "--chmod=+x", "run.sh")
     (folder / "run.sh").chmod(0o755)
-    git(folder, "commit", "-m", "All")
+    commit_all(folder)
     return folder
 
 
@@ -164,13 +171,17 @@ def test_a_part_that_is_not_closed_is_refused(text: str):
 
 def test_nothing_that_stays_names_a_file_or_a_make_target_of_a_part_that_left():
     files = {path: (ROOT / path).read_bytes() for path in rename.tracked(ROOT)}
-    offered = [part for part, patterns in rename.PARTS.items() if any(rename.matches(path, patterns) for path in files)]
-    for without in ([], *([part] for part in offered), offered):
+    for without in ([], *([part] for part in offered(ROOT)), offered(ROOT)):
         left = rename.stripped(files, without)
         gone = {path for path in files.keys() - left.keys() if not path.startswith("tests/")}
         gone |= {f"make {name}" for name in targets(files) - targets(left)}
         for path in left.keys() - {"docs/upgrade.md"}:  # which tells of the new version's script
             assert not [name for name in gone if name in (rename.text_of(left[path]) or "")], (without, path)
+
+
+def offered(project: Path) -> list[str]:
+    paths = rename.tracked(project)
+    return [part for part, patterns in rename.PARTS.items() if any(rename.matches(path, patterns) for path in paths)]
 
 
 def targets(files: dict[str, bytes]) -> set[str]:
@@ -211,3 +222,50 @@ def changed(path: Path, add: str = "", add_before: str = "") -> None:
 def commit_all(folder: Path) -> None:
     git(folder, "add", "--all")
     git(folder, "commit", "-m", "More")
+
+
+@pytest.mark.slow
+def test_this_project_renamed_installed_and_tested(tmp_path: Path, penguins_run: Path):
+    """Without all parts that can go; the checkpoint is one of when they held whole names."""
+    project = copy_project(tmp_path / "project")
+    git(project, "init")
+    commit_all(project)
+    rename.rename(project, "my_project")
+    assert_old_name_is_gone(project)
+    git(project, "reset", "--hard")
+    make(project, "rename", "NAME=my_project", f"WITHOUT={','.join(offered(project))}")
+    assert_old_name_is_gone(project)
+    commit_all(project)
+    make(project, "install-dev")
+    make(project, "format")
+    make(project, "lint")
+    make(project, "test", "ARGS=tests/test_c*.py tests/test_[dprw]*.py tests/scripts -n 2")
+    commands = project / ".venv/bin"
+    checkpoint = with_whole_names(penguins_run / "checkpoints/best.ckpt", tmp_path / "old.ckpt")
+    run([commands / "my-project-evaluate", f"checkpoint={checkpoint}", "split=val", "output=val.json"], tmp_path)
+    measured, reported = (json.loads(path.read_text()) for path in (tmp_path / "val.json", penguins_run / METRICS))
+    assert measured == {name: value for name, value in reported.items() if name.startswith("val/")}
+    run([commands / "my-project-train", "data=xor", "trainer.max_epochs=1", "hydra.run.dir=run"], tmp_path)
+
+
+def assert_old_name_is_gone(project: Path) -> None:
+    for path in rename.tracked(project):
+        assert PACKAGE.name not in path.lower()
+        assert PACKAGE.name.encode() not in (project / path).read_bytes().lower(), path
+
+
+def with_whole_names(checkpoint: Path, to: Path) -> Path:
+    content = torch.load(checkpoint, weights_only=True)
+    for part in ("data", "network", "task"):
+        content["hyper_parameters"][part]["_target_"] = PACKAGE.name + content["hyper_parameters"][part]["_target_"]
+    torch.save(content, to)
+    return to
+
+
+def make(project: Path, *arguments: str) -> None:
+    run(["make", f"PYTHON={sys.executable}", *arguments], project)
+
+
+def run(command: list[str | Path], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
