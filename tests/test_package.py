@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import tracked
 from litmlp.paths import PACKAGE, ROOT
 
 TABLE = "x,y\n" + "".join(f"{row},{2 * row}.5\n" for row in range(60))
@@ -37,9 +38,9 @@ def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("folder", ["conf", "data"])
 def test_the_wheel_holds_all_configs_and_tables(wheel: Path, folder: str):
     names = set(zipfile.ZipFile(wheel).namelist())
-    tracked = subprocess.run(["git", "ls-files", folder], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert len(tracked.splitlines()) >= 5
-    assert {f"{PACKAGE.name}/{name}" for name in tracked.splitlines()} <= names
+    expected = {name for name in tracked() if name.startswith(f"{folder}/")}
+    assert len(expected) >= 5
+    assert {f"{PACKAGE.name}/{name}" for name in expected} <= names
 
 
 @pytest.mark.slow

@@ -91,8 +91,3 @@ def test_the_table_of_groups_is_complete():
         (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
         missing = [path.stem for path in group.glob("*.yaml") if f"`{path.stem}`" not in row]
         assert not missing, f"{name}: {missing}"
-
-
-def test_every_linked_file_is_there():
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).is_file(), target

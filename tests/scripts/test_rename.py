@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import rename
-from conftest import copy_project
+from conftest import copy_project, tracked
 from litmlp.paths import PACKAGE, ROOT
 from litmlp.run import METRICS
 
@@ -170,8 +170,8 @@ def test_a_part_that_is_not_closed_is_refused(text: str):
 
 
 def test_nothing_that_stays_names_a_file_or_a_make_target_of_a_part_that_left():
-    files = {path: (ROOT / path).read_bytes() for path in rename.tracked(ROOT)}
-    for without in ([], *([part] for part in offered(ROOT)), offered(ROOT)):
+    files = {path: (ROOT / path).read_bytes() for path in tracked()}
+    for without in ([], *([part] for part in offered()), offered()):
         left = rename.stripped(files, without)
         gone = {path for path in files.keys() - left.keys() if not path.startswith("tests/")}
         gone |= {f"make {name}" for name in targets(files) - targets(left)}
@@ -179,9 +179,10 @@ def test_nothing_that_stays_names_a_file_or_a_make_target_of_a_part_that_left():
             assert not [name for name in gone if name in (rename.text_of(left[path]) or "")], (without, path)
 
 
-def offered(project: Path) -> list[str]:
-    paths = rename.tracked(project)
-    return [part for part, patterns in rename.PARTS.items() if any(rename.matches(path, patterns) for path in paths)]
+def offered() -> list[str]:
+    return [
+        part for part, patterns in rename.PARTS.items() if any(rename.matches(path, patterns) for path in tracked())
+    ]
 
 
 def targets(files: dict[str, bytes]) -> set[str]:
@@ -233,7 +234,7 @@ def test_this_project_renamed_installed_and_tested(tmp_path: Path, penguins_run:
     rename.rename(project, "my_project")
     assert_old_name_is_gone(project)
     git(project, "reset", "--hard")
-    make(project, "rename", "NAME=my_project", f"WITHOUT={','.join(offered(project))}")
+    make(project, "rename", "NAME=my_project", f"WITHOUT={','.join(offered())}")
     assert_old_name_is_gone(project)
     commit_all(project)
     make(project, "install-dev")
