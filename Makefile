@@ -7,7 +7,7 @@ ARGS ?=
 SWEEP := sweep=mlp data=california trainer.max_epochs=15 hydra/launcher=joblib hydra/sweeper/pruner=median
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev train test test-slow lint format sweep tensorboard bench compare clean clean-cache
+.PHONY: help install install-dev train test test-slow lint format sweep tensorboard clean clean-cache
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ lint: install-dev  ## ruff check, ruff format --check, mypy
 	$(BIN)/mypy
 
 format: install-dev  ## format the code and fix what can be fixed
-	$(BIN)/ruff check --fix
+	$(BIN)/ruff check --fix --quiet --exit-zero  # what is left, lint says
 	$(BIN)/ruff format
 
 sweep: $(VENV)/.installed-sweep  ## search for better settings of california; or of others, as ARGS="sweep=mlp data=adult"
@@ -40,11 +40,28 @@ sweep: $(VENV)/.installed-sweep  ## search for better settings of california; or
 tensorboard: install  ## look at all runs, or at one with RUN=<folder>
 	$(BIN)/tensorboard --logdir $(RUN)
 
+# part: bench
+.PHONY: bench
 bench: $(VENV)/.installed-bench  ## measure speed, start-up and memory beside plain PyTorch and others
 	$(BIN)/python scripts/bench.py $(ARGS)
 
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(call install,[bench])
+# end of part: bench
+
+# part: compare
+.PHONY: compare
 compare: install-dev  ## train this project and scikit-learn on the same rows of the shipped tables
 	$(BIN)/python scripts/compare_peers.py $(ARGS)
+# end of part: compare
+
+# part: rename
+.PHONY: rename
+rename:  ## make the template a project of your own: NAME=my_project WITHOUT=bench,compare
+	@$(NEW_ENOUGH)
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) scripts/rename.py --without="$(WITHOUT)" -- "$(NAME)"
+	@test ! -x $(BIN)/python || $(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes litmlp
+# end of part: rename
 
 clean-cache:  ## remove the encoded rows of large tables
 	rm -rf "$${LITMLP_CACHE:-.cache}"
@@ -54,19 +71,21 @@ clean:  ## remove .venv and caches; runs stay
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "litmlp needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	@touch $@
+	@$(NEW_ENOUGH)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(NO_SPACE)
+	$(call install,)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	$(call install,[dev])
 
 $(VENV)/.installed-sweep: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweep]'
-	@touch $@
+	$(call install,[sweep])
 
-$(VENV)/.installed-bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@touch $@
+define install
+@echo "installing .$(1) into $(VENV)"
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(1)' || $(NO_SPACE)
+@touch $@
+endef
+
+NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "litmlp needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
+NO_SPACE = { df -Pk . | awk 'NR == 2 && $$4 < 4e6 {printf "the disk is full: %.1f GB are free, $(VENV) takes 2 GB, or 8 with CUDA\n", $$4 / 1e6}' >&2; exit 1; }

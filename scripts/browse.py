@@ -29,8 +29,17 @@ def browser() -> str | None:
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
     """Serve a folder's runs, all of them read, and return the address."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0", "--load_fast", "false"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server:
+    options = [
+        "--logdir",
+        folder.name,
+        "--port",
+        "0",
+        "--load_fast",
+        "false",
+    ]  # the page shows the folder as it is given
+    command = [sys.executable, "-m", "tensorboard.main", *options]
+    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, cwd=folder.parent, **pipes) as server:
         assert server.stderr is not None
         try:
             for line in server.stderr:

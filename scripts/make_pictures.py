@@ -29,13 +29,14 @@ BLUE, ORANGE = "#0877bd", "#f59322"
 def main() -> None:
     """Train a spiral and California, and draw what they learned side by side."""
     with tempfile.TemporaryDirectory() as folder:
-        spiral = trained(Path(folder) / "spiral", "data=spiral", "data.noise=0.1")
-        california = trained(Path(folder) / "california", "data=california")
+        runs = Path(folder) / "runs"
+        spiral = trained(runs / "spiral", "data=spiral", "data.noise=0.1")
+        california = trained(runs / "california", "data=california")
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
         draw_regions(left, *spiral)
         draw_predictions(right, *california)
         figure.savefig(ROOT / "docs/results.png", dpi=120)
-        looked_at(Path(folder))
+        looked_at(runs)
     with tempfile.TemporaryDirectory() as folder:
         searched(Path(folder) / "sweep").savefig(ROOT / "docs/sweep.png", dpi=100)
 

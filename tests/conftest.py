@@ -1,5 +1,7 @@
 """What tests share: composing configs, and runs that several tests look at."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,22 @@ def compose_config(*overrides: str) -> dict[str, Any]:
     typed = [cli.normalized(override, open_keys=True) for override in overrides]
     with initialize_config_dir(str(paths.CONF), version_base="1.3"):
         return cli.resolved(compose("train", typed))
+
+
+def tracked() -> list[str]:
+    """The project's files, as git lists them."""
+    if not (paths.ROOT / ".git").exists():
+        pytest.skip("git does not list the files of this copy: clone the project")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=paths.ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in names.split("\0") if (paths.ROOT / name).is_file()]
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what git lists, as it is here, to a new folder."""
+    for name in tracked():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths.ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture

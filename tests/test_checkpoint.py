@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from conftest import SMALL, compose_config
-from litmlp import checkpoint
+from litmlp import checkpoint, paths
 from litmlp.errors import InputError
 from litmlp.evaluate import evaluate
 from litmlp.predict import predict
@@ -77,6 +77,30 @@ def test_a_strangers_pickle_runs_no_code(best: dict, tmp_path: Path):
     assert not proof.exists()
 
 
+def test_says_nothing_of_the_packages_name(best: dict):
+    own = paths.PACKAGE.name
+    assert not [value for value in every_value(best) if isinstance(value, str) and own in value]
+    assert best["hyper_parameters"]["task"]["loss"]["_target_"] == "torch.nn.CrossEntropyLoss"
+    assert best["hyper_parameters"]["network"]["_target_"] == ".networks.MLP"
+
+
+@pytest.mark.parametrize("name", [paths.PACKAGE.name, "former_name"])
+def test_one_with_whole_names_is_read_whatever_the_package_was_called(
+    penguins_run: Path, best: dict, tmp_path: Path, name: str
+):
+    for part in ("data", "network", "task"):
+        best["hyper_parameters"][part]["_target_"] = name + best["hyper_parameters"][part]["_target_"]
+    torch.save(best, tmp_path / "older.ckpt")
+    assert evaluate(str(tmp_path / "older.ckpt"), "val") == evaluate(str(penguins_run), "val")
+
+
+def test_a_package_that_is_not_the_datas_is_not_taken_for_ours(best: dict, tmp_path: Path):
+    best["hyper_parameters"]["network"]["_target_"] = "another.networks.MLP"
+    torch.save(best, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match=r"wants to build another\.networks\.MLP as network"):
+        checkpoint.load(tmp_path / "other.ckpt")
+
+
 @pytest.mark.parametrize("part", ["network", "task", "data"])
 @pytest.mark.parametrize(
     "target",
@@ -87,6 +111,8 @@ def test_a_strangers_pickle_runs_no_code(best: dict, tmp_path: Path):
         "torch.load",
         "torch.nn.modules.module.os.system",
         "litmlp.run.os.system",
+        ".run.os.system",
+        "..litmlp.networks.MLP",
         "litmlp.cli.command",
         "litmlp.files.write_text",
         "torch.utils.data.DataLoader",

@@ -118,7 +118,8 @@ def test_scores_that_cannot_be_compared_are_refused(tmp_path: Path):
 
 def test_the_command_prints_a_table_and_needs_no_torch(runs: Path, tmp_path: Path):
     script = (
-        "import sys, litmlp.report; sys.argv = ['x', 'runs']; litmlp.report.main(); assert 'torch' not in sys.modules"
+        "import sys; sys.argv = ['x', 'runs']\n"
+        "from litmlp.report import main; main(); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
     header, first, second, last = done.stdout.splitlines()

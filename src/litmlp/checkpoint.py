@@ -1,4 +1,9 @@
-"""Checkpoints that need nothing else: how they are described, and rebuilt without trusting them."""
+"""Checkpoints that need nothing else: how they are described, and rebuilt without trusting them.
+
+A checkpoint outlives the name of the package that wrote it: it names classes of the package as `.networks.MLP`, as
+relative imports do. Older ones hold the whole name, `package.networks.MLP`. Which package that was, the data says,
+whose class is never another's; so no former name is written down anywhere.
+"""
 
 import pickle
 from pathlib import Path
@@ -17,6 +22,7 @@ from litmlp.paths import find, portable
 from litmlp.tasks import Task
 
 REBUILT = ("data", "network", "task")  # what is needed to predict
+OWN = __package__.partition(".")[0]
 
 
 class Loaded(NamedTuple):
@@ -28,11 +34,11 @@ class Loaded(NamedTuple):
 
 
 def description(config: Config) -> Config:
-    """Return what a checkpoint says of its run: plain values, no path of this machine."""
+    """Return what a checkpoint says of its run: plain values, no path of this machine, no name of this package."""
     kept = {key: config[key] for key in (*REBUILT, "optimizer", "scheduler", "seed", "monitor", "mode")}
     if "path" in kept["data"]:
         kept["data"] = kept["data"] | {"path": portable(kept["data"]["path"])}
-    return kept
+    return _moved(kept, OWN, "")
 
 
 def resolve(checkpoint: str) -> Path:
@@ -68,8 +74,7 @@ def load(path: Path) -> Loaded:
         InputError: the file is damaged, or asks for anything but this package's and torch's own modules.
     """
     content = read(path)
-    config = content["hyper_parameters"]
-    check_harmless(config, path)
+    config = harmless(content["hyper_parameters"], path)
     try:
         data = build.data(config)
         data.load_state_dict(content[type(data).__qualname__])
@@ -90,18 +95,36 @@ def load_weights(task: Task, path: Path) -> None:
         ) from error
 
 
-def check_harmless(config: Config, path: Path) -> None:
-    """Raise InputError unless each `_target_` that would be built is a module or dataset of ours or torch's."""
+def harmless(config: Config, path: Path) -> Config:
+    """Return a checkpoint's config with this package's classes by the name that the package has now.
+
+    Raises:
+        InputError: a `_target_` that would be built is no module or dataset of ours or torch's.
+    """
     if "${" in repr(config):
         raise InputError(f"'{path}' holds an interpolation, which could read this machine's secrets: not loaded")
-    for key, node in nodes({name: config.get(name) for name in REBUILT}):
-        if not _is_harmless(str(node["_target_"])):
+    given = {name: config.get(name) for name in REBUILT}
+    former = next((str(node["_target_"]).partition(".")[0] for key, node in nodes(given) if key == "data"), "")
+    renamed = _moved(_moved(given, former, OWN), "", OWN)
+    for (key, node), (_, built) in zip(nodes(given), nodes(renamed), strict=True):
+        if not _is_harmless(str(built["_target_"])):
             raise InputError(f"'{path}' wants to build {node['_target_']} as {key}: not loaded")
+    return config | renamed
+
+
+def _moved(config: Any, package: str, to: str) -> Any:
+    """Return `config` with `to.x` for each `_target_: package.x`."""
+    if isinstance(config, list):
+        return [_moved(value, package, to) for value in config]
+    if not isinstance(config, dict):
+        return config
+    moved = {key: _moved(value, package, to) for key, value in config.items()}
+    first, dot, rest = str(moved.get("_target_")).partition(".")
+    return moved | {"_target_": to + dot + rest} if dot and first == package else moved
 
 
 def _is_harmless(target: str) -> bool:
-    own = __package__.partition(".")[0]
-    if target.partition(".")[0] not in (own, "torch"):  # importing alone can run code
+    if target.partition(".")[0] not in (OWN, "torch"):  # importing alone can run code
         return False
     try:
         cls = resolve_name(target)
@@ -109,7 +132,7 @@ def _is_harmless(target: str) -> bool:
         return False
     if not isinstance(cls, type):
         return False
-    is_known = cls.__module__.startswith((f"{own}.", "torch.nn.modules."))
+    is_known = cls.__module__.startswith((f"{OWN}.", "torch.nn.modules."))
     return is_known and issubclass(cls, (torch.nn.Module, LightningDataModule))
 
 

@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+pytest.importorskip("pty", reason="the benchmark draws its progress bar in a terminal of Unix")
 import bench
 from bench import Bench, Size
 

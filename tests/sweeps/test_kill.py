@@ -17,6 +17,8 @@ import pytest
 from sweeping import PLANE, best, contents, outcomes, process, records, rows
 
 pytestmark = pytest.mark.slow
+if not hasattr(os, "fork"):
+    pytest.skip("a system without fork and kill", allow_module_level=True)
 
 JOBS = ["data.num_samples=1000", "trainer.max_epochs=8", "callbacks=default", "network.hidden_sizes=[8]"]
 KINDS = {

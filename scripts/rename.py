@@ -1,0 +1,206 @@
+"""Make the template a project of your own: python scripts/rename.py my_project.
+
+Changes the package, its commands (`my-project-train`), configs, environment variables, texts, and names of files and
+folders, in all that git tracks. `--without` leaves parts of the template out. The old name is a coined word, which
+makes this safe; the new one need not be, so it is done once, and the script leaves with the old name.
+"""
+
+import argparse
+import importlib.util
+import keyword
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Collection
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a project may leave out: patterns of files. Lines of other files that belong to a part stand between two
+# comments, `part: bench` and `end of part: bench`. A part of which git lists no file is not offered.
+PARTS = {
+    "bench": ("scripts/bench.py", "scripts/make_big_table.py", "tests/scripts/test_*bench.py", "tests/scripts/*_big_*"),
+    "compare": ("scripts/compare_peers.py", "tests/scripts/test_compare_peers.py"),
+    "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*"),
+    "github": (".github/*", "tests/test_workflows.py"),
+    "lecture": ("lecture/*", "docs/lecture*", "tests/lecture/*", "tests/test_lecture*"),
+    "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),
+    "showcase": ("docs/*.png", "scripts/make_pictures.py"),
+}
+ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py")}
+MARK = re.compile(r"^\W*(end of )?part: (\w+)\W*$")
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message is one sentence that says what to do."""
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="of the package: lower-case letters, digits and _")
+    parser.add_argument("--without", default="", metavar="PARTS", help=f"any of {','.join(PARTS)}")
+    parser.add_argument(
+        "--anyway", action="store_true", help="take a name that occurs already, as in later versions of the template"
+    )
+    given = parser.parse_args()
+    without = [part for part in given.without.split(",") if part]
+    try:
+        old = rename(ROOT, given.name, without, given.anyway)
+    except Refused as error:
+        print(f"rename: {error}", file=sys.stderr)
+        sys.exit(2)
+    left_out = f", without {','.join(without)}" if without else ""
+    print(f"{old} is {given.name} now{left_out}. To keep it, and to take up later versions of the template:")
+    print(f'  git commit -m "The template as {given.name}{left_out}"\n  git branch template')
+    print("Then sort the imports, and see whether all of it works:\n  make format lint test")
+    print("To undo it:\n  git reset --hard")
+
+
+def rename(root: Path, name: str, without: Collection[str] = (), anyway: bool = False) -> str:
+    """Rename the project in `root`, a clean working tree, without some parts; return its old name.
+
+    Raises:
+        Refused: the name cannot be a package's, a part is unknown, or there are changes that git could not undo.
+    """
+    check_name(name, root)
+    if git(root, "status", "--porcelain"):
+        raise Refused("there are changes that git could not tell from the renaming's: commit or stash them")
+    old = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    before = {path: (root / path).read_bytes() for path in tracked(root)}
+    kept = stripped(before, without)
+    check_new(name, old, {} if anyway else kept)
+    after = {spelled(path, old, name): replaced(content, old, name) for path, content in kept.items()}
+    write(root, before, after, {spelled(path, old, name): path for path in kept})
+    git(root, "add", "--all")
+    return old
+
+
+def check_name(name: str, root: Path) -> None:
+    """Refuse what is no name for a package, or that of another one."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+        raise Refused(f"'{name}' is no name for a package: use lower-case letters, digits and _, as in my_project")
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise Refused(f"'{name}' is a word of Python: choose another name")
+    module = importlib.util.find_spec(name)
+    is_installed = module and module.origin and root not in Path(module.origin).parents
+    if name in sys.stdlib_module_names or is_installed:
+        raise Refused(f"'{name}' is a module of Python or of an installed package: choose another name")
+
+
+def stripped(files: dict[str, bytes], without: Collection[str]) -> dict[str, bytes]:
+    """Return the files and lines that are not of these parts, nor of the renaming; comments that mark parts go."""
+    offered = [part for part, patterns in PARTS.items() if any(matches(path, patterns) for path in files)]
+    for part in without:
+        if part not in offered:
+            raise Refused(f"there is no part '{part}' to leave out: there are {', '.join(offered)}")
+    gone = {*ALWAYS, *without}
+    patterns = [pattern for part in gone for pattern in (PARTS | ALWAYS)[part]]
+    return {path: without_lines(path, content, gone) for path, content in files.items() if not matches(path, patterns)}
+
+
+def matches(path: str, patterns: Collection[str]) -> bool:
+    """Tell whether a path, written with /, is one of the patterns'."""
+    return any(fnmatch(path, pattern) for pattern in patterns)
+
+
+def without_lines(path: str, content: bytes, parts: Collection[str]) -> bytes:
+    """Return a text without the lines of these parts and without marks; other content as it is."""
+    text = text_of(content)
+    if text is None or "part: " not in text:
+        return content
+    kept: list[str] = []
+    inside = None
+    for line in text.splitlines(keepends=True):
+        if mark := MARK.match(line.strip()):
+            ends, part = mark.groups()
+            if (inside if ends else None) != (part if ends else inside):
+                raise Refused(f"the parts in {path} are not closed one after the other: correct '{line.strip()}'")
+            if ends and part in parts and kept and not kept[-1].strip():
+                kept.pop()  # of the blank lines around it, one
+            inside = None if ends else part
+        elif inside not in parts:
+            kept.append(line)
+    if inside:
+        raise Refused(f"the part '{inside}' in {path} has no end: add a comment 'end of part: {inside}'")
+    return "".join(kept).encode()
+
+
+def check_new(name: str, old: str, files: dict[str, bytes]) -> None:
+    """Refuse a name that could not be told from what is there."""
+    if old in name:
+        raise Refused(f"'{name}' holds the old name, '{old}': choose another name")
+    word = re.compile(rf"(?<![a-z0-9]){name.replace('_', '[-_]')}(?![a-z0-9])", re.IGNORECASE)
+    for path, content in files.items():
+        if word.search(path) or word.search(text_of(content) or ""):
+            raise Refused(f"'{name}' occurs already, in {path}: choose another name")
+
+
+def spelled(text: str, old: str, name: str) -> str:
+    """Return a text with the new name, in each spelling of the old one: commands have dashes in theirs."""
+
+    def spelling(match: re.Match[str]) -> str:
+        found, dash = match.groups()
+        if found.isupper():
+            return name.upper()
+        if not found.islower():
+            return "".join(word.capitalize() for word in name.split("_"))
+        return name.replace("_", "-") if dash else name
+
+    return re.sub(rf"({re.escape(old)})(?=(-?))", spelling, text, flags=re.IGNORECASE)
+
+
+def replaced(content: bytes, old: str, name: str) -> bytes:
+    """Return a file's content with the new name; what is no text stays as it is."""
+    text = text_of(content)
+    return content if text is None else spelled(text, old, name).encode()
+
+
+def text_of(content: bytes) -> str | None:
+    """Return the text that a file holds; None if it holds something else."""
+    if b"\0" in content:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def write(root: Path, before: dict[str, bytes], after: dict[str, bytes], origins: dict[str, str]) -> None:
+    """Make the files on disk what they shall be; a moved file keeps its mode, and no empty folder stays."""
+    for path, origin in origins.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / origin).rename(root / path)
+        if after[path] != before[origin]:
+            (root / path).write_bytes(after[path])
+    for path in before.keys() - after.keys():
+        (root / path).unlink(missing_ok=True)
+        for folder in (root / path).parents:
+            if folder == root or not folder.is_dir() or any(entry.name != "__pycache__" for entry in folder.iterdir()):
+                break
+            shutil.rmtree(folder)  # nothing but what Python had compiled
+
+
+def tracked(root: Path) -> list[str]:
+    """Return the files that git tracks, as it writes them, but no links."""
+    paths = git(root, "ls-files", "-z").split("\0")
+    return [path for path in paths if path and (root / path).is_file() and not (root / path).is_symlink()]
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Return what git says."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
+    except FileNotFoundError:
+        raise Refused("there is no git, which lists the files and could undo this: install it") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise Refused(f"git could not do '{arguments[0]}' ({said}): this needs a clone of the template") from None
+    return done.stdout.decode()
+
+
+if __name__ == "__main__":
+    main()
