@@ -101,6 +101,17 @@ def test_pictures_change_nothing(tmp_path: Path, config: Config, monkeypatch: py
     assert plain["steps"] == drawn["steps"]
 
 
+def test_a_run_outlives_pictures_that_fail(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(PlanarPictures, "draw", lambda *_: 1 / 0)
+    overrides = ["data=circle", "data.num_samples=100", "trainer.max_epochs=4", *SMALL]
+    assert train(config(*overrides), tmp_path / "run")["epochs"] == 4
+    said = [record.getMessage() for record in caplog.records if "pictures" in record.getMessage()]
+    assert said == ["no pictures by PlanarPictures: ZeroDivisionError: division by zero"] * 2  # on the way, and last
+    assert images(tmp_path / "run") >= {"importance/columns", "classification/roc"}
+
+
 class Recorded(Pictures):
     """Takes a second for its pictures, of which there are two."""
 

@@ -1,5 +1,6 @@
 """Pictures of what a run has learned: on the way, as many as the time for them allows, and at the end."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
@@ -17,6 +18,8 @@ from litmlp.networks.hidden import evaluating
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
 
 MOST_MOMENTS = 12  # while training goes on
 FIRST_SECONDS = 0.1  # that the first pictures may take
@@ -91,20 +94,15 @@ class Pictures(pl.Callback, ABC):
         )
 
     def _show(self, trainer: Any, task: Any, data: Any, split: str, title: str, folder: Path | None = None) -> None:
-        from litmlp.pictures.style import to_image, write
-
         begun = perf_counter()
-        with evaluating(task):
-            for tag, figure in islice(
-                self.draw(task, data, split, title), self.num_while_training if folder is None else None
-            ):
-                image = to_image(figure)
-                loggers.show(trainer, tag, image)
-                if folder is not None:
-                    path = folder / run.PICTURES / f"{tag.replace('/', '-')}.png"
-                    path.parent.mkdir(exist_ok=True)
-                    with replacing(path) as temporary:
-                        write(image, temporary)
+        try:
+            with evaluating(task):
+                pictures = self.draw(task, data, split, title)
+                for tag, figure in islice(pictures, self.num_while_training if folder is None else None):
+                    _give(trainer, tag, figure, folder)
+        except Exception as error:  # a run is worth more than its pictures
+            log.warning("no pictures by %s: %s: %s", type(self).__name__, type(error).__name__, error)
+            self.num_while_training = 0
         seconds = perf_counter() - begun
         self.seconds += seconds
         self.last_seconds = seconds / 2 if self.num_moments == 0 else seconds  # fonts are read, memory is fetched
@@ -125,6 +123,18 @@ class Pictures(pl.Callback, ABC):
         num_left = max(1, min(MOST_MOMENTS - self.num_moments, affordable))
         root = epoch**0.5
         return max(epoch + 1, round((root + (trainer.max_epochs**0.5 - root) / (num_left + 1)) ** 2))
+
+
+def _give(trainer: Any, tag: str, figure: "Figure", folder: Path | None) -> None:
+    from litmlp.pictures.style import to_image, write
+
+    image = to_image(figure)
+    loggers.show(trainer, tag, image)
+    if folder is not None:
+        path = folder / run.PICTURES / f"{tag.replace('/', '-')}.png"
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as temporary:
+            write(image, temporary)
 
 
 def some_rows(data: Any, split: str, device: torch.device, most: int = ROWS) -> Batch:

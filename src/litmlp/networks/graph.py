@@ -80,11 +80,13 @@ class _Record(TorchFunctionMode):
         return hook
 
     def add(self, name: str, kind: str, taken: Any, result: Any, detail: str = "") -> None:
+        results = list(_tensors(result))
+        if not results:
+            return
         used = {node.name for node in self.nodes}
         while name in used:  # a layer that is used twice
             name += "_again"
         inputs = list(dict.fromkeys(self.source[id(tensor)] for tensor in taken if id(tensor) in self.source))
-        results = list(_tensors(result))
         self.nodes.append(Node(name, kind, inputs, list(results[0].shape), detail))
         self.source |= {id(tensor): name for tensor in results}
         self.kept.append(result)
