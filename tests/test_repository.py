@@ -52,7 +52,9 @@ def program(path: Path, text: str) -> None:
 
 
 def installing(clone: Path, *arguments: str) -> str:
-    environment = os.environ | {"PATH": f"{clone}:{os.environ['PATH']}"}
+    outer = ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")  # of the make that runs these tests: with them, it signs as make[1]
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    environment["PATH"] = f"{clone}:{os.environ['PATH']}"
     command = ["make", "--no-print-directory", "install", *arguments]
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
