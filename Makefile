@@ -49,6 +49,12 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	$(call install,[bench])
 # end of part: bench
 
+# part: lecture
+.PHONY: lecture
+lecture: install  ## run the lecture's experiments, and write a page of pictures and claims
+	@$(BIN)/python scripts/lecture.py $(ARGS)
+# end of part: lecture
+
 # part: compare
 .PHONY: compare
 compare: install-dev  ## train this project and scikit-learn on the same rows of the shipped tables

@@ -26,7 +26,7 @@ PARTS = {
     "compare": ("scripts/compare_peers.py", "tests/scripts/test_compare_peers.py"),
     "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*"),
     "github": (".github/*", "tests/test_workflows.py"),
-    "lecture": ("lecture/*", "docs/lecture*", "tests/lecture/*", "tests/test_lecture*"),
+    "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "scripts/lecture.py", "tests/scripts/test_lecture.py"),
     "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),
     "showcase": ("docs/*.png", "scripts/make_pictures.py"),
 }

@@ -22,6 +22,7 @@ BESIDE = {  # what an option needs beside the defaults
     ("data", "table"): ["data.path=data/penguins.csv", "data.target=species"],
     ("task", "auto"): ["data=penguins"],
     ("task", "classification"): ["data=penguins"],
+    ("task/loss", "brier"): ["data=penguins"],
     ("task/loss", "cross_entropy"): ["data=penguins"],
     ("sweep", "classification"): ["data=penguins"],
 }
@@ -42,7 +43,9 @@ def test_option_trains_a_step(group: str, option: str, tmp_path: Path):
     if (group, option) == ("trainer", "ddp"):
         pytest.skip("several processes have a test of their own, in test_train.py")
     small = [] if group == "network" else ["network.hidden_sizes=[4]"]
-    overrides = [f"{group}={option}", *BESIDE.get((group, option), []), *small]
+    experiment, _, folder = group.partition("/") if group.startswith("experiment") else (group, "", "")
+    named = f"{experiment}={folder}/{option}" if folder else f"{group}={option}"
+    overrides = [named, *BESIDE.get((group, option), []), *small]
     short = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"]
     config = compose_config(*overrides, *short, "threads=1")
     if (group, option) == ("logger", "wandb") and find_spec("wandb") is None:

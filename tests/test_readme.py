@@ -86,7 +86,7 @@ def wait_for_runs(address: str) -> str:
 def test_the_table_of_groups_is_complete():
     for group in {path.parent for path in CONF.rglob("*.yaml")} - {CONF}:
         name = str(group.relative_to(CONF))
-        if name.startswith("hydra"):
+        if name.startswith(("hydra", "experiment/")):  # those are on a page of their own
             continue
         (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
         missing = [path.stem for path in group.glob("*.yaml") if f"`{path.stem}`" not in row]

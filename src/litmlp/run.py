@@ -94,6 +94,12 @@ def last_checkpoint(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def best_checkpoint(folder: Path) -> Path | None:
+    """Return where the best weights are; None if no callback keeps them."""
+    path = folder / "checkpoints" / "best.ckpt"
+    return path if path.is_file() else None
+
+
 def discard(folder: Path) -> None:
     """Remove a folder in which nothing was trained."""
     if (folder / "checkpoints").exists():

@@ -98,8 +98,7 @@ def _fit_and_test(
 
     _fit(trainer, task, data, last)
 
-    best = folder / "checkpoints" / "best.ckpt"
-    if best.is_file():
+    if best := run.best_checkpoint(folder):
         checkpoint.load_weights(task, best)
     task.to(trainer.strategy.root_device)
     scores = {**measure(task, data, "val"), **measure(task, data, "test")}

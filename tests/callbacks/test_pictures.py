@@ -266,3 +266,24 @@ def test_importance_shuffles_all_cells_of_a_column(penguins_run: Path):
     found = permutation_importance(task, columns, data.tables["val"])
     assert found.shape == (len(columns), 3)
     assert (found != 0).any(axis=1).all()
+
+
+def test_a_job_of_a_sweep_draws_what_is_asked_for(tmp_path: Path, config: Config):
+    asked = ["callbacks.planar_pictures.in_sweeps=true", "data.num_samples=100", "trainer.max_epochs=1"]
+    train(config("data=circle", *asked, *SMALL), tmp_path / "run", columns=())
+    names = {path.stem for path in (tmp_path / "run/pictures").iterdir()}
+    assert names == {"planar-regions", "planar-units"}
+
+
+def test_a_picture_says_whose_weights_it_shows(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):
+    titles = []
+
+    def draw(self, task: Any, data: Any, split: str, title: str):
+        titles.append(title)
+        return iter(())
+
+    monkeypatch.setattr(PlanarPictures, "draw", draw)
+    for callbacks in ("default", "planar_pictures"):
+        short = ["data=circle", "data.num_samples=100", "trainer.max_epochs=1", f"callbacks={callbacks}"]
+        train(config(*short, *SMALL), tmp_path / callbacks)
+    assert titles == ["test rows, best weights", "test rows, last weights"]

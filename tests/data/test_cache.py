@@ -189,6 +189,7 @@ CHANGED: dict[str, Any] = {
     "test_size": 0.21,
     "folds": 5,
     "seed": 1,
+    "train_rows": 9,
 }
 
 

@@ -88,3 +88,17 @@ def test_unknown_name_is_refused() -> None:
 def test_misspelt_name_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"there is no function 'wigle': did you mean 'wiggle'\?"):
         drawn(function="wigle")
+
+
+def test_outliers_are_a_share_of_the_rows_and_lie_far_above() -> None:
+    (x, plain), (same, moved) = drawn(function="sine", noise=0.1), drawn(function="sine", noise=0.1, outliers=0.2)
+    assert (same == x).all()
+    far = (moved - plain) / np.sin(x).std()
+    assert ((far == 0) | ((far > 4.9) & (far < 10.1))).all()
+    assert (far > 0).mean() == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("outliers", [-0.1, 1.1])
+def test_outliers_are_a_share(outliers: float) -> None:
+    with pytest.raises(ValueError, match=f"outliers={outliers} must be a share between 0 and 1"):
+        drawn(outliers=outliers)

@@ -278,3 +278,17 @@ def test_unknown_scaling_names_the_nearest(tmp_path: Path) -> None:
 def test_sizes_that_leave_a_split_empty_are_refused(tmp_path: Path, val_size: float, test_size: float) -> None:
     with pytest.raises(ValueError, match=f"val_size={val_size} and test_size={test_size}"):
         data(tmp_path / "rows.csv", val_size=val_size, test_size=test_size)
+
+
+def test_fewer_training_rows_leave_validation_and_test_as_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path, cells())
+    everything, some = (data(path).parted(data(path).read())[1], data(path, train_rows=9).parted(data(path).read())[1])
+    assert set(some["train"]) < set(everything["train"])
+    assert len(ready(path, train_rows=9).tables["train"].numeric) == len(some["train"]) == 9
+    for split in ("val", "test"):
+        assert some[split].tolist() == everything[split].tolist()
+
+
+def test_a_single_training_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="train_rows must be 2 or more, not 1"):
+        data(write(tmp_path, cells()), train_rows=1)

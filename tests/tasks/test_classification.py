@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 from torch import nn
 
 from litmlp.data import Batch, ClassTarget, Spec
 from litmlp.errors import InputError
 from litmlp.networks import MLP
-from litmlp.tasks import ClassificationTask
+from litmlp.tasks import BrierLoss, ClassificationTask
 from litmlp.tasks.classification import weights_of
 
 
@@ -133,3 +133,23 @@ def test_overfits_a_tiny_set():
         task.training_step(batch, 0).backward()
         optimizer.step()
     assert (task(batch).argmax(dim=1) == batch.target).all()
+
+
+def test_brier_loss_is_scikit_learns_score():
+    scores = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-3.0, 1.0, 5.0]])
+    labels = torch.tensor([0, 2, 1])
+    probability = scores.softmax(dim=1).numpy()
+    expected = brier_score_loss(labels.numpy(), probability, labels=[0, 1, 2], scale_by_half=False)
+    assert float(BrierLoss()(scores, labels)) == pytest.approx(expected)
+
+
+def test_rows_of_the_brier_loss_can_be_weighted():
+    task = make_task(target_of("a", "b"), loss=BrierLoss())
+    scores, labels = torch.tensor([[0.0, 0.0], [1.0, -1.0]]), torch.tensor([0, 1])
+    repeated = BrierLoss()(scores[[0, 1, 1]], labels[[0, 1, 1]])
+    assert float(task.mean_loss(scores, labels, torch.tensor([1.0, 2.0]))) == pytest.approx(float(repeated))
+
+
+def test_unknown_reduction_is_refused():
+    with pytest.raises(ValueError, match="reduction is 'sum': use mean or none"):
+        BrierLoss(reduction="sum")

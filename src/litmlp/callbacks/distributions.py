@@ -17,12 +17,13 @@ class Distributions(pl.Callback):
 
     Args:
         every: epochs from one to the next.
+        in_sweeps: write them for each job of a sweep, too.
     """
 
-    in_sweeps = False
     once_a_round = True
 
-    def __init__(self, every: int = 5) -> None:
+    def __init__(self, every: int = 5, in_sweeps: bool = False) -> None:
+        self.in_sweeps = in_sweeps
         if every < 1:
             raise ValueError(f"every must be 1 epoch or more, not {every}")
         self.every = every

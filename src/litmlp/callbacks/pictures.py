@@ -36,14 +36,17 @@ class Pictures(pl.Callback, ABC):
 
     A subclass says when it has something to draw (`fits`), draws it (`draw`), and how many of its pictures, from the
     first on, are drawn while training (`num_while_training`).
+
+    Args:
+        in_sweeps: draw them for each job of a sweep, too.
     """
 
-    in_sweeps = False
     num_while_training = 1
     share_of_time = 0.02
     least_seconds = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, in_sweeps: bool = False) -> None:
+        self.in_sweeps = in_sweeps
         self.seconds = 0.0  # that pictures have taken
         self.last_seconds = FIRST_SECONDS
         self.next_epoch = 2  # the first one takes longer than others, and tells nothing of how long they will
@@ -80,8 +83,10 @@ class Pictures(pl.Callback, ABC):
         """Draw the test rows as the best weights see them; called after training."""
         if self.fits(task, data):
             split = "test" if len(data.tables["test"].numeric) else "val"
-            title = f"{'test' if split == 'test' else 'validation'} rows, best weights"
-            self._show(trainer, task, data, split, title, Path(trainer.default_root_dir))
+            folder = Path(trainer.default_root_dir)
+            weights = "best" if run.best_checkpoint(folder) else "last"
+            title = f"{'test' if split == 'test' else 'validation'} rows, {weights} weights"
+            self._show(trainer, task, data, split, title, folder)
 
     def _may_draw(self, trainer: Any, task: Any) -> bool:
         return (

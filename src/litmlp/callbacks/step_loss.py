@@ -12,11 +12,11 @@ class StepLoss(pl.Callback):
 
     Args:
         every: steps from one value to the next.
+        in_sweeps: log it for each job of a sweep, too.
     """
 
-    in_sweeps = False
-
-    def __init__(self, every: int = 1) -> None:
+    def __init__(self, every: int = 1, in_sweeps: bool = False) -> None:
+        self.in_sweeps = in_sweeps
         if every < 1:
             raise ValueError(f"every must be 1 step or more, not {every}")
         self.every = every

@@ -25,12 +25,15 @@ class FunctionData(GeneratedData):
         function: an expression of `x` such as `sin(3*x) + x^2`, or the name of one in `NAMED`.
         low: smallest `x`.
         high: largest `x`.
+        outliers: share of the rows that lie far above the curve: by 5 to 10 of its standard deviations.
     """
 
     variables: ClassVar = ["x"]
     target_column = "y"
 
-    def __init__(self, *, function: str = "wiggle", low: float = -3.0, high: float = 3.0, **rows: Any) -> None:
+    def __init__(
+        self, *, function: str = "wiggle", low: float = -3.0, high: float = 3.0, outliers: float = 0.0, **rows: Any
+    ) -> None:
         super().__init__(**rows)
         if function.isidentifier() and function not in {*NAMED, "x"}:
             raise ValueError(f"there is no function '{function}': {did_you_mean(function, NAMED)}")
@@ -39,11 +42,17 @@ class FunctionData(GeneratedData):
             raise ValueError(f"low={low} must be below high={high}")
         if not np.isfinite(evaluate(self.function, {"x": np.linspace(low, high, 1001)})).all():
             raise ValueError(f"the function '{function}' is not finite everywhere between {low} and {high}")
+        if not 0 <= outliers <= 1:
+            raise ValueError(f"outliers={outliers} must be a share between 0 and 1")
         self.low = low
         self.high = high
+        self.outliers = outliers
 
     def draw(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw `x` evenly and add noise to the function's value."""
+        """Draw `x` evenly, add noise to the function's value, and move the outliers."""
         x = generator.uniform(self.low, self.high, self.num_samples)
         y = np.broadcast_to(evaluate(self.function, {"x": x}), x.shape)
-        return {"x": x, "y": y + generator.normal(0, 1, x.shape) * self.noise * (y.std() or 1.0)}
+        moved = generator.normal(0, 1, x.shape) * self.noise
+        if self.outliers:
+            moved += np.where(generator.random(x.shape) < self.outliers, generator.uniform(5, 10, x.shape), 0)
+        return {"x": x, "y": y + moved * (y.std() or 1.0)}

@@ -27,6 +27,7 @@ class GeneratedData(TabularData):
         val_size: share of the rows for validation.
         test_size: share of the rows for the test.
         seed: of the rows, the split and the order of training rows.
+        train_rows: how many of the training rows are used; all if None.
     """
 
     variables: ClassVar[list[str]]
@@ -43,6 +44,7 @@ class GeneratedData(TabularData):
         val_size: float = 0.2,
         test_size: float = 0.2,
         seed: int = 0,
+        train_rows: int | None = None,
     ) -> None:
         super().__init__(
             self.target_column,
@@ -52,6 +54,7 @@ class GeneratedData(TabularData):
             val_size=val_size,
             test_size=test_size,
             seed=seed,
+            train_rows=train_rows,
         )
         if num_samples < 10:
             raise ValueError(f"num_samples must be 10 or more, not {num_samples}")

@@ -101,6 +101,16 @@ def column_split(column: Levels, name: str, val_size: float, seed: int, strata: 
     return rows
 
 
+def some_of(rows: np.ndarray, number: int, seed: int, strata: np.ndarray | None = None) -> np.ndarray:
+    """Draw some rows; more of them are the same ones and others. With `strata`, labels by row, each label's share."""
+    if number > len(rows):
+        raise InputError(f"data.train_rows is {number}, but there are {len(rows)} training rows: give that or less")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    if strata is not None:
+        order = _spread(order, strata[rows])
+    return np.sort(rows[order[:number]])
+
+
 def check_sizes(rows: Rows) -> None:
     """Raise InputError unless each split has the two rows that metrics need at least."""
     for split, index in rows.items():

@@ -52,6 +52,7 @@ class TableData(TabularData):
         folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
         fold: the part that is the test now, from 0 up.
         seed: of the split and of the order of training rows.
+        train_rows: how many of the training rows are used, as many of each class alike; all if None.
     """
 
     def __init__(
@@ -77,10 +78,10 @@ class TableData(TabularData):
         folds: int | None = None,
         fold: int = 0,
         seed: int = 0,
+        train_rows: int | None = None,
     ) -> None:
-        super().__init__(
-            target, target_type, target_transform, scaling, batch_size, val_size, test_size, folds, fold, seed
-        )
+        split = (val_size, test_size, folds, fold, seed, train_rows)
+        super().__init__(target, target_type, target_transform, scaling, batch_size, *split)
         self.path = path
         self.asked_for = {"numeric": numeric or [], "categorical": categorical or [], "date": date or []}
         self.ignore = ignore or []
@@ -146,6 +147,7 @@ class TableData(TabularData):
             **{name: getattr(self, name) for name in ("split_column", "group_column", "time_column", "weight_column")},
             **{"target": [type(self.target).__name__, self.target.columns, self.target.transform]},
             **{"scaling": self.scaling, "shares": self.shares, "seed": self.seed, "version": CACHE_VERSION},
+            **{"train_rows": self.train_rows},
             **{"files": [fingerprint(file) for file in files]},
         }
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]

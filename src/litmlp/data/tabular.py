@@ -19,7 +19,7 @@ from litmlp.data.encoding import Inputs, collected, num_rows
 from litmlp.data.reading import files_of, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
-from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split
+from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split, some_of
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 from litmlp.paths import display
@@ -47,6 +47,7 @@ class TabularData(pl.LightningDataModule, ABC):
         folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
         fold: the part that is the test now, from 0 up.
         seed: of the split and of the order of training rows.
+        train_rows: how many of the training rows are used; all if None.
     """
 
     missing_values: list[str]
@@ -66,12 +67,15 @@ class TabularData(pl.LightningDataModule, ABC):
         folds: int | None = None,
         fold: int = 0,
         seed: int = 0,
+        train_rows: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
         self.shares = Shares(val_size, test_size, folds, fold)
         self.shares.check()
+        if train_rows is not None and train_rows < 2:
+            raise ValueError(f"train_rows must be 2 or more, not {train_rows}")
         targets = [target] if isinstance(target, str) else list(target)
         if not targets or len(set(targets)) < len(targets):
             raise ValueError(f"target={targets} must name one column, or several different ones")
@@ -80,6 +84,7 @@ class TabularData(pl.LightningDataModule, ABC):
         self.scaling = scaling
         self.batch_size = batch_size
         self.seed = seed
+        self.train_rows = train_rows
         self.missing_values = []
         self.inputs = Inputs()
         self.is_fitted = False
@@ -115,8 +120,11 @@ class TabularData(pl.LightningDataModule, ABC):
         """Return all targets, parsed, and the places of each split's rows in a table as `read` returns it."""
         target, usable = self._targets(frame)
         strata = self.target.strata(target)
-        places = self.split(frame, usable, None if strata is None else strata[usable])
+        strata = None if strata is None else strata[usable]
+        places = self.split(frame, usable, strata)
         check_sizes(places)
+        if self.train_rows is not None:
+            places["train"] = some_of(places["train"], self.train_rows, self.seed, strata)
         return target, {split: usable[places[split]] for split in SPLITS}
 
     def cache_key(self) -> str | None:

@@ -1,7 +1,8 @@
 """Tasks: loss, metrics, optimizer, and what a prediction is."""
 
 from litmlp.tasks.classification import ClassificationTask
+from litmlp.tasks.losses import BrierLoss
 from litmlp.tasks.regression import RegressionTask
 from litmlp.tasks.task import Task
 
-__all__ = ["ClassificationTask", "RegressionTask", "Task"]
+__all__ = ["BrierLoss", "ClassificationTask", "RegressionTask", "Task"]
