@@ -49,6 +49,15 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	$(call install,[bench])
 # end of part: bench
 
+# part: notebooks
+.PHONY: notebooks
+notebooks: $(VENV)/.installed-notebooks  ## open the lecture's notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+$(VENV)/.installed-notebooks: $(VENV)/.installed
+	$(call install,[notebooks])
+# end of part: notebooks
+
 # part: lecture
 .PHONY: lecture
 lecture: install  ## run the lecture's experiments, and write a page of pictures and claims

@@ -30,7 +30,7 @@ PARTS = {
     "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),
     "showcase": ("docs/*.png", "scripts/make_pictures.py"),
 }
-ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py")}
+ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py", "tests/scripts/test_make_reference.py")}
 MARK = re.compile(r"^\W*(end of )?part: (\w+)\W*$")
 
 

@@ -1,5 +1,6 @@
 """The README, taken literally, in a fresh clone with an environment of its own."""
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import copy_project
-from litmlp.paths import CONF, PACKAGE, ROOT
+from litmlp.paths import PACKAGE, ROOT
 
 
 def unfolded(text: str) -> list[str]:
@@ -22,7 +23,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README, flags=re.S)
 COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in unfolded(text)]
 FILES = {match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))}
-ELSEWHERE = {"make test", "make tensorboard"}  # the one would run this; the other has a test of its own below
+ELSEWHERE = {"make test", "make tensorboard", "make notebooks"}  # that would run this; servers have tests below
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,24 @@ def test_make_tensorboard_serves_the_runs(clone: Path):
             os.killpg(server.pid, signal.SIGINT)
 
 
+# part: notebooks
+@pytest.mark.slow
+def test_make_notebooks_serves_them(clone: Path):
+    quiet = "--no-browser --allow-root --port=0 --ServerApp.port_retries=0 --IdentityProvider.token=lecture"
+    options = {"cwd": clone, "stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(["make", "notebooks", f"ARGS={quiet}"], **options, process_group=0) as server:
+        try:
+            found = (re.search(r"http://(localhost|127\.0\.0\.1):\d+/", line) for line in server.stderr)
+            address = next(match[0] for match in found if match)
+            with urllib.request.urlopen(f"{address}api/contents?token=lecture") as answer:
+                names = [entry["name"] for entry in json.load(answer)["content"]]
+            assert sorted(names) == sorted(path.name for path in (ROOT / "notebooks").iterdir())
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.stderr.read()
+
+
+# end of part: notebooks
 def wait_for_runs(address: str) -> str:
     """What the server lists, once it has read something."""
     for _ in range(60):
@@ -81,13 +100,3 @@ def wait_for_runs(address: str) -> str:
             break
         time.sleep(0.5)
     return runs
-
-
-def test_the_table_of_groups_is_complete():
-    for group in {path.parent for path in CONF.rglob("*.yaml")} - {CONF}:
-        name = str(group.relative_to(CONF))
-        if name.startswith(("hydra", "experiment/")):  # those are on a page of their own
-            continue
-        (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
-        missing = [path.stem for path in group.glob("*.yaml") if f"`{path.stem}`" not in row]
-        assert not missing, f"{name}: {missing}"
