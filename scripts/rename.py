@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
     "bench": ("scripts/bench.py", "scripts/make_big_table.py", "tests/scripts/test_*bench.py", "tests/scripts/*_big_*"),
     "compare": ("scripts/compare_peers.py", "tests/scripts/test_compare_peers.py"),
-    "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*"),
+    "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*", "tests/test_containers.py"),
     "github": (".github/*", "tests/test_workflows.py"),
     "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "scripts/lecture.py", "tests/scripts/test_lecture.py"),
     "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),

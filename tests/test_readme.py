@@ -20,7 +20,8 @@ def unfolded(text: str) -> list[str]:
 
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README, flags=re.S)
+FAQ = (ROOT / "docs/faq.md").read_text()
+BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README + FAQ, flags=re.S)
 COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in unfolded(text)]
 FILES = {match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))}
 ELSEWHERE = {"make test", "make tensorboard", "make notebooks"}  # that would run this; servers have tests below
