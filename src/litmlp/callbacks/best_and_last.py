@@ -10,16 +10,16 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from litmlp.files import replacing
 
-SHARE_OF_TIME = 0.01  # for writing
+SHARE_OF_TIME = 0.005  # for writing
 SECONDS_WITHIN_EPOCH = 60.0
 
 
 class BestAndLast(Checkpoint):
     """Keeps `checkpoints/best.ckpt`, the weights that scored best, and `last.ckpt`, from which to go on.
 
-    They are written between epochs, and each minute within a longer one; but seldom enough to take a hundredth of the
-    time, until when the best weights are kept in memory. A resumed run repeats an uninterrupted one exactly. The state
-    holds no path, so that a run's folder can be moved.
+    They are written between epochs, and each minute within a longer one; but seldom enough to take half a hundredth of
+    the time, until when the best weights are kept in memory. A resumed run repeats an uninterrupted one exactly. The
+    state holds no path, so that a run's folder can be moved.
 
     Args:
         monitor: the metric that scores.

@@ -12,11 +12,11 @@ from litmlp.networks.hidden import evaluating, outputs_of
 
 CAN_DIE = (nn.ReLU, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish, nn.Threshold)  # flat at 0, for half of the inputs
 ROWS = 512  # looked at
-SHARE_OF_TIME = 0.01  # for looking
+SHARE_OF_TIME = 0.005  # for looking
 
 
 class Diagnostics(pl.Callback):
-    """Logs, once an epoch, or where epochs are short as often as takes a hundredth of the time:
+    """Logs, once an epoch, or where epochs are short as often as takes half a hundredth of the time:
 
     - `train/gradient_norm`: length of the gradient of all parameters together, as the epoch's last step took it;
     - `train/weight_norm`: length of all parameters together;

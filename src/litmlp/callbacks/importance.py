@@ -12,7 +12,7 @@ from litmlp.data import Batch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROWS_IN_ALL, FEWEST_ROWS, MOST_ROWS = 20_000, 100, 2_000
+ROWS_IN_ALL, FEWEST_ROWS, MOST_ROWS = 12_000, 100, 2_000
 NUM_SHUFFLES = 3
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_MOMENTS = 12  # while training goes on
-FIRST_SECONDS = 0.1  # that the first pictures may take
-ROWS = 5_000  # drawn, or looked at
+FIRST_SECONDS = 0.08  # that the first pictures may take
+ROWS = 2_000  # drawn, or looked at
 
 
 class Pictures(pl.Callback, ABC):
@@ -42,7 +42,7 @@ class Pictures(pl.Callback, ABC):
     """
 
     num_while_training = 1
-    share_of_time = 0.02
+    share_of_time = 0.01
     least_seconds = 0.0
 
     def __init__(self, in_sweeps: bool = False) -> None:

@@ -47,7 +47,8 @@ def residual_histogram(predicted: np.ndarray, true: np.ndarray, target: str, tit
     errors = predicted - true
     figure, axes = new_figure(title, f"predicted - true {target}", "rows")
     low, high = _range(errors)
-    counts, edges, _ = axes.hist(errors, bins=40, range=(low, high), color=BLUE)
+    counts, edges = np.histogram(errors, bins=40, range=(low, high))
+    axes.stairs(counts, edges, fill=True, color=BLUE)
     mean, deviation = errors.mean(), errors.std()
     if deviation > 0:
         x = np.linspace(low, high, 200)
@@ -55,7 +56,7 @@ def residual_histogram(predicted: np.ndarray, true: np.ndarray, target: str, tit
         label = f"normal, mean {_brief(mean)}, deviation {_brief(deviation)}"
         axes.plot(x, density * len(errors) * (edges[1] - edges[0]), color=ORANGE, linewidth=1.5, label=label)
         axes.legend(frameon=False, loc="upper right", fontsize=8)
-    axes.set(xlim=(low, high), ylim=(0, 1.25 * max(counts)))
+    axes.set(xlim=(low, high), ylim=(0, 1.25 * counts.max()))
     return figure
 
 

@@ -47,7 +47,7 @@ def to_image(figure: Figure) -> np.ndarray:
 
 def write(image: np.ndarray, path: Path) -> None:
     """Write an image, `[height, width, 3] uint8`, as PNG."""
-    Image.fromarray(image).save(path, format="png")
+    Image.fromarray(image).save(path, format="png", compress_level=1)
 
 
 def clipped(text: str, length: int = 14) -> str:
