@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
@@ -33,7 +32,7 @@ from litmlp.data.expression import evaluate
 from litmlp.errors import did_you_mean
 from litmlp.files import replacing, write_text
 from litmlp.paths import ROOT, display, runs
-from litmlp.pictures.style import COLOURS, GREY, new_figure, to_image
+from litmlp.pictures.style import COLOURS, GREY, blank, new_figure, to_image
 from litmlp.tasks import BrierLoss
 
 PAGE = ROOT / "docs" / "lecture.md"
@@ -394,7 +393,7 @@ def tiled(jobs: Sequence[Job], name: str) -> np.ndarray:
     """Return one picture of each job, side by side, with the job's values above."""
     pictures = []
     for job in jobs:
-        heading = Figure(figsize=(4.8, 0.36), dpi=100)
+        heading = blank(0.36)
         heading.text(0.02, 0.3, job.label, fontsize=12, weight="bold")
         picture = job.picture(name)
         pictures.append(np.concatenate([to_image(heading), picture]))

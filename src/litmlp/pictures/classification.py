@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from litmlp.pictures.style import BLUE, COLOURS, GREY, ORANGE, caption, clipped, new_figure, plain
+from litmlp.pictures.style import BLUE, COLOURS, GREY, ORANGE, blank, caption, clipped, new_figure, plain
 
 MOST_WITH_NUMBERS, MOST_WITH_NAMES, MOST_CURVES = 12, 30, 8  # classes
 NUM_BINS = 15  # of confidence
@@ -92,7 +92,7 @@ def precision_recall(probability: np.ndarray, true: np.ndarray, classes: Sequenc
 def calibration(probability: np.ndarray, true: np.ndarray, title: str) -> Figure:
     """Draw the accuracy of predictions against their confidence, and how many rows have each confidence."""
     found = calibration_of(probability, true)
-    figure = Figure(figsize=(4.8, 4.0), dpi=100)
+    figure = blank()
     caption(figure, f"{title}: calibration error {found.error:.3f}")
     upper = figure.add_axes((0.17, 0.4, 0.8, 0.51))
     lower = figure.add_axes((0.17, 0.12, 0.8, 0.2))

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from litmlp.pictures.style import BLUE, caption, clipped, plain
+from litmlp.pictures.style import BLUE, blank, caption, clipped, plain
 
 MOST_COLUMNS = 20
 
@@ -19,7 +19,7 @@ def importances(names: list[str], increases: np.ndarray, title: str) -> Figure:
     means = increases.mean(axis=1)
     order = np.argsort(-means)[:MOST_COLUMNS][::-1]
     height = max(2.2, 0.9 + 0.24 * len(order))
-    figure = Figure(figsize=(4.8, height), dpi=100)
+    figure = blank(height)
     axes = figure.add_axes((0.3, 0.52 / height, 0.66, 1 - 0.95 / height))
     plain(axes)
     axes.grid(axis="y", visible=False)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from litmlp.pictures.style import COLOURS, DPI, caption
+from litmlp.pictures.style import COLOURS, blank, caption
 
 Extent = tuple[float, float, float, float]  # x1 from, to; x2 from, to
 Points = dict[str, tuple[np.ndarray, np.ndarray]]  # by split: places [N, 2], and classes or values [N]
@@ -87,7 +87,7 @@ def units(layers: dict[str, np.ndarray], title: str) -> Figure:
     rows = [-(-values.shape[-1] // columns) for values in layers.values()]
     cell, label, top = 4.6 / columns, 0.26, 0.3  # inches
     height = top + sum(label + count * cell for count in rows) + 0.08
-    figure = Figure(figsize=(4.8, height), dpi=DPI)
+    figure = blank(height)
     caption(figure, title)
     y = height - top
     for (name, values), count in zip(layers.items(), rows, strict=True):
@@ -114,7 +114,7 @@ def _tiled(values: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _plane(title: str, with_bar: bool = False) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.8, 4.4), dpi=DPI)
+    figure = blank(4.4)
     caption(figure, title)
     axes = figure.add_axes((0.12, 0.12, 0.64 if with_bar else 0.85, 0.79))
     axes.set(xlabel="x1", ylabel="x2")
