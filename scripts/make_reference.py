@@ -113,10 +113,13 @@ def page(files: Iterable[Path]) -> str:
     for path in sorted(files):
         by_group.setdefault(path.parent.relative_to(CONF).as_posix(), []).append(path)
     others = [group for group in by_group if group not in (*ORDER, ".", *HIDDEN)]
+    lecture = [group for group in others if group.startswith("experiment/lecture")]  # may be left out of a project
     parts = [
         HEAD,
         command("train"),
-        *(section(group, by_group[group]) for group in [*ORDER, *others]),
+        *(section(group, by_group[group]) for group in [*ORDER, *others] if group not in lecture),
+        *(["<!-- part: lecture -->", *(section(group, by_group[group]) for group in lecture)] if lecture else []),
+        *(["<!-- end of part: lecture -->\n"] if lecture else []),
         command("evaluate"),
         command("predict"),
     ]

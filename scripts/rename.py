@@ -28,7 +28,7 @@ PARTS = {
     "github": (".github/*", "tests/test_workflows.py"),
     "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "scripts/lecture.py", "tests/scripts/test_lecture.py"),
     "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),
-    "showcase": ("docs/*.png", "scripts/make_pictures.py"),
+    "showcase": ("docs/results.png", "docs/sweep.png", "docs/tensorboard-*.png", "scripts/make_pictures.py"),
 }
 ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py", "tests/scripts/test_make_reference.py")}
 MARK = re.compile(r"^\W*(end of )?part: (\w+)\W*$")
