@@ -570,7 +570,8 @@ def report(text: str, pictures: dict[str, np.ndarray], claims: dict[str, list[Cl
         )
         return f"{commands}\n{image}\n<table><tr><th></th><th>claim</th><th>measured</th></tr>{rows}</table>\n\n"
 
-    body = markdown(BLOCK.sub(shown, text), extensions=["fenced_code", "tables"])
+    text = BLOCK.sub(shown, text.replace("](../", "](../../"))  # the report lies a folder deeper
+    body = markdown(text, extensions=["fenced_code", "tables"])
     head = f'<!doctype html><meta charset="utf-8"><title>The lecture</title><style>{STYLE}</style>'
     return f"{head}<p>{summary(claims)}.</p>{body}"
 
