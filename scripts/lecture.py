@@ -204,21 +204,19 @@ def sgd(jobs: Sequence[Job]) -> Iterator[Claim]:
     rows = data.tables["train"]
     x, y = rows.numeric[:, 0].double().numpy(), rows.target[:, 0].double().numpy()
     lowest = float(np.mean((np.polyval(np.polyfit(x, y, 1), x) - y) ** 2))
-    for job in jobs:
+    for job, word in zip(jobs, ("is too small", "is right", "diverges"), strict=True):
         rate = float(job.values["optimizer.lr"])
         losses = job.curve("train/loss")
         steps = len(losses) - 1
         expected = lowest + (1 - 2 * rate) ** (2 * steps) * (losses[0] - lowest)
-        word = (
-            "diverges"
-            if abs(1 - 2 * rate) > 1
-            else "is right"
-            if abs(losses[-1] / lowest - 1) < 0.01
-            else "is too small"
-        )
+        is_so = {
+            "is too small": 1.5 * lowest < losses[-1] < losses[0],
+            "is right": losses[-1] < 1.01 * lowest,
+            "diverges": losses[-1] > 1000 * losses[0],
+        }
         says = f"A learning rate of {rate:g} {word}: the loss after {steps} steps is as calculated, within 1 %"
-        shown = f"{losses[-1]:.4g}, calculated {expected:.4g}; the lowest is {lowest:.4g}"
-        yield Claim(says, shown, abs(losses[-1] / expected - 1) < 0.01)
+        shown = f"{losses[-1]:.4g}, calculated {expected:.4g}; at first {losses[0]:.3g}, the lowest is {lowest:.4g}"
+        yield Claim(says, shown, is_so[word] and abs(losses[-1] / expected - 1) < 0.01)
 
 
 def batch_size(jobs: Sequence[Job]) -> Iterator[Claim]:
@@ -406,19 +404,16 @@ def tiled(jobs: Sequence[Job], name: str) -> np.ndarray:
     return sheet
 
 
-def curves(
-    jobs: Sequence[Job], tags: dict[str, str], ylabel: str, log: bool = False, xlabel: str = "epoch"
-) -> np.ndarray:
-    """Draw scalars of each job over epochs or steps.
+def curves(jobs: Sequence[Job], tags: dict[str, str], ylabel: str, log: bool = False) -> np.ndarray:
+    """Draw scalars of each job over epochs.
 
     Args:
         jobs: a colour each.
         tags: of scalars to draw, with matplotlib's styles of their lines.
         ylabel: what they are.
         log: use a logarithmic axis.
-        xlabel: what they follow.
     """
-    figure, axes = new_figure("", xlabel, ylabel)
+    figure, axes = new_figure("", "epoch", ylabel)
     for job, colour in zip(jobs, COLOURS, strict=False):
         for tag, style in tags.items():
             values = job.curve(tag)
