@@ -20,7 +20,7 @@ from litmlp.data import Batch
 from litmlp.errors import InputError
 from litmlp.evaluate import evaluate
 from litmlp.tasks import ClassificationTask
-from litmlp.train import PRODUCTS_TO_SHARE, threads, train
+from litmlp.train import KEPT, KEPT_BETWEEN_STEPS, PRODUCTS_TO_SHARE, threads, train
 
 PENGUINS = ["data=penguins", *SMALL]
 
@@ -70,9 +70,9 @@ def test_a_run_takes_its_number_of_threads(tmp_path: Path) -> None:
 
 COUNT_FAULTS = """
 from resource import RUSAGE_SELF, getrusage
-import torch
+import sys, torch
 from litmlp.train import keep_freed_memory
-keep_freed_memory()
+keep_freed_memory(int(sys.argv[1]))
 before = []
 for _ in range(20):
     before.append(getrusage(RUSAGE_SELF).ru_minflt)
@@ -83,10 +83,12 @@ print(before[-1] - before[-11])
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc")
-def test_a_step_takes_the_memory_of_the_one_before() -> None:
-    done = subprocess.run([sys.executable, "-c", COUNT_FAULTS], capture_output=True, check=True, timeout=200)
-    pages = 10 * 10 * 2**22 // os.sysconf("SC_PAGE_SIZE")  # of ten steps; by default most of them
-    assert int(done.stdout) < pages / 100
+@pytest.mark.parametrize("kept", [KEPT, KEPT_BETWEEN_STEPS])
+def test_steps_take_the_memory_of_the_one_before_and_nothing_else_does(kept: int) -> None:
+    done = subprocess.run([sys.executable, "-c", COUNT_FAULTS, str(kept)], capture_output=True, check=True, timeout=200)
+    pages = 10 * 10 * 2**22 // os.sysconf("SC_PAGE_SIZE")  # of ten steps
+    assert (int(done.stdout) < pages / 100) == (kept == KEPT_BETWEEN_STEPS)
+    assert (int(done.stdout) > pages / 2) == (kept == KEPT)
 
 
 def test_short_steps_get_one_thread_and_long_ones_all_cores(cores: int) -> None:

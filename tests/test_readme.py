@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -86,8 +87,7 @@ def test_make_notebooks_serves_them(clone: Path):
         try:
             found = (re.search(r"http://(localhost|127\.0\.0\.1):\d+/", line) for line in server.stderr)
             address = next(match[0] for match in found if match)
-            with urllib.request.urlopen(f"{address}api/contents?token=lecture") as answer:
-                names = [entry["name"] for entry in json.load(answer)["content"]]
+            names = [entry["name"] for entry in json.loads(answer(f"{address}api/contents?token=lecture"))["content"]]
             assert sorted(names) == sorted(path.name for path in (ROOT / "notebooks").iterdir())
         finally:
             os.killpg(server.pid, signal.SIGTERM)
@@ -98,9 +98,19 @@ def test_make_notebooks_serves_them(clone: Path):
 def wait_for_runs(address: str) -> str:
     """What the server lists, once it has read something."""
     for _ in range(60):
-        with urllib.request.urlopen(address) as answer:
-            runs = answer.read().decode()
+        runs = answer(address)
         if runs.strip() != "[]":
             break
         time.sleep(0.5)
     return runs
+
+
+def answer(address: str) -> str:
+    """What the server says, which may name its address before it listens."""
+    for _ in range(60):
+        try:
+            with urllib.request.urlopen(address) as said:
+                return said.read().decode()
+        except urllib.error.URLError:
+            time.sleep(0.5)
+    raise AssertionError(f"nothing answers at {address}")

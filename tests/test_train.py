@@ -301,6 +301,12 @@ def test_resume_takes_new_values_and_refuses_new_parts(penguins_run: Path):
             cli.resumed(config, penguins_run, [override])
 
 
+def test_what_the_trainer_refuses_when_it_begins_is_one_sentence(tmp_path: Path):
+    config = compose_config("data=penguins", "trainer.limit_train_batches=0.1")  # of 7 batches
+    with pytest.raises(InputError, match=r"Try at least `limit_train_batches=0.14"):
+        train(config, tmp_path / "run")
+
+
 def test_resume_of_a_folder_that_is_no_run_is_one_sentence(tmp_path: Path):
     config = OmegaConf.create({"resume": "somewhere"})
     with pytest.raises(InputError, match=r"'somewhere' is no run's folder"):

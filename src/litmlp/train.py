@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 40  # in the log
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory
 NOT_THERE = "-"  # a hyperparameter that other runs of the sweep have
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
@@ -80,6 +81,7 @@ def _fit_and_test(
     _quiet_libraries()
     seed_everything(config["seed"], verbose=False)
     data = build.data(config)
+    keep_freed_memory(KEPT)
     data.setup()
     write_json(folder / run.COLUMNS, data.inputs.decisions)
     task = build.task(config, data.spec)
@@ -87,7 +89,7 @@ def _fit_and_test(
     last = run.last_checkpoint(folder) if resume else None
     if config["init_from"] and last is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
-    keep_freed_memory()
+    keep_freed_memory(KEPT_BETWEEN_STEPS)
     torch.set_num_threads(threads(config["threads"], task, data.batch_size))
     torch.set_float32_matmul_precision(config["matmul_precision"])
     if config["compile"]:
@@ -97,6 +99,7 @@ def _fit_and_test(
     _log_start(task, data, trainer)
 
     _fit(trainer, task, data, last)
+    keep_freed_memory(KEPT)
 
     if best := run.best_checkpoint(folder):
         checkpoint.load_weights(task, best)
@@ -116,6 +119,8 @@ def _fit_and_test(
 
 
 def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | None) -> None:
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
     try:
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     except Interrupted:
@@ -124,6 +129,8 @@ def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | 
 
             trainer.strategy.launcher.kill(signal.SIGTERM)
         raise
+    except MisconfigurationException as error:
+        raise InputError(" ".join(str(error).split())) from error
     except Exception as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).splitlines()[0]
@@ -139,16 +146,17 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep up to 256 MB that a step frees for the next step.
+def keep_freed_memory(num_bytes: int) -> None:
+    """Let the C library keep so much of what is freed, give back the rest, and never keep what is above an eighth.
 
-    By default glibc gives it back to the system and asks for it anew: several hundred page faults a step. Without
-    glibc, nothing is done.
+    By default glibc would give back what a step frees and ask for it anew in the next: several hundred page faults a
+    step; yet what reading the data frees, it would keep. Without glibc, nothing is done.
     """
     with suppress(OSError, TypeError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 2**25)  # the highest that is allowed; larger tensors come and go by themselves
-        mallopt(M_TRIM_THRESHOLD, 2**28)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, num_bytes // 8)  # 32 MB is the highest that is allowed
+        libc.mallopt(M_TRIM_THRESHOLD, num_bytes)
+        libc.malloc_trim(0)
 
 
 def threads(given: str | int, task: "Task", batch_size: int) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 from litmlp.data import Batch, ClassTarget, Spec
 from litmlp.errors import InputError
 from litmlp.networks import MLP
-from litmlp.tasks import BrierLoss, ClassificationTask
+from litmlp.tasks import BrierLoss, ClassificationTask, metrics
 from litmlp.tasks.classification import weights_of
 
 
@@ -34,8 +34,10 @@ def make_task(target: ClassTarget, **arguments) -> ClassificationTask:
     return ClassificationTask(Echo(), Spec([], {}, target), **arguments)
 
 
+@pytest.mark.parametrize("rows_at_once", [7, 60])
 @pytest.mark.parametrize("num_classes", [2, 4])
-def test_metrics_equal_scikit_learns(num_classes: int):
+def test_metrics_equal_scikit_learns(num_classes: int, rows_at_once: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(metrics, "ROWS_AT_ONCE", rows_at_once)
     generator = np.random.default_rng(0)
     labels = generator.choice(num_classes, size=60, p=np.arange(1, num_classes + 1) / sum(range(num_classes + 1)))
     scores = generator.normal(size=(60, num_classes)) + 1.5 * np.eye(num_classes)[labels]

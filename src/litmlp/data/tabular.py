@@ -216,16 +216,18 @@ class TabularData(pl.LightningDataModule, ABC):
         # All rows, those of each split together, and the splits' sizes.
         frame = self.derive(self.read())
         target, rows = self.parted(frame)
-        order = np.concatenate(list(rows.values()))
+        sizes = {split: len(index) for split, index in rows.items()}
+        order = np.concatenate([rows.pop(split) for split in SPLITS])
+        train = order[: sizes["train"]]
         if self.is_fitted:
             encoded = self.inputs.encode(frame, self.missing_values)
         else:
-            self.target.fit(target, rows["train"])
+            self.target.fit(target, train)
             names = self.candidates(frame.collect_schema().names())
-            encoded = self.inputs.fit_and_encode(frame, names, self.column, rows["train"], self.missing_values)
+            encoded = self.inputs.fit_and_encode(frame, names, self.column, train, self.missing_values)
             self.is_fitted = True
         batch = _batch(encoded, order, self.target.encode(target, order), self._weights(frame, order), folder)
-        return batch, {split: len(index) for split, index in rows.items()}
+        return batch, sizes
 
     def _targets(self, frame: LazyFrame) -> tuple[Any, np.ndarray]:
         # All targets, parsed, and the places of the rows that have one.

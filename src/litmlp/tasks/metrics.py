@@ -12,6 +12,8 @@ from torch import Tensor, distributed
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+ROWS_AT_ONCE = 2**17  # are counted, for which torchmetrics takes the memory of several numbers a row
+
 
 class Metric(NamedTuple):
     """A measure of predictions.
@@ -46,7 +48,8 @@ def of_all_processes(rows: Tensor) -> Tensor:
 
 def confusion(probability: Tensor, target: Tensor) -> Tensor:
     """Count rows by true class and most probable class, `[K, K]`, of `[N, K]` and class indices `[N]`."""
-    return multiclass_confusion_matrix(probability, target, probability.shape[1]).float()
+    parts = zip(probability.split(ROWS_AT_ONCE), target.split(ROWS_AT_ONCE), strict=True)
+    return torch.stack([multiclass_confusion_matrix(*part, probability.shape[1]) for part in parts]).sum(0).float()
 
 
 def accuracy(counts: Tensor) -> Tensor:
