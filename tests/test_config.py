@@ -30,6 +30,8 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["threads=true"], "threads is True: use auto, or a whole number"),
         (["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1"], "bf16-mixed .*: add optimizer.fused=false"),
         (["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"], "16-mixed .*: add optimizer.fused=false"),
+        (["trainer.precision=bf16-true"], "bf16-true would .*: use bf16-mixed"),
+        (["trainer.precision=16-true"], "16-true would .*: use 16-mixed"),
         (["optimizer.lr=-0.1"], "optimizer.lr is -0.1: a learning rate is above 0"),
         (["optimizer.lr=0"], "optimizer.lr is 0"),
         (["optimizer.weight_decay=-1"], "AdamW.*weight_decay=-1.*Invalid weight_decay value"),

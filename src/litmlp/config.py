@@ -31,7 +31,7 @@ def check(config: Config) -> None:
     for path, node in nodes(config):
         check_arguments(path, node)
     check_processes(config["trainer"])
-    check_clipping(config)
+    check_precision(config)
     spec = Spec.example(build.task_class(config).target_type)
     check_monitor(config, spec)
     check_loss(config, spec)
@@ -174,9 +174,15 @@ def check_processes(trainer: Config) -> None:
         )
 
 
-def check_clipping(config: Config) -> None:
-    """Raise InputError for a fused optimizer that could not clip gradients in mixed precision."""
+def check_precision(config: Config) -> None:
+    """Raise InputError for weights of half precision, and for a fused optimizer that could not clip in mixed."""
     precision, clips = config["trainer"].get("precision"), config["trainer"].get("gradient_clip_val") is not None
+    if precision in ("bf16-true", "16-true"):
+        mixed = precision.replace("true", "mixed")
+        raise InputError(
+            f"trainer.precision={precision} would keep the weights themselves in half precision, too coarse for small "
+            f"steps: use {mixed}, which computes in it"
+        )
     if clips and "mixed" in str(precision) and config["optimizer"].get("fused"):
         raise InputError(
             f"trainer.gradient_clip_val with trainer.precision={precision} needs a loop over parameters"
