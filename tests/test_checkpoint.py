@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ def test_a_strangers_pickle_runs_no_code(best: dict, tmp_path: Path):
     with pytest.raises(InputError, match="could run code: it was not loaded"):
         predict(str(tmp_path / "evil.ckpt"), tmp_path / "rows.csv")
     assert not proof.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"# Title", pickle.dumps({"state_dict": {}})])
+def test_another_file_is_refused_in_a_sentence(content: bytes, tmp_path: Path):
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(InputError, match=r"other' is not a checkpoint, or a damaged one: give a run's folder"):
+        predict(str(tmp_path / "other"), tmp_path / "rows.csv")
 
 
 def test_says_nothing_of_the_packages_name(best: dict):

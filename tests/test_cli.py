@@ -39,3 +39,9 @@ def test_sentence_finds_the_users_mistake_below_other_errors():
     error = RuntimeError("while composing")
     error.__cause__ = InputError("the file is empty")
     assert cli.sentence(error) == "the file is empty"
+
+
+def test_sentence_of_a_file_that_the_system_refuses(tmp_path):
+    with pytest.raises(FileNotFoundError) as refused:
+        (tmp_path / "none" / "run").mkdir()
+    assert cli.sentence(refused.value) == f"cannot read or write '{tmp_path}/none/run': No such file or directory"

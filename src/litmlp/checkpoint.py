@@ -9,6 +9,7 @@ import pickle
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
+from zipfile import is_zipfile
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -54,6 +55,8 @@ def resolve(checkpoint: str) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content: tensors and plain values; nothing else is unpickled."""
+    if not is_zipfile(path):  # as torch writes them
+        raise InputError(f"'{path}' is not a checkpoint, or a damaged one: give a run's folder or a .ckpt file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -55,7 +55,7 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
     except Exception as error:
         if (signal_sent := interruption(error)) is not None:
             sys.exit(_say(name, str(signal_sent), signal_sent.exit_code))
-        if wants_traceback or not isinstance(error, SAID_IN_A_SENTENCE):
+        if wants_traceback or not (isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error)):
             raise
         sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
 
@@ -114,6 +114,8 @@ def sentence(error: BaseException) -> str:
             return f"a config file is not YAML: {' '.join(str(link).split())}"
         if _names_unknown_key(link):
             return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
+    if _names_file(error):
+        return f"cannot read or write '{error.filename}': {error.strerror}"
     return str(error).splitlines()[0]
 
 
@@ -183,6 +185,10 @@ def _names_unknown_key(error: BaseException) -> TypeGuard[OmegaConfBaseException
     if error.parent_node._is_none() or error.parent_node._is_missing():
         return False
     return error.key is not None and error.key not in error.parent_node
+
+
+def _names_file(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.filename is not None
 
 
 def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
