@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from litmlp import cli
@@ -45,3 +47,9 @@ def test_sentence_of_a_file_that_the_system_refuses(tmp_path):
     with pytest.raises(FileNotFoundError) as refused:
         (tmp_path / "none" / "run").mkdir()
     assert cli.sentence(refused.value) == f"cannot read or write '{tmp_path}/none/run': No such file or directory"
+
+
+def test_sentence_of_a_full_disk_whatever_was_made_of_it():
+    error = RuntimeError("cannot write a checkpoint")
+    error.__context__ = OSError(errno.ENOSPC, "No space left on device", "/tmp/part")
+    assert cli.sentence(error) == "the disk is full: make room, and go on with resume=<the run's folder>"

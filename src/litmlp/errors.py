@@ -1,6 +1,7 @@
 """What a run can end with, apart from success."""
 
 import difflib
+import errno
 import signal
 from collections.abc import Iterable
 
@@ -37,3 +38,12 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean '{names[near[0]]}'?"
     return f"known are {', '.join(sorted(names.values()))}" if names else "there are none"
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Tell whether an error came of a full disk, or of a user's share of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

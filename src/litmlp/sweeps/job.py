@@ -1,6 +1,5 @@
 """One job of a sweep, in whatever process, on whatever machine a launcher puts it."""
 
-import errno
 import math
 import time
 import traceback
@@ -14,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from litmlp import cli, run
-from litmlp.errors import InputError
+from litmlp.errors import InputError, is_full_disk
 from litmlp.files import read_json
 from litmlp.sweeps.folder import Row, SweepFolder, load
 
@@ -81,7 +80,7 @@ class Job:
         except Exception as error:
             if (stop := cli.interruption(error)) is not None:
                 raise stop from error
-            if _is_full_disk(error) or not self.sweep.has_room():
+            if is_full_disk(error) or not self.sweep.has_room():
                 return  # nothing is wrong with the job: it goes on when there is room
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
         self._finish(record | end | {"seconds": round(time.perf_counter() - started, 2)}, study)
@@ -198,11 +197,3 @@ def _mean_of(values: list[float | None]) -> float | None:
     if len(values) == 1 or len(known) < len(values):
         return known[0] if known else None
     return fmean(known)
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
