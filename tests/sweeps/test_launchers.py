@@ -4,10 +4,12 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import slurm
 from sweeping import PLANE, SEARCH, contents, outcomes, process, rows
 
 pytestmark = pytest.mark.slow
@@ -59,6 +61,25 @@ def test_a_search_side_by_side_does_all_its_trials(launcher: str, tmp_path: Path
     assert [status for status, _, _ in found.values()] == ["completed"] * 6
     assert len({tuple(overrides) for _, overrides, _ in found.values()}) == 6
     assert sorted(row["number"] for row in rows(folder)) == list("012345")
+
+
+def test_slurm_starts_a_job_again_that_ran_out_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("submitit", reason="it is not installed: pip install -e '.[dev]'")
+    arguments = [*PLANE, "trainer.max_epochs=400", "~callbacks.early_stopping", "seed=0,1"]
+    finished(tmp_path / "plain", *arguments)
+    folder = tmp_path / "sweep"
+    environment = slurm.install(tmp_path / "slurm")
+    monkeypatch.setattr(slurm, "FOLDER", Path(environment["STAND_IN"]))
+    launched = ["-m", *arguments, "hydra/launcher=submitit_slurm", f"hydra.sweep.dir={folder}"]
+    with process(*launched, environment=environment) as sweep:
+        assert sweep.stdout is not None
+        while not (folder / "0/checkpoints/last.ckpt").is_file() and sweep.poll() is None:
+            time.sleep(0.05)
+        slurm.end_of_time(next(iter(slurm.jobs())))
+        said = sweep.stdout.read()
+    assert (sweep.returncode, "2 jobs: 2 completed" in said) == (0, True), said
+    assert [job["starts"] for job in slurm.jobs().values()] == [2, 1]
+    assert outcomes(folder) == outcomes(tmp_path / "plain")
 
 
 # What a cluster does to a job: it starts a pickled function, may kill it at any time, and starts it again.
