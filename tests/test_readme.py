@@ -75,7 +75,7 @@ def test_make_tensorboard_serves_the_runs(clone: Path):
             address = next(match[0] for line in server.stderr if (match := re.search(r"http://localhost:\d+/", line)))
             assert "xor/" in wait_for_runs(f"{address}data/runs")
         finally:
-            os.killpg(server.pid, signal.SIGINT)
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 # part: notebooks
