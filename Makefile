@@ -7,7 +7,7 @@ ARGS ?=
 SWEEP := sweep=mlp data=california trainer.max_epochs=15 hydra/launcher=joblib hydra/sweeper/pruner=median
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev train test test-slow lint format sweep tensorboard clean clean-cache
+.PHONY: help install install-dev train test test-slow soak lint format sweep tensorboard clean clean-cache
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +20,13 @@ train: install  ## train; pass overrides as ARGS="data=adult trainer.max_epochs=
 	@$(BIN)/litmlp-train $(ARGS)
 
 test: install-dev  ## the tests a newcomer runs
-	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not slow and not soak" $(ARGS)
 
 test-slow: install-dev  ## the proofs that take longer
-	$(BIN)/python -m pytest -n auto -m slow $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "slow or soak" $(ARGS)
+
+soak: install-dev  ## random hostile inputs, kills and full disks: MINUTES=10 SEED=1
+	SOAK_MINUTES=$(or $(MINUTES),10) SOAK_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -n auto -m soak $(ARGS)
 
 lint: install-dev  ## ruff check, ruff format --check, mypy
 	$(BIN)/ruff check

@@ -1,8 +1,9 @@
-"""What tests share: composing configs, and runs that several tests look at."""
+"""What tests share: composing configs, runs that several tests look at, and the budget of the soak."""
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hydra import compose, initialize_config_dir
 
 from litmlp import cli, paths
 from litmlp.train import train
+from soak.soaking import Soak
 
 SMALL = ["network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.accelerator=cpu", "threads=1"]
 
@@ -64,3 +66,38 @@ def bumps_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "bumps"
     train(compose_config("data=bumps", "data.num_samples=200", "trainer.max_epochs=4", *SMALL), folder)
     return folder
+
+
+SOAK_MINUTES = float(os.environ.get("SOAK_MINUTES") or 3)  # of all families together, on all workers
+SOAK_SEED = int(os.environ.get("SOAK_SEED") or 0)
+SHARES = pytest.StashKey[float]()
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k have taken items out
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[SHARES] = sum(share_of(item) for item in items)
+
+
+def share_of(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("soak")
+    return 0.0 if mark is None else mark.kwargs.get("share", 1.0)
+
+
+@pytest.fixture
+def soak(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Soak]:
+    """The time of a soak test, `share` of it as its mark says; its counts are printed at the end."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    seconds = 60 * SOAK_MINUTES * workers * share_of(request.node) / request.config.stash[SHARES]
+    name = request.node.name.removeprefix("test_").replace("_", " ")
+    one = Soak(name, seconds, SOAK_SEED)
+    yield one
+    record_property("soak", one.summary())
+    one.finish()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    lines = {value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "soak"}
+    if lines:
+        terminalreporter.section(f"soak, seed {SOAK_SEED}")
+        terminalreporter.write_line("\n".join(sorted(lines)))

@@ -1,0 +1,71 @@
+"""Runs commands in forked processes that have imported everything already: forty a second rather than one in six.
+
+One JSON object a line comes in and says what to run; one a line goes out and says how it ended.
+"""
+
+import json
+import os
+import resource
+import runpy
+import sys
+import traceback
+from importlib import import_module
+
+COMMANDS = ("train", "evaluate", "predict", "report")
+
+
+def serve() -> None:
+    """Answer until the input ends."""
+    sys.path.insert(0, "")
+    commands = {name: import_module(f"litmlp.{name}").main for name in COMMANDS}
+    for heavy in ("litmlp.config", "litmlp.checkpoint", "litmlp.callbacks", "litmlp.auto_task", "litmlp.loggers"):
+        import_module(heavy)
+    answers = os.fdopen(os.dup(1), "w")
+    print(
+        json.dumps({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}), file=answers, flush=True
+    )
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            answers.close()
+            os._exit(_run(commands, request))
+        _, status, usage = os.wait4(child, 0)
+        ended = {
+            "code": os.waitstatus_to_exitcode(status),
+            "seconds": usage.ru_utime + usage.ru_stime,
+            "megabytes": usage.ru_maxrss / 1024,
+        }
+        print(json.dumps(ended), file=answers, flush=True)
+
+
+def _run(commands: dict, request: dict) -> int:
+    os.setsid()
+    os.chdir(request["folder"])
+    for number, name in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    os.environ.update(request["environment"])
+    resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_limit"], request["cpu_limit"] + 5))
+    sys.argv = [f"litmlp-{request['command']}", *request["arguments"]]
+    code = 0
+    try:
+        if request["command"] in commands:
+            commands[request["command"]]()
+        else:
+            runpy.run_path(request["command"], run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 120
+    return code
+
+
+if __name__ == "__main__":
+    serve()
