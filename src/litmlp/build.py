@@ -1,12 +1,11 @@
 """From a config's nodes to objects. Shapes flow from the data to the network and the task."""
 
 from collections.abc import Sequence
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
 import lightning.pytorch as pl
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -16,30 +15,44 @@ from litmlp.loop import RoundsOfSteps
 from litmlp.tasks import Task
 
 Config = dict[str, Any]
+MARKS = ("_target_", "_partial_")  # keys of a node that are no arguments
 REFUSALS = (ValueError, TypeError, AssertionError, MisconfigurationException)  # of a constructor's arguments
 
 
 def make(config: Config, key: str, **arguments: Any) -> Any:
     """Build `config[key]`; what its constructor refuses becomes one sentence that names the key."""
     try:
-        if not arguments:
-            return instantiate(config[key])
-        return instantiate(config[key], _partial_=True)(**arguments)  # Hydra would make a config of what it passes on
+        return built(config[key], **arguments)
     except InputError:
-        raise
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, InputError):
-            raise InputError(str(cause)) from error
-        if isinstance(cause, ModuleNotFoundError):
-            raise InputError(f"{key} needs a package that is not installed: {str(cause).splitlines()[0]}") from error
-        if isinstance(cause, REFUSALS):
-            raise InputError(f"{describe(key, config[key])} is refused: {cause}") from error
         raise
     except ModuleNotFoundError as error:
         raise InputError(f"{key} needs a package that is not installed: {str(error).splitlines()[0]}") from error
     except REFUSALS as error:
         raise InputError(f"{describe(key, config[key])} is refused: {error}") from error
+
+
+def built(node: Any, **arguments: Any) -> Any:
+    """Return what a node of a config names, with its arguments built first; a plain value stays as it is.
+
+    As Hydra's `instantiate`, for configs of plain values: `_target_` names a class or function, and with
+    `_partial_: true` it is called later. Nothing else is looked at, and no interpolation is resolved, so that a config
+    does no more than it shows.
+
+    Args:
+        node: of a config.
+        arguments: passed on as they are, instead of the node's.
+    """
+    if isinstance(node, list):
+        return [built(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    values = {name: built(value) for name, value in node.items() if name not in (*MARKS, *arguments)}
+    if "_target_" not in node:
+        return values
+    target = resolve_name(node["_target_"])
+    if node.get("_partial_"):
+        return partial(target, **values, **arguments)
+    return target(**values, **arguments)
 
 
 def describe(key: str, node: Config) -> str:

@@ -5,25 +5,32 @@ relative imports do. Older ones hold the whole name, `package.networks.MLP`. Whi
 whose class is never another's; so no former name is written down anywhere.
 """
 
-import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
-from zipfile import is_zipfile
 
-import torch
-from lightning.pytorch import LightningDataModule
+from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from litmlp import build
-from litmlp.build import Config
-from litmlp.config import nodes
+from litmlp import archive, build
+from litmlp.build import MARKS, Config
+from litmlp.config import check_arguments, nodes
 from litmlp.data import TabularData
 from litmlp.errors import InputError
 from litmlp.paths import find, portable
+from litmlp.plain import NotPlain, plain
 from litmlp.tasks import Task
 
 REBUILT = ("data", "network", "task")  # what is needed to predict
 OWN = __package__.partition(".")[0]
+FROM_TORCH = {*nn.modules.loss.__all__, *nn.modules.activation.__all__} - {"MultiheadAttention"}
+MOST_VALUES, DEPTH = 100_000, 16  # of a description
+ROOM = 2**26  # bytes that may be taken beside those that the file's tensors explain
+TIMES_FILE, TENSORS_MORE = 20, 1000
+NOT_FITTING = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError, RuntimeError)
 
 
 class Loaded(NamedTuple):
@@ -54,19 +61,19 @@ def resolve(checkpoint: str) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's content: tensors and plain values; nothing else is unpickled."""
-    if not is_zipfile(path):  # as torch writes them
-        raise InputError(f"'{path}' is not a checkpoint, or a damaged one: give a run's folder or a .ckpt file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"'{path}' holds more than tensors and plain values, which could run code: it was not loaded"
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"'{path}' is not a checkpoint, or a damaged one: {_first_line(error)}") from error
-    if not isinstance(content, dict) or not {"hyper_parameters", "state_dict"} <= content.keys():
+    """Return a checkpoint's content: tensors and plain values.
+
+    Raises:
+        InputError: the file is damaged, or holds anything else.
+    """
+    content = archive.read(path)
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(name), dict) for name in ("hyper_parameters", "state_dict")
+    ):
         raise InputError(f"'{path}' is not a checkpoint of this project: train one with litmlp-train")
+    weights = content["state_dict"].values()
+    if not all(isinstance(weight, Tensor) and bool(weight.isfinite().all()) for weight in weights):
+        raise InputError(f"'{path}' holds weights that are not finite numbers: give another checkpoint")
     return content
 
 
@@ -74,16 +81,18 @@ def load(path: Path) -> Loaded:
     """Rebuild task and data from a checkpoint alone.
 
     Raises:
-        InputError: the file is damaged, or asks for anything but this package's and torch's own modules.
+        InputError: the file is damaged, or asks for anything but this package's classes and torch's losses and
+            activations, of the size of the tensors that it holds.
     """
     content = read(path)
     config = harmless(content["hyper_parameters"], path)
     try:
-        data = build.data(config)
-        data.load_state_dict(content[type(data).__qualname__])
-        task = build.task(config, data.spec, trainable=False)
+        with _room_for(content["state_dict"]):
+            data = build.data(config)
+            data.load_state_dict(content[type(data).__qualname__])
+            task = build.task(config, data.spec, trainable=False)
         task.load_state_dict(content["state_dict"])
-    except (KeyError, RuntimeError) as error:
+    except NOT_FITTING as error:
         raise InputError(f"'{path}' does not fit this version of the project: {_first_line(error)}") from error
     return Loaded(task.eval(), data, config)
 
@@ -98,21 +107,44 @@ def load_weights(task: Task, path: Path) -> None:
         ) from error
 
 
+class CheckedIO(TorchCheckpointIO):
+    """Has Lightning resume from what `read` returns, rather than from what the file says."""
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Return the content of a checkpoint, on the CPU."""
+        return read(Path(path))
+
+
 def harmless(config: Config, path: Path) -> Config:
-    """Return a checkpoint's config with this package's classes by the name that the package has now.
+    """Return what a checkpoint says of data, network and task, with classes by the name that this package has now.
 
     Raises:
-        InputError: a `_target_` that would be built is no module or dataset of ours or torch's.
+        InputError: that holds anything but plain values, or a class that is none of ours nor one of torch's losses and
+            activations, or an argument that the class does not take, or of another type.
     """
-    if "${" in repr(config):
-        raise InputError(f"'{path}' holds an interpolation, which could read this machine's secrets: not loaded")
-    given = {name: config.get(name) for name in REBUILT}
+    try:
+        given = plain({name: config.get(name) for name in REBUILT}, MOST_VALUES, DEPTH)
+    except NotPlain as error:
+        raise InputError(f"'{path}' describes its run by more than plain values ({error}): not loaded") from error
+    if missing := [
+        name for name in REBUILT if "_target_" not in (given[name] if isinstance(given[name], dict) else ())
+    ]:
+        raise InputError(f"'{path}' does not say what to build as {missing[0]}: train one with litmlp-train")
     former = next((str(node["_target_"]).partition(".")[0] for key, node in nodes(given) if key == "data"), "")
     renamed = _moved(_moved(given, former, OWN), "", OWN)
     for (key, node), (_, built) in zip(nodes(given), nodes(renamed), strict=True):
-        if not _is_harmless(str(built["_target_"])):
+        if not _is_harmless(key, str(built["_target_"])):
             raise InputError(f"'{path}' wants to build {node['_target_']} as {key}: not loaded")
-    return config | renamed
+    for key, value in _items(renamed):
+        name = key.rpartition(".")[2]
+        if name.startswith("_") and name.endswith("_") and not (name in MARKS and isinstance(value, str | bool)):
+            raise InputError(f"'{path}' holds {key}, which no description has: not loaded")
+    try:
+        for key, node in nodes(renamed):
+            check_arguments(key, node)
+    except InputError as error:
+        raise InputError(f"'{path}' does not fit this version of the project: {error}") from error
+    return renamed
 
 
 def _moved(config: Any, package: str, to: str) -> Any:
@@ -126,7 +158,7 @@ def _moved(config: Any, package: str, to: str) -> Any:
     return moved | {"_target_": to + dot + rest} if dot and first == package else moved
 
 
-def _is_harmless(target: str) -> bool:
+def _is_harmless(key: str, target: str) -> bool:
     if target.partition(".")[0] not in (OWN, "torch"):  # importing alone can run code
         return False
     try:
@@ -135,10 +167,48 @@ def _is_harmless(target: str) -> bool:
         return False
     if not isinstance(cls, type):
         return False
-    is_known = cls.__module__.startswith((f"{OWN}.", "torch.nn.modules."))
-    return is_known and issubclass(cls, (torch.nn.Module, LightningDataModule))
+    if cls.__module__.startswith("torch."):
+        return key not in REBUILT and cls in [getattr(nn, name) for name in FROM_TORCH]
+    kind = {"data": TabularData, "task": Task}.get(key, nn.Module)
+    return cls.__module__.startswith(f"{OWN}.") and issubclass(cls, kind)
+
+
+def _items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield f"{path}.{key}", value
+            yield from _items(value, f"{path}.{key}")
+    if isinstance(config, list):
+        for value in config:
+            yield from _items(value, path)
+
+
+@contextmanager
+def _room_for(weights: dict[str, Tensor]) -> Iterator[None]:
+    """Let no more be built than the tensors of a file explain; raise RuntimeError before that memory is used."""
+    num_bytes = TIMES_FILE * sum(weight.nbytes for weight in weights.values()) + ROOM
+    with _Counted(num_bytes, TIMES_FILE * len(weights) + TENSORS_MORE):
+        yield
+
+
+class _Counted(TorchDispatchMode):
+    def __init__(self, num_bytes: int, num_tensors: int) -> None:
+        super().__init__()
+        self.num_bytes = num_bytes
+        self.num_tensors = num_tensors
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and not any(made is given for given in args):
+            self.num_bytes -= made.nbytes
+            self.num_tensors -= 1
+            if self.num_bytes < 0 or self.num_tensors < 0:
+                raise RuntimeError("it describes a network that is larger than the weights that it holds")
+        return made
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2]) or type(error).__name__
+    return " ".join(lines[:2])[:300] or type(error).__name__

@@ -17,6 +17,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +26,8 @@ from yaml import YAMLError
 
 from litmlp import paths
 from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, is_full_disk
+from litmlp.files import read_yaml
+from litmlp.trust import check_command, check_config
 
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError)
 
@@ -91,7 +94,7 @@ def sweep_resumed(arguments: list[str]) -> list[str]:
         candidates = (path, paths.ROOT / path) if key == "resume" and value else ()
         for folder in candidates:
             if (folder / "sweep.yaml").is_file():
-                command = list(OmegaConf.load(folder / "sweep.yaml").command)
+                command = check_command(read_yaml(folder / "sweep.yaml").get("command"), folder / "sweep.yaml")
                 others = [other for other in arguments if other not in (argument, "-m", "--multirun")]
                 return ["-m", *command, *others, f"hydra.sweep.dir={_quoted(str(folder.absolute()))}"]
     return arguments
@@ -141,7 +144,7 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
     path = folder / "config.yaml"
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
-    before = OmegaConf.load(path)
+    before = read_yaml(path)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
         if key == "resume":
@@ -151,8 +154,21 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
                 f"'{key}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: "
                 "start a new run, with init_from="
             )
-        OmegaConf.update(before, key, override.value(), force_add=True)
-    return OmegaConf.to_container(before)  # type: ignore[return-value]
+        _change(before, key.split("."), override)
+    check_config(before, path)
+    return before
+
+
+def _change(config: dict[str, Any], keys: list[str], override: Override) -> None:
+    *groups, last = keys
+    for group in groups:
+        if not isinstance(config.get(group), dict):
+            config[group] = {}
+        config = config[group]
+    if override.is_delete():
+        config.pop(last, None)
+    else:
+        config[last] = override.value()
 
 
 @contextmanager

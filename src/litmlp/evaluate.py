@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
-
 from litmlp import cli, run
 from litmlp.errors import InputError
-from litmlp.files import write_json
+from litmlp.files import read_yaml, write_json
 from litmlp.paths import display, find
 
 if TYPE_CHECKING:
@@ -46,7 +44,9 @@ def _point_to_table(data: "TabularData", file: Path) -> None:
 
     config = file.parent.parent / run.CONFIG
     if isinstance(data, TableData) and config.is_file():
-        data.path = OmegaConf.load(config).data.path
+        beside = read_yaml(config).get("data")
+        if isinstance(beside, dict) and isinstance(beside.get("path"), str):
+            data.path = beside["path"]
 
 
 def measure(task: "Task", data: "TabularData", split: str) -> dict[str, float]:

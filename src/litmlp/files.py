@@ -1,12 +1,53 @@
-"""Files that are whole or not there: written beside their place, then renamed onto it."""
+"""Files that are whole or not there: written beside their place, then renamed onto it, and checked when read.
+
+JSON and YAML files end with a sum (CRC-32) of their content. A file whose sum differs was changed since it was written,
+perhaps by a person, so this is said and the file is used; one that cannot be parsed is refused.
+"""
 
 import json
+import logging
 import math
 import os
-from collections.abc import Iterator
+import re
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from litmlp.errors import InputError
+from litmlp.paths import display
+from litmlp.plain import NotPlain, plain
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 2**26  # of a JSON or YAML file
+MOST_NESTED = 32
+SUM = "crc32"
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads `1e-3` as the number that it is, and dates as text."""
+
+
+class Dumper(yaml.SafeDumper):
+    """Quotes text that the loader would take for something else, and repeats what occurs twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write no reference from one place to another."""
+        return True
+
+
+for _one in (Loader, Dumper):
+    _one.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _number = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    _one.add_implicit_resolver("tag:yaml.org,2002:float", _number, [*"-+0123456789"])
 
 
 @contextmanager
@@ -28,13 +69,88 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write `content` to `path` atomically, as indented JSON; a number that is not finite becomes null."""
-    plain = {key: _finite_or_none(value) for key, value in content.items()}
-    write_text(path, json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    finite = {key: _finite_or_none(value) for key, value in content.items()}
+    summed = finite | {SUM: _sum(_compact(finite))}
+    write_text(path, json.dumps(summed, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` to `path` atomically, as YAML."""
+    text = dump(content)
+    write_text(path, f"{text}# {SUM}: {_sum(text)}\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the JSON object in `path`; raise InputError where it holds none."""
+    content = _read(path, json.loads)
+    given = content.pop(SUM, None)
+    if given not in (None, _sum(_compact(content))):
+        _say_changed(path)
+    return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file: plain values, and no reference from one place to another.
+
+    Raises:
+        InputError: the file holds anything else.
+    """
+    return _read(path, lambda text: _parsed(path, text))
+
+
+def as_read(content: dict[str, Any]) -> dict[str, Any]:
+    """Return `content` as it will be read once it is written as YAML: with lists for tuples."""
+    return yaml.load(dump(content), Loader=Loader)
+
+
+def dump(content: Any) -> str:
+    """Return `content` as YAML."""
+    return yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"'{display(path)}' is no file: put back a copy of it, or start a new run")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"'{display(path)}' has more than {MOST_BYTES >> 20} MB, and was not read: start a new run")
+    try:
+        content = parse(text := path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise NotPlain(f"it holds {'nothing' if not text.strip() else 'no keys and values'}")
+        return plain(content, most=len(text), depth=MOST_NESTED)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"'{display(path)}' is damaged ({reason}): put back a copy of it, or start a new run"
+        ) from error
+
+
+def _parsed(path: Path, text: str) -> Any:
+    # Aliases multiply, and the parser's C part crashes where values are nested deeply: both are looked for first.
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise NotPlain("it holds an alias")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_NESTED:
+            raise NotPlain("its values are nested too deeply")
+    body, mark, given = text.rpartition(f"# {SUM}: ")
+    if mark and given.strip() != _sum(body):
+        _say_changed(path)
+    return yaml.load(text, Loader=Loader)
+
+
+@lru_cache(maxsize=1000)
+def _say_changed(path: Path) -> None:
+    log.warning("%s was changed since it was written: what it says now is used", display(path))
+
+
+def _sum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _compact(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)
 
 
 def _finite_or_none(value: Any) -> Any:

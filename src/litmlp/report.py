@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from litmlp import paths, run
 from litmlp.errors import InputError, did_you_mean
-from litmlp.files import read_json, write_text
-from litmlp.sweeps.folder import JOB, SWEEP, load
+from litmlp.files import read_json, read_yaml, write_text
+from litmlp.sweeps.folder import JOB, SWEEP
 from litmlp.sweeps.words import brief, short_names
 
 REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
@@ -128,7 +128,7 @@ def read(folder: Path) -> Run:
     status = run.status_of(folder)
     outcome = status.get("status", "not begun")
     file = folder / run.CONFIG
-    config = load(file) if file.is_file() else {}
+    config = read_yaml(file) if file.is_file() else {}
     values = flat({key: value for key, value in config.items() if key not in APART})
     typed = _typed(folder)
     if typed is not None:
@@ -253,7 +253,7 @@ _sweeps: dict[Path, Any] = {}
 
 def _sweep(folder: Path) -> Any:
     if folder not in _sweeps:
-        _sweeps[folder] = load(folder / SWEEP)
+        _sweeps[folder] = read_yaml(folder / SWEEP)
     return _sweeps[folder]
 
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from litmlp import cli, run
 from litmlp.errors import InputError, Interrupted
-from litmlp.files import read_json, write_json, write_text
+from litmlp.files import read_json, read_yaml, write_json, write_yaml
 from litmlp.paths import display
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def train(
 
         config = with_task(config)
         check(config)
-        write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
+        write_yaml(folder / run.CONFIG, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns)
         write_json(folder / run.METRICS, metrics)
     return metrics
@@ -121,6 +121,10 @@ def _fit_and_test(
 def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | None) -> None:
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    if last is not None:
+        from litmlp.checkpoint import CheckedIO
+
+        trainer.strategy.checkpoint_io = CheckedIO()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     except Interrupted:
@@ -261,7 +265,7 @@ def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
 
 
 def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    before = OmegaConf.to_container(OmegaConf.load(folder / run.CONFIG))
+    before = read_yaml(folder / run.CONFIG)
     if run.status_of(folder).get("status") == "completed" and config == before:
         log.info("this run is complete: raise trainer.max_epochs to train further")
         return read_json(folder / run.METRICS)

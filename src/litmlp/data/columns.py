@@ -4,13 +4,24 @@ Columns are fitted on training rows only, and their state is plain values and te
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from litmlp.data.cells import DATE_FORMATS, PLAIN, Levels, Numbers, as_booleans, as_dates, as_levels, as_numbers
+from litmlp.data.cells import (
+    DATE_FORMATS,
+    NUMBER_STYLES,
+    PLAIN,
+    Levels,
+    Numbers,
+    as_booleans,
+    as_dates,
+    as_levels,
+    as_numbers,
+)
 from litmlp.data.scaling import scaling_named
+from litmlp.data.state import different, taken
 
 UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
 ROWS_AT_ONCE = 2**17  # of dates, which are taken into many parts
@@ -135,8 +146,10 @@ class NumericColumn(Column):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.style, self.is_marked = state["style"], state["is_marked"]
-        self.scaling.load_state_dict(state["scaling"])
+        self.style, self.is_marked, scaling = taken(
+            state, {"style": Literal[PLAIN, *NUMBER_STYLES], "is_marked": bool, "scaling": dict}
+        )
+        self.scaling.load_state_dict(scaling)
 
     @property
     def reads_text(self) -> bool:
@@ -211,8 +224,9 @@ class CategoricalColumn(Column):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.levels, self.num_rare = list(state["levels"]), state["num_rare"]
-        self.code_of_missing = state["code_of_missing"]
+        hints = {"levels": list[str], "num_rare": int, "code_of_missing": Literal[0, 1]}
+        levels, self.num_rare, self.code_of_missing = taken(state, hints)
+        self.levels = different(levels)
 
     @property
     def reads_text(self) -> bool:
@@ -297,15 +311,18 @@ class DateColumn(Column):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.date_format = state["date_format"]
-        self.parts = {part: self.parts[part] for part in state["parts"]}
+        self.date_format, parts = taken(state, {"date_format": Literal[None, *DATE_FORMATS], "parts": dict[str, dict]})
+        self.parts = {part: self.parts[part] for part in parts}
         for part, column in self.parts.items():
-            column.load_state_dict(state["parts"][part])
+            column.load_state_dict(parts[part])
 
     def describe(self) -> str:
         """Name format and parts."""
         written = f", written like {self.date_format}" if self.date_format else ""
         return f"{self.kind}{written}, as {', '.join(self.parts) or 'nothing, for it does not vary'}"
+
+
+KINDS = tuple(column.kind for column in (NumericColumn, BooleanColumn, CategoricalColumn, DateColumn))
 
 
 def _parts_of(moments: Numbers) -> dict[str, Numbers | Levels]:

@@ -5,14 +5,15 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
 from tqdm import tqdm
 
 from litmlp.data.cells import dictionary_coded, is_text
-from litmlp.data.columns import Column, Encoded
+from litmlp.data.columns import KINDS, Column, Encoded
+from litmlp.data.state import different, taken
 from litmlp.errors import InputError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -89,9 +90,11 @@ class Inputs:
 
     def load_state_dict(self, states: list[dict[str, Any]], make: Callable[[str, str], Column]) -> None:
         """Restore what `state_dict` returned; `make` returns a new column of a kind and a name."""
-        self.columns = [make(state["kind"], state["name"]) for state in states]
-        for column, state in zip(self.columns, states, strict=True):
-            column.load_state_dict(state["state"])
+        parts = [taken(state, {"name": str, "kind": Literal[*KINDS], "state": dict}) for state in states]
+        different([name for name, _, _ in parts])
+        self.columns = [make(kind, name) for name, kind, _ in parts]
+        for column, (_, _, state) in zip(self.columns, parts, strict=True):
+            column.load_state_dict(state)
 
 
 class _Treated(NamedTuple):

@@ -1,17 +1,21 @@
 """Bringing a column of numbers to a common scale. Values are `[N] float64`, none missing."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from litmlp.data.interpolation import PiecewiseLinear
+from litmlp.data.state import finite, taken
 from litmlp.errors import did_you_mean
 
 
 class Scaling(ABC):
-    """Fitted on training rows; its state is plain numbers and tensors."""
+    """Fitted on training rows; its state is plain numbers and tensors, whose types `state` names."""
+
+    state: ClassVar[dict[str, type]]
 
     @abstractmethod
     def fit(self, values: np.ndarray) -> None:
@@ -27,11 +31,14 @@ class Scaling(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+        finite(*taken(state, self.state))
         vars(self).update(state)
 
 
 class StandardScaling(Scaling):
     """Mean 0 and standard deviation 1; a constant column becomes 0."""
+
+    state: ClassVar = {"mean": float, "std": float}
 
     def fit(self, values: np.ndarray) -> None:
         """Take mean and standard deviation."""
@@ -48,6 +55,7 @@ class RobustScaling(Scaling):
     Outliers neither set the scale nor dominate a row. Source: Holzmüller et al. 2024, "Better by Default" (RealMLP).
     """
 
+    state: ClassVar = {"median": float, "spread": float}
     limit = 3.0
 
     def fit(self, values: np.ndarray) -> None:
@@ -69,6 +77,7 @@ class QuantileScaling(Scaling):
     several quantiles gets the middle of its stretch.
     """
 
+    state: ClassVar = {"knots": Tensor, "scores": Tensor}
     num_knots = 1001
 
     def fit(self, values: np.ndarray) -> None:
@@ -79,6 +88,14 @@ class QuantileScaling(Scaling):
         edge = 0.5 / self.num_knots
         self.knots = torch.tensor(knots)
         self.scores = torch.special.ndtri(torch.tensor(share).clamp(edge, 1 - edge))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned: rising knots, and a score for each."""
+        super().load_state_dict(state)
+        if self.knots.ndim != 1 or self.knots.shape != self.scores.shape or not len(self.knots):
+            raise ValueError("a state has a score for each knot")
+        if self.knots.dtype != torch.float64 or not bool((self.knots.diff() > 0).all()):
+            raise ValueError("a state has rising knots")
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Look up each value's normal quantile."""

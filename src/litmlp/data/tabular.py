@@ -20,6 +20,7 @@ from litmlp.data.reading import files_of, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
 from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split, some_of
+from litmlp.data.state import taken
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 from litmlp.paths import display
@@ -194,8 +195,9 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore fitted encoders; `setup` then leaves them as they are."""
-        self.inputs.load_state_dict(state_dict["inputs"], self.new_column)
-        self.target.load_state_dict(state_dict["target"])
+        inputs, target = taken(state_dict, {"inputs": list[dict], "target": dict})
+        self.inputs.load_state_dict(inputs, self.new_column)
+        self.target.load_state_dict(target)
         self.is_fitted = True
 
     def _setup_cached(self, entry: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 import re
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from litmlp.data.cells import PLAIN, Levels, Numbers, as_levels, as_numbers, is_text, number_style
 from litmlp.data.scaling import mean_and_std
+from litmlp.data.state import different, finite, taken
 from litmlp.errors import InputError, did_you_mean
 
 TRANSFORMS = ("none", "log1p")
@@ -125,8 +126,13 @@ class NumericTarget(Target):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.columns, self.transform = list(state["columns"]), state["transform"]
-        self.mean, self.std = state["mean"], state["std"]
+        names, self.transform, self.mean, self.std = taken(
+            state, {"columns": list[str], "transform": Literal[*TRANSFORMS], "mean": Tensor, "std": Tensor}
+        )
+        self.columns = different(names)
+        finite(self.mean, self.std)
+        if not self.mean.shape == self.std.shape == (len(self.columns),):
+            raise ValueError("a state has a mean and a deviation for each target")
 
     @classmethod
     def example(cls) -> Self:
@@ -220,8 +226,12 @@ class ClassTarget(Target):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.columns, self.classes = list(state["columns"]), list(state["classes"])
-        self.counts = list(state["counts"])
+        self.columns, classes, self.counts = taken(
+            state, {"columns": list[str], "classes": list[str], "counts": list[int]}
+        )
+        self.classes = different(classes)
+        if len(self.columns) != 1 or len(self.counts) != len(self.classes):
+            raise ValueError("a state has one target, and a count for each class")
 
     @classmethod
     def example(cls) -> Self:

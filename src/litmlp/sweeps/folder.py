@@ -11,11 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from litmlp import paths
 from litmlp.errors import InputError
-from litmlp.files import read_json, write_json, write_text
+from litmlp.files import as_read, read_json, read_yaml, write_json, write_text, write_yaml
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
 DERIVED = ("fixed", "columns")  # of a description: the rest tells sweeps apart
@@ -45,12 +43,12 @@ class SweepFolder:
             reason = (error.strerror or "").lower()
             raise InputError(f"'{path}' cannot be made ({reason}): choose another hydra.sweep.dir") from error
         file = path / SWEEP
-        description = yaml.safe_load(dump(description))  # as it will be read
+        description = as_read(description)
         if not file.is_file():
             if any(path.glob("[0-9]*")):
                 raise InputError(f"'{paths.display(path)}' holds runs but no {SWEEP}: choose another hydra.sweep.dir")
-            write_text(file, dump({"command": command, **description}))
-        stored = load(file)
+            write_yaml(file, {"command": command, **description})
+        stored = read_yaml(file)
         if (difference := _first_difference(stored, description)) is not None:
             raise InputError(
                 f"'{paths.display(path)}' holds a sweep made by another command ({difference} differs): choose another "
@@ -136,18 +134,16 @@ class SweepFolder:
             repeats = [f"{key}={','.join(texts)}" for key, texts in self.description["repeats"].items()]
             typed = (*self.description["fixed"], *record["overrides"], *repeats)
             overrides = [text.removeprefix("++") for text in typed]
-            write_text(
+            write_yaml(
                 self.path / BEST,
-                dump(
-                    {
-                        "number": int(best["number"]),
-                        "score": float(best["score"]),
-                        "monitor": self.description["monitor"],
-                        "folder": best["folder"],
-                        "overrides": overrides,
-                        "command": shlex.join(["litmlp-train", *(["-m"] if repeats else []), *overrides]),
-                    }
-                ),
+                {
+                    "number": int(best["number"]),
+                    "score": float(best["score"]),
+                    "monitor": self.description["monitor"],
+                    "folder": best["folder"],
+                    "overrides": overrides,
+                    "command": shlex.join(["litmlp-train", *(["-m"] if repeats else []), *overrides]),
+                },
             )
 
 
@@ -171,16 +167,6 @@ def identity(description: Mapping[str, Any]) -> str:
     """Return eight characters that stand for a description."""
     apart = {key: value for key, value in description.items() if key not in DERIVED}
     return hashlib.sha256(json.dumps(apart, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def dump(content: Any) -> str:
-    """Return `content` as YAML."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
-
-
-def load(file: Path) -> Any:
-    """Return what a YAML file holds; ten times faster than OmegaConf where PyYAML has its C part."""
-    return yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:

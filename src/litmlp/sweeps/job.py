@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 
 from litmlp import cli, run
 from litmlp.errors import InputError, is_full_disk
-from litmlp.files import read_json
-from litmlp.sweeps.folder import Row, SweepFolder, load
+from litmlp.files import read_json, read_yaml
+from litmlp.sweeps.folder import Row, SweepFolder
+from litmlp.trust import check_config
 
 if TYPE_CHECKING:
     from litmlp.callbacks import Pruning
@@ -122,7 +123,7 @@ class Job:
                 results.append(read_json(folder / run.METRICS))
                 continue
             begun = folder / run.CONFIG
-            config = load(begun) if begun.is_file() else self._composed([*record["overrides"], *repeat])
+            config = self._stored(begun) if begun.is_file() else self._composed([*record["overrides"], *repeat])
             pruning = self._pruning(record, study, config, index)
             results.append(
                 train(
@@ -136,6 +137,11 @@ class Job:
             if pruning is not None and pruning.is_pruned:
                 return results, True
         return results, False
+
+    def _stored(self, file: Path) -> dict[str, Any]:
+        config = read_yaml(file)
+        check_config(config, file)
+        return config
 
     def _repeats(self, number: int) -> Iterator[tuple[Path, Sequence[str]]]:
         repeats = self.sweep.description["repeats"]

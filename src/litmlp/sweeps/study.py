@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import optuna
 from filelock import FileLock
-from hydra.utils import instantiate
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import Trial, TrialState, create_trial
 
+from litmlp.build import built
 from litmlp.errors import InputError
 from litmlp.sweeps.folder import SweepFolder
 from litmlp.sweeps.space import Distribution
@@ -51,7 +51,7 @@ class Study:
             study_name=sweep.description["study_name"],
             direction="minimize" if sweep.description["mode"] == "min" else "maximize",
             sampler=optuna.samplers.RandomSampler(),  # each job brings its own
-            pruner=instantiate(sweep.description["pruner"]) or optuna.pruners.NopPruner(),
+            pruner=built(sweep.description["pruner"]) or optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
 
@@ -186,8 +186,8 @@ def make_sampler(
         if target == GRID:
             return optuna.samplers.PartialFixedSampler(grid(space)[job[0]], optuna.samplers.RandomSampler())
         if target == "optuna.samplers.QMCSampler":  # numbers its points itself
-            return instantiate(config)
-        return instantiate(config, seed=seed)
+            return built(config)
+        return built(config, seed=seed)
 
 
 def grid(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:

@@ -1,0 +1,71 @@
+"""What a file may hold that somebody else may have written: plain values, of bounded depth and number."""
+
+from collections.abc import Callable
+from typing import Any
+
+MOST_BITS = 64  # of a whole number
+
+
+class NotPlain(ValueError):
+    """A value is not plain; the message says why."""
+
+
+def plain(content: Any, most: int, depth: int, other: Callable[[Any], Any] | None = None) -> Any:
+    """Return a copy of `content`, which is made of plain values alone.
+
+    Those are, exactly and not as subclasses: dict with text as keys, list, text, whole number of 64 bits, float, bool
+    and None.
+
+    Args:
+        content: what a parser returned.
+        most: the most values in it; one that is reached twice counts twice.
+        depth: the most levels of dicts and lists.
+        other: returns what a value of another type becomes, or raises NotPlain. With it, tuples and numbers as keys are
+            plain as well, and what is derived from dict becomes one.
+
+    Raises:
+        NotPlain: it holds anything else.
+    """
+    num_left = most
+
+    def copy(value: Any, levels_left: int) -> Any:
+        nonlocal num_left
+        num_left -= 1
+        if num_left < 0:
+            raise NotPlain("it holds too many values for its size")
+        kind = type(value)
+        if kind is str:
+            _check_text(value)
+            return value
+        if kind is int:
+            if value.bit_length() > MOST_BITS:
+                raise NotPlain(f"it holds a whole number of more than {MOST_BITS} bits")
+            return value
+        if kind in (float, bool, type(None)):
+            return value
+        if levels_left == 0:
+            raise NotPlain("its values are nested too deeply")
+        if kind is list:
+            return [copy(item, levels_left - 1) for item in value]
+        if kind is dict or (other is not None and isinstance(value, dict)):
+            return {key_of(key): copy(item, levels_left - 1) for key, item in dict.items(value)}
+        if kind is tuple and other is not None:
+            return tuple(copy(item, levels_left - 1) for item in value)
+        if other is not None:
+            return other(value)
+        raise NotPlain(f"it holds a value of type {kind.__name__}")
+
+    def key_of(key: Any) -> Any:
+        if type(key) is not str and (type(key) is not int or other is None):
+            raise NotPlain(f"it has a key of type {type(key).__name__}")
+        return copy(key, 0)
+
+    return copy(content, depth)
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise NotPlain("it holds text that no file can hold") from error

@@ -1,0 +1,103 @@
+"""What a run's or a sweep's folder may ask for: somebody else may have made it.
+
+A checkpoint may ask for less, see `checkpoint.py`. To evaluate, predict and report, nothing that a folder's YAML names
+is built at all.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import Any
+
+from litmlp import paths
+from litmlp.errors import InputError
+from litmlp.paths import display
+
+OWN = __package__
+# Classes of torch, and of the parts of this package that hold what a config names.
+CLASS = re.compile(
+    r"(torch\.nn(\.modules\.\w+)?|torch\.optim(\.lr_scheduler)?"
+    rf"|{OWN}\.(networks|tasks|data|callbacks|loggers|optimizers)(\.[a-z_0-9]+)*)\.[A-Z]\w*"
+)
+MARK = re.compile("_(target|args|partial|recursive|convert)_")
+GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=\w+")
+SETTING = re.compile(
+    r"hydra\.(sweeper\.(n_trials|n_jobs|timeout|on_failure|retry_failed|study_name|repeat|params\.[\w.]+"
+    r"|sampler\.\w+|pruner\.\w+)"
+    r"|launcher\.(n_jobs|partition|qos|account|nodes|tasks_per_node|cpus_per_task|cpus_per_gpu|gpus_per_node|gpus_per_task"
+    r"|mem_gb|mem_per_cpu|mem_per_gpu|timeout_min|max_num_timeout|array_parallelism|ray\.remote\.num_(cpus|gpus)))"
+    r"=[^${}]*"
+)
+
+
+def check_config(config: dict[str, Any], file: Path) -> None:
+    """Raise InputError if a run's config names a class that is not this project's, or a place outside the folder.
+
+    Classes are the project's if a file in `conf/` names them, or if they belong to this package or to torch.
+    """
+    for key, target in _targets(config):
+        if not (isinstance(target, str) and (CLASS.fullmatch(target) or target in named_in_conf())):
+            raise InputError(
+                f"'{display(file)}' asks for {target!r} as {key}, which is no class of this project or of torch: if "
+                "you trust who made the folder, name the class in a file of conf/, and type the command again"
+            )
+    for key, value in _texts({name: config.get(name) for name in ("callbacks", "logger")}):
+        if value.startswith(("/", "~")) or ".." in PurePath(value).parts:
+            raise InputError(
+                f"'{display(file)}' says {key}={value}, which leads out of the run's folder: if that is meant, add it "
+                "to the command"
+            )
+
+
+def check_command(command: Any, file: Path) -> list[str]:
+    """Return the arguments that made a sweep; raise InputError for one that could do more than choose values."""
+    if not isinstance(command, list) or not all(isinstance(argument, str) for argument in command):
+        raise InputError(f"'{display(file)}' holds no command: type the command that made the sweep")
+    for argument in command:
+        if not _only_chooses(argument):
+            typed = shlex.join(["litmlp-train", "-m", *command, f"hydra.sweep.dir={file.parent}"])
+            raise InputError(
+                f"the sweep's command holds {argument!r}, which could run code: if you trust who made the folder, type "
+                f"the command yourself: {typed}"
+            )
+    return command
+
+
+def _only_chooses(argument: str) -> bool:
+    key, _, value = argument.lstrip("+~").partition("=")
+    if argument.startswith("-") or "${" in argument or MARK.search(argument):
+        return False
+    if key.startswith("hydra"):
+        return bool(GROUP.fullmatch(argument) or SETTING.fullmatch(argument.lstrip("+")))
+    return "." in key or not (value.startswith("/") or ".." in value)  # an option is a file of conf/
+
+
+@lru_cache(maxsize=1)
+def named_in_conf() -> frozenset[str]:
+    """Return each `_target_` in the files of `conf/`."""
+    texts = (file.read_text(encoding="utf-8") for file in paths.CONF.rglob("*.yaml"))
+    return frozenset(target for text in texts for target in re.findall(r"^\s*_target_:\s*(\S+)", text, flags=re.M))
+
+
+def _targets(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield path, config["_target_"]
+        for key, value in config.items():
+            yield from _targets(value, f"{path}.{key}" if path else key)
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from _targets(value, f"{path}[{index}]")
+
+
+def _texts(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield from _texts(value, f"{path}.{key}" if path else key)
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from _texts(value, f"{path}[{index}]")
+    elif isinstance(config, str):
+        yield path, config
