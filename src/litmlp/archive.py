@@ -6,13 +6,14 @@ uncompressed and agree with their sums (CRC-32), and its pickle can make nothing
 """
 
 import io
+import os
 import pickle
 import pickletools
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,8 +48,13 @@ def read(path: Path) -> Any:
         Damaged: the file is no such archive, or a damaged one.
         InputError: it holds anything else, or more than its size allows.
     """
+    with path.open("rb") as file:
+        return _checked(path, file)
+
+
+def _checked(path: Path, file: BinaryIO) -> Any:
     try:
-        parts = _parts(path)
+        parts = _parts(file)
         (name,) = (name for name in parts if name.endswith("/data.pkl"))
         if parts.get(name.replace("data.pkl", "byteorder"), b"little") != sys.byteorder.encode():
             raise NotPlain("it was written on a machine with another order of bytes")
@@ -63,21 +69,19 @@ def read(path: Path) -> Any:
         ) from error
     except zipfile.BadZipFile as error:
         raise Damaged(f"'{path}' is not a checkpoint, or a damaged one: give a run's folder or a .ckpt file") from error
-    except OSError:
-        raise
-    except Exception as error:  # whatever a damaged pickle leads to
+    except Exception as error:  # whatever a damaged archive or pickle leads to
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise Damaged(f"'{path}' is not a checkpoint, or a damaged one ({reason}): give another") from error
     return content
 
 
-def _parts(path: Path) -> dict[str, bytearray]:
+def _parts(file: BinaryIO) -> dict[str, bytearray]:
     # Each part by its name. Reading one checks its sum.
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise NotPlain("compressed parts")
-        if sum(member.file_size for member in members) > path.stat().st_size:
+        if sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
             raise NotPlain("parts larger than the file")
         return {member.filename: bytearray(archive.read(member)) for member in members}
 

@@ -1,0 +1,85 @@
+"""A stranger's run or sweep folder builds what this project knows, within the folder, and types no command."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import compose_config
+from litmlp import trust
+from litmlp.errors import InputError
+
+FILE = Path("theirs/config.yaml")
+
+
+@pytest.mark.parametrize("overrides", [["data=adult"], ["network=linear", "optimizer=sgd", "scheduler=plateau"]])
+def test_what_this_project_composes_is_trusted(overrides: list[str]):
+    trust.check_config(compose_config(*overrides), FILE)
+
+
+def test_a_file_of_conf_makes_a_class_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = {"network": {"_target_": "mine.Network"}}
+    with pytest.raises(InputError, match=r"asks for 'mine\.Network' as network, .* name the class in a file of conf/"):
+        trust.check_config(config, FILE)
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network/mine.yaml").write_text("_target_: mine.Network\n")
+    monkeypatch.setattr(trust.paths, "CONF", tmp_path)
+    trust.named_in_conf.cache_clear()
+    trust.check_config(config, FILE)
+    trust.named_in_conf.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("os.system", "subprocess.Popen", "builtins.eval", "hydra.utils.instantiate", "torch.load", "torch.hub.load"),
+        *("torch.nn.functional.relu", "lightning.pytorch.callbacks.ModelCheckpoint", "litmlp.files.write_text"),
+        *("litmlp.run.discard", "litmlp.data.cache.shutil.rmtree", "torch.nn.modules.module.os.system", "", None, 1),
+        *(["os.system"], {"_target_": "os.system"}),
+    ],
+)
+@pytest.mark.parametrize("place", ["callbacks", "logger", "trainer"])
+def test_another_target_is_refused(target: Any, place: str):
+    with pytest.raises(InputError, match="no class of this project"):
+        trust.check_config({place: {"deep": [{"_target_": target}]}}, FILE)
+
+
+@pytest.mark.parametrize("value", ["/etc/x", "~/x", "../x", "a/../../x"])
+def test_a_path_out_of_the_folder_is_refused(value: str):
+    with pytest.raises(InputError, match=r"logger\.csv\.name=.* leads out of the run's folder"):
+        trust.check_config({"logger": {"csv": {"name": value}}}, FILE)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("seed=1,2", "data=penguins", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "++network.hidden_sizes=[8,8]"),
+        *("data.path=../mine.csv", "hydra/launcher=joblib", "hydra.sweeper.n_trials=4", "~callbacks.importance"),
+        *("hydra/sweeper/sampler=tpe", "hydra.launcher.cpus_per_task=4", "+experiment=curve_fit", "data.ignore=[a,b]"),
+    ],
+)
+def test_a_sweeps_command_chooses_values(argument: str):
+    assert trust.check_command([argument], Path("sweep.yaml")) == [argument]
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("--config-dir=/evil", "-m", "--cfg", "hydra.searchpath=[/evil]", "hydra.run.dir=/etc", "hydra.job.name=x"),
+        *("hydra/launcher=../evil", "hydra.launcher._target_=os.system", "hydra.launcher.setup=[touch x]"),
+        *("hydra.launcher.ray.init.address=evil:10001", "hydra.sweeper.storage=sqlite:////etc/x", "data=../../evil"),
+        *("data=/evil", "callbacks.x._target_=os.system", "+callbacks={x:{_target_:os.system}}", "seed=${oc.env:HOME}"),
+        *("hydra.sweeper.n_trials=${oc.env:HOME}", "hydra/job_logging=x", "hydra.sweeper.sampler._target_=os.system"),
+    ],
+)
+def test_a_sweeps_command_that_could_run_code_is_to_be_typed(argument: str):
+    with pytest.raises(
+        InputError, match=r"could run code: if you trust .* type the command yourself: litmlp-train -m "
+    ):
+        trust.check_command(["seed=1,2", argument], Path("sweep.yaml"))
+
+
+@pytest.mark.parametrize("command", [None, "seed=1,2", {"a": 1}, [1], [["seed=1"]]])
+def test_a_sweep_without_a_command_is_refused(command: Any):
+    with pytest.raises(InputError, match="holds no command"):
+        trust.check_command(command, Path("sweep.yaml"))
