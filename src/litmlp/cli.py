@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from litmlp import paths
-from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, is_full_disk
+from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, no_room
 
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError)
 
@@ -55,7 +55,7 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
     except Exception as error:
         if (signal_sent := interruption(error)) is not None:
             sys.exit(_say(name, str(signal_sent), signal_sent.exit_code))
-        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or is_full_disk(error)
+        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
         if wants_traceback or not is_known:
             raise
         sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
@@ -115,8 +115,8 @@ def sentence(error: BaseException) -> str:
             return f"a config file is not YAML: {' '.join(str(link).split())}"
         if _names_unknown_key(link):
             return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
-    if is_full_disk(error):
-        return "the disk is full: make room, and go on with resume=<the run's folder>"
+    if (what_to_do := no_room(error)) is not None:
+        return f"{what_to_do}, and go on with resume=<the run's folder>"
     if _names_file(error):
         return f"cannot read or write '{error.filename}': {error.strerror}"
     return str(error).splitlines()[0]

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from litmlp.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -33,8 +35,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the JSON object in `path`; raise InputError if it holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"'{path}' is damaged, for it holds no JSON object: restore it, or remove it")
+    return content
 
 
 def _finite_or_none(value: Any) -> Any:

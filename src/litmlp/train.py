@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from litmlp import cli, run
+from litmlp import cli, folders, run
 from litmlp.errors import InputError, Interrupted
-from litmlp.files import read_json, write_json, write_text
+from litmlp.files import write_json
 from litmlp.paths import display
 
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ def train(
         What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
         `fit_seconds`, `parameters`.
     """
-    with run.recorded(folder, is_new=not resume):
-        from litmlp.auto_task import with_task
+    with run.recorded(folder, new=None if resume else config):
+        from litmlp.auto_task import with_task  # takes seconds, so only now
         from litmlp.config import check
 
-        config = with_task(config)
+        asked, config = config, with_task(config)
         check(config)
-        write_text(folder / run.CONFIG, OmegaConf.to_yaml(config))
+        if resume or config != asked:
+            run.write_config(folder, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns)
         write_json(folder / run.METRICS, metrics)
     return metrics
@@ -243,6 +245,7 @@ def _job(config: "DictConfig") -> float:
     if config.resume and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise InputError("resume goes on with one run: give one folder, without -m")
     if config.resume:
+        run.check_begun(folder)
         plain = cli.resumed(config, folder, HydraConfig.get().overrides.task)
         metrics = _resume(plain, folder)
     else:
@@ -256,15 +259,15 @@ def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
     try:
         return cli.resolved(config)
     except (InputError, OmegaConfBaseException):
-        run.discard(folder)
+        folders.remove(folder)
         raise
 
 
 def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     before = OmegaConf.to_container(OmegaConf.load(folder / run.CONFIG))
-    if run.status_of(folder).get("status") == "completed" and config == before:
+    if config == before and (metrics := run.metrics_of(folder)) is not None:
         log.info("this run is complete: raise trainer.max_epochs to train further")
-        return read_json(folder / run.METRICS)
+        return metrics
     _check_epochs(config, folder)
     return train(config, folder, resume=True)
 
@@ -281,9 +284,13 @@ def summary(metrics: dict[str, Any]) -> str:
     """Return validation and test metrics of the best weights as a table."""
     names = [name.removeprefix("val/") for name in metrics if name.startswith("val/")]
     width = max(map(len, names))
-    rows = [f"{name:{width}}  {metrics[f'val/{name}']:10.4f}  {metrics[f'test/{name}']:10.4f}" for name in names]
+    rows = [f"{name:{width}}  {_cell(metrics[f'val/{name}'])}  {_cell(metrics[f'test/{name}'])}" for name in names]
     effort = f"{metrics['epochs']} epochs, {metrics['steps']} steps, {metrics['fit_seconds']:.1f} s"
     return "\n".join(["", f"{'':{width}}  {'val':>10}  {'test':>10}", *rows, "", effort])
+
+
+def _cell(value: float | None) -> str:
+    return f"{math.nan if value is None else value:10.4f}"  # as JSON, a number that is not finite is null
 
 
 def main() -> None:

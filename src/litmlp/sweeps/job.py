@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from litmlp import cli, run
-from litmlp.errors import InputError, is_full_disk
+from litmlp.errors import InputError, no_room
 from litmlp.files import read_json
 from litmlp.sweeps.folder import Row, SweepFolder, load
 
@@ -80,7 +80,7 @@ class Job:
         except Exception as error:
             if (stop := cli.interruption(error)) is not None:
                 raise stop from error
-            if is_full_disk(error) or not self.sweep.has_room():
+            if no_room(error) is not None or not self.sweep.has_room():
                 return  # nothing is wrong with the job: it goes on when there is room
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
         self._finish(record | end | {"seconds": round(time.perf_counter() - started, 2)}, study)

@@ -23,7 +23,7 @@ from litmlp.sweeps.share import cores
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # to what comes out
 ROWS_REPORTED = 10
-ONLY_TO_FILE = "hydra.job_logging.root.handlers=[file]"
+NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # a sweep says a line a job itself
 LAUNCHERS = {
     "BasicLauncher": "basic",
     "JoblibLauncher": "joblib",
@@ -155,7 +155,7 @@ class ResumableSweeper(Sweeper):
                 *fixed,
                 f"hydra.sweep.dir='{folder}'",
                 f"hydra.sweep.subdir='{number}'",
-                "hydra.job_logging.root.handlers=[file]",
+                NO_CONSOLE,
             )
             for number in numbers
         ]
