@@ -4,10 +4,12 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from litmlp.errors import InputError
 from litmlp.files import read_json, write_json, write_text
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
+WRITTEN = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")
 DERIVED = ("fixed", "columns")  # of a description: the rest tells sweeps apart
 DONE = ("completed", "pruned", "failed")
 FREE_BYTES = 20_000_000
@@ -46,11 +49,14 @@ class SweepFolder:
             raise InputError(f"'{path}' cannot be made ({reason}): choose another hydra.sweep.dir") from error
         file = path / SWEEP
         description = yaml.safe_load(dump(description))  # as it will be read
-        if not file.is_file():
-            if any(path.glob("[0-9]*")):
-                raise InputError(f"'{paths.display(path)}' holds runs but no {SWEEP}: choose another hydra.sweep.dir")
+        if not os.path.lexists(file):
+            if mine := sorted(other.name for other in path.iterdir() if _is_written(other.name)):
+                raise InputError(
+                    f"'{paths.display(path)}' holds {mine[0]} but no {SWEEP}, so a sweep could overwrite what is not "
+                    "its own: choose another hydra.sweep.dir"
+                )
             write_text(file, dump({"command": command, **description}))
-        stored = load(file)
+        stored = _stored(file, description)
         if (difference := _first_difference(stored, description)) is not None:
             raise InputError(
                 f"'{paths.display(path)}' holds a sweep made by another command ({difference} differs): choose another "
@@ -63,9 +69,11 @@ class SweepFolder:
         return self.path / str(number)
 
     def record(self, number: int) -> Row:
-        """Return what is on record of a job; empty before it starts."""
-        file = self.job(number) / JOB
-        return read_json(file) if file.is_file() else {}
+        """Return what is on record of a job; empty before it starts, or if its file is damaged."""
+        try:
+            return read_json(self.job(number) / JOB)
+        except InputError:
+            return {}
 
     def write(self, record: Row) -> None:
         """Put a job on record."""
@@ -149,6 +157,20 @@ class SweepFolder:
                     }
                 ),
             )
+
+
+def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        stored = load(file) if file.is_file() else None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        stored = None
+    if not isinstance(stored, dict) or not {"command", *wanted} <= stored.keys() | {"study_name"}:
+        raise InputError(f"'{paths.display(file)}' is damaged, or no sweep's: choose another hydra.sweep.dir")
+    return stored
+
+
+def _is_written(name: str) -> bool:
+    return name.isdecimal() or any(fnmatch(name, pattern) for pattern in WRITTEN)
 
 
 def row_of(record: Row, folder: Path) -> Row:

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 
 from litmlp import cli, run
 from litmlp.errors import InputError, no_room
-from litmlp.files import read_json
 from litmlp.sweeps.folder import Row, SweepFolder, load
 
 if TYPE_CHECKING:
@@ -80,8 +79,10 @@ class Job:
         except Exception as error:
             if (stop := cli.interruption(error)) is not None:
                 raise stop from error
-            if no_room(error) is not None or not self.sweep.has_room():
+            if not self.sweep.has_room():
                 return  # nothing is wrong with the job: it goes on when there is room
+            if no_room(error) is not None:
+                raise
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
         self._finish(record | end | {"seconds": round(time.perf_counter() - started, 2)}, study)
 
@@ -118,11 +119,11 @@ class Job:
 
         results = []
         for index, (folder, repeat) in enumerate(self._repeats(number)):
-            if run.status_of(folder).get("status") == "completed":
-                results.append(read_json(folder / run.METRICS))
+            if (metrics := run.metrics_of(folder)) is not None:
+                results.append(metrics)
                 continue
-            begun = folder / run.CONFIG
-            config = load(begun) if begun.is_file() else self._composed([*record["overrides"], *repeat])
+            begun = run.is_asked(folder)
+            config = load(folder / run.CONFIG) if begun else self._composed([*record["overrides"], *repeat])
             pruning = self._pruning(record, study, config, index)
             results.append(
                 train(

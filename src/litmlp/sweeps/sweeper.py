@@ -12,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from litmlp import cli, paths, report, run
-from litmlp.errors import InputError, Interrupted, JobsFailed
+from litmlp.errors import InputError, Interrupted, JobsFailed, no_room
 from litmlp.sweeps import space
 from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
@@ -164,6 +164,8 @@ class ResumableSweeper(Sweeper):
                 if isinstance(error := done._return_value, Exception):
                     raise error
         except Exception as error:
+            if isinstance(error, InputError) or no_room(error) is not None:
+                raise
             suspects = [n for n in numbers if job.sweep.record(n).get("status") == "running"]
             suspects = [n for n in suspects if not run.is_claimed(job.sweep.job(n))]
             if not suspects:
