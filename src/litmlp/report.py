@@ -11,12 +11,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, TypeGuard
 
-from yaml import YAMLError
-
 from litmlp import paths, run
 from litmlp.errors import InputError, did_you_mean
-from litmlp.files import read_json, write_text
-from litmlp.sweeps.folder import JOB, SWEEP, load
+from litmlp.files import read_json, read_yaml, write_text
+from litmlp.sweeps.folder import JOB, SWEEP
 from litmlp.sweeps.words import brief, short_names
 
 REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
@@ -162,7 +160,7 @@ def _undamaged(folders: Iterable[Path], damage: list[str]) -> Iterator[Run]:
 
 def read(folder: Path) -> Run:
     """Return what a run's folder says; raise InputError if a file of it is damaged."""
-    outcome = _json(folder / run.STATUS).get("status")
+    outcome = _content(folder / run.STATUS).get("status")
     if outcome not in OUTCOMES:
         raise _damaged(folder / run.STATUS, "it names no status of a run")
     is_complete = outcome == "completed"
@@ -183,14 +181,14 @@ def _config(folder: Path, is_needed: bool) -> dict[str, Any]:
     file = folder / run.CONFIG
     if not is_needed and not os.path.lexists(file):  # stopped before it was asked anything
         return {}
-    config = _yaml(file)
+    config = _content(file)
     if not isinstance(config.get("monitor"), str) or config.get("mode") not in ("min", "max"):
         raise _damaged(file, "it names no monitor and mode")
     return config
 
 
 def _metrics(file: Path) -> dict[str, Any]:
-    metrics = _json(file)
+    metrics = _content(file)
     for name, value in metrics.items():
         if not run.is_number(value):
             raise _damaged(file, f"{name} is no number")
@@ -199,21 +197,11 @@ def _metrics(file: Path) -> dict[str, Any]:
     return metrics
 
 
-def _yaml(file: Path) -> dict[str, Any]:
+def _content(file: Path) -> dict[str, Any]:
     try:
-        content = load(file) if file.is_file() else None
-    except (ValueError, RecursionError, YAMLError):
-        content = None
-    if not isinstance(content, dict):
-        raise _damaged(file, "it holds no keys and values")
-    return content
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return read_json(file)
+        return read_json(file) if file.suffix == ".json" else read_yaml(file)
     except InputError as error:
-        raise _damaged(file, "it holds no JSON object") from error
+        raise _damaged(file, "it holds no keys and values") from error
 
 
 def _damaged(file: Path, reason: str) -> InputError:
@@ -328,7 +316,7 @@ def _place_of_job(folder: Path) -> Path | None:
 
 
 def _job(place: Path) -> dict[str, Any]:
-    job = _json(place / JOB)
+    job = _content(place / JOB)
     if not _are_texts(job.get("overrides")):
         raise _damaged(place / JOB, "its overrides are no list of texts")
     return job
@@ -349,7 +337,7 @@ def _read_fixed(file: Path) -> list[str] | str:
     if not os.path.lexists(file):  # a job that was copied from its sweep
         return []
     try:
-        fixed = _yaml(file).get("fixed")
+        fixed = _content(file).get("fixed")
     except InputError as error:
         return str(error)
     return fixed if _are_texts(fixed) else str(_damaged(file, "what is fixed is no list of texts"))

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from litmlp import folders
 from litmlp.errors import InputError, Interrupted
-from litmlp.files import read_json, write_json, write_text
+from litmlp.files import read_json, read_yaml, write_json, write_text
 from litmlp.paths import display
 
 log = logging.getLogger(__name__)
@@ -152,13 +152,9 @@ def is_number(value: Any) -> bool:
 
 def is_asked(folder: Path) -> bool:
     """Tell whether `config.yaml` says what the run shall do."""
-    import yaml
-
-    from litmlp.sweeps.folder import load
-
     try:
-        return isinstance(load(folder / CONFIG), dict) if (folder / CONFIG).is_file() else False
-    except (InputError, ValueError, RecursionError, yaml.YAMLError):
+        return bool(read_yaml(folder / CONFIG))
+    except InputError:
         return False
 
 

@@ -30,6 +30,7 @@ MOST_COLUMNS = 40  # in the log
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory
 NOT_THERE = "-"  # a hyperparameter that other runs of the sweep have
+STATE = {"epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"}  # of a run
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
@@ -88,7 +89,7 @@ def _fit_and_test(
     write_json(folder / run.COLUMNS, data.inputs.decisions)
     task = build.task(config, data.spec)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
-    last = run.last_checkpoint(folder) if resume else None
+    last = run.last_checkpoint(folder) if resume and _state(folder) else None
     if config["init_from"] and last is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
     keep_freed_memory(KEPT_BETWEEN_STEPS)
@@ -273,11 +274,32 @@ def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_epochs(config: dict[str, Any], folder: Path) -> None:
+    state, wanted = _state(folder), config["trainer"].get("max_epochs")
+    if state is not None and wanted is not None and -1 < wanted < (done := state["epoch"]):
+        raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
+
+
+def _state(folder: Path) -> dict[str, Any] | None:
+    """Return what a stopped run goes on from, if there is something; raise InputError if it is damaged."""
     from litmlp import checkpoint
 
-    last, wanted = run.last_checkpoint(folder), config["trainer"].get("max_epochs")
-    if last is not None and wanted is not None and -1 < wanted < (done := checkpoint.read(last)["epoch"]):
-        raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
+    last, best = run.last_checkpoint(folder), run.best_checkpoint(folder)
+    if last is None:
+        return None
+    try:
+        state = checkpoint.read(last)
+        if missing := sorted(STATE - state.keys()):
+            raise InputError(f"'{display(last)}' holds no {missing[0]}")
+        if state["callbacks"].get("BestAndLast", {}).get("best_epoch", -1) >= 0:
+            if best is None:
+                raise InputError(f"'{display(last.with_name('best.ckpt'))}' is lost")
+            checkpoint.read(best)
+    except InputError as error:
+        reason = str(error).partition(": ")[0]
+        raise InputError(
+            f"{reason}, so the run cannot go on from there: remove '{display(last.parent)}', and it starts again"
+        ) from error
+    return state
 
 
 def summary(metrics: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import yaml
 
 from litmlp import paths
 from litmlp.errors import InputError
-from litmlp.files import read_json, write_json, write_text
+from litmlp.files import read_json, read_yaml, write_json, write_text
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
 WRITTEN = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")
@@ -161,10 +161,10 @@ class SweepFolder:
 
 def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        stored = load(file) if file.is_file() else None
-    except (ValueError, RecursionError, yaml.YAMLError):
-        stored = None
-    if not isinstance(stored, dict) or not {"command", *wanted} <= stored.keys() | {"study_name"}:
+        stored = read_yaml(file)
+    except InputError:
+        stored = {}
+    if not {"command", *wanted} <= stored.keys() | {"study_name"}:
         raise InputError(f"'{paths.display(file)}' is damaged, or no sweep's: choose another hydra.sweep.dir")
     return stored
 
