@@ -26,6 +26,7 @@ from yaml import YAMLError
 from litmlp import paths
 from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, no_room
 
+FOLDERS = ("resume", "init_from", "hydra.run.dir", "hydra.sweep.dir")
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError)
 
 
@@ -73,6 +74,8 @@ def normalized(argument: str, open_keys: bool) -> str:
         return argument
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
+    if key in FOLDERS and re.fullmatch(r"[-+.]?\d[\w.+-]*|true|false", value):
+        value = f"'{value}'"  # a folder called 0, as a sweep's are
     if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
         value = value.removeprefix("choice(").removesuffix(")")  # which may then hold null
     if not _parses(f"{key}={value}"):
@@ -87,7 +90,7 @@ def sweep_resumed(arguments: list[str]) -> list[str]:
     """Return the arguments with `resume=<a sweep's folder>` replaced by the command that made the sweep."""
     for argument in arguments:
         key, _, value = argument.partition("=")
-        path = Path(value).expanduser()
+        path = Path(value.strip("'")).expanduser()
         candidates = (path, paths.ROOT / path) if key == "resume" and value else ()
         for folder in candidates:
             if (folder / "sweep.yaml").is_file():

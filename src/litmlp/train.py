@@ -4,6 +4,7 @@ import ctypes
 import logging
 import math
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from litmlp import cli, folders, run
-from litmlp.errors import InputError, Interrupted
+from litmlp.errors import InputError, Interrupted, no_room
 from litmlp.files import write_json
 from litmlp.paths import display
 
@@ -147,6 +148,13 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
+    threading.excepthook = _unless_handed_on
+
+
+def _unless_handed_on(thread: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread; but TensorBoard's hands a full disk on to the run, which says it."""
+    if no_room(thread.exc_value) is None:
+        threading.__excepthook__(thread)
 
 
 def keep_freed_memory(num_bytes: int) -> None:

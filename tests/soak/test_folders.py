@@ -123,13 +123,15 @@ def test_damaged_folders(soak: Soak, folders: Path, tmp_path: Path) -> None:
         with soak.trial(f"round {number}: {told}"):
             before = {name: contents(place / name) for name in COMPLETE if not name.startswith(target)}
             check_report(place, target)
+            if generator.random() < 0.2:
+                commands().run("report", ".", "--write", f"{tmp_path}/report", folder=place).check(0)
             again, expected = again_and_expected(target, generator, whole)
             said = commands().run("train", *again, folder=place).check(0, 1, 2)
             soak.count(f"{'right' if said.code == 0 else 'a sentence'}, {target}")
             if said.code == 0:
                 differences = differing(results(place / target), expected)
                 assert not differences, f"{differences}\n{said}"
-            if target in ("whole", "half"):
+            if target in ("whole", "half") and generator.random() < 0.3:
                 commands().run("evaluate", f"checkpoint={target}", f"output={tmp_path}/m.json", folder=place).check()
                 commands().run("train", *PLAIN, f"hydra.run.dir={target}", folder=place).check()
             check_report(place, target)
@@ -146,8 +148,6 @@ def again_and_expected(
 
 def check_report(place: Path, target: str) -> None:
     """Check that all runs that are not damaged are reported."""
-    commands().run("report", ".", "--write", "report", folder=place).check(0)
-    shutil.rmtree(place / "report")
     reported = {one.folder for group in compare([place]).groups for one in group.runs}
     undamaged = {place / name for name in COMPLETE if not name.startswith(target) or name.endswith("/1")}
     assert undamaged <= reported, undamaged - reported
