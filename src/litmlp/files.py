@@ -10,6 +10,8 @@ from typing import Any
 
 from litmlp.errors import InputError
 
+GREATEST = 1e300  # of what is measured
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -57,6 +59,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"'{path}' is damaged, for it holds no keys and values: restore it, or remove it")
     return content
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a run can have measured this; None is a number that is not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < GREATEST)
 
 
 def _finite_or_none(value: Any) -> Any:

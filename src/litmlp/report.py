@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from litmlp import paths, run
 from litmlp.errors import InputError, did_you_mean
-from litmlp.files import read_json, read_yaml, write_text
+from litmlp.files import is_number, read_json, read_yaml, write_text
 from litmlp.sweeps.folder import JOB, SWEEP
 from litmlp.sweeps.words import brief, short_names
 
@@ -190,7 +190,7 @@ def _config(folder: Path, is_needed: bool) -> dict[str, Any]:
 def _metrics(file: Path) -> dict[str, Any]:
     metrics = _content(file)
     for name, value in metrics.items():
-        if not run.is_number(value):
+        if not is_number(value):
             raise _damaged(file, f"{name} is no number")
     if "objective" not in metrics:
         raise _damaged(file, "it holds no objective")

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from litmlp import folders
 from litmlp.errors import InputError, Interrupted
-from litmlp.files import read_json, read_yaml, write_json, write_text
+from litmlp.files import is_number, read_json, read_yaml, write_json, write_text
 from litmlp.paths import display
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ EVENTS = "events.out.tfevents.*"
 FILES = (LOCK, STATUS, CONFIG, COLUMNS, METRICS, LOG)
 WRITTEN = (*FILES, CHECKPOINTS, PICTURES, EVENTS, "evaluate-*.json", "job.json", "sweep.yaml", "results.csv")
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-GREATEST = 1e300  # of a metric
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of the log
 
 
@@ -143,11 +142,6 @@ def metrics_of(folder: Path) -> dict[str, Any] | None:
     needed = {"objective", "epochs", "steps", "fit_seconds", "parameters"}
     needed |= {name.replace("val/", "test/", 1) for name in metrics if name.startswith("val/")}
     return metrics if needed <= metrics.keys() and all(map(is_number, metrics.values())) else None
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a run can have measured this; None is a number that is not finite."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < GREATEST)
 
 
 def is_asked(folder: Path) -> bool:

@@ -100,18 +100,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.stat().st_size < 10**7}
 
 
-def damaged(folders: Path, place: Path, generator: random.Random, target: str) -> tuple[Path, str]:
+def damaged(folders: Path, place: Path, generator: random.Random, target: str) -> tuple[Path, str, list[str]]:
     """Copy all folders, and damage a file or two of the target."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(folders, place)
-    told = []
+    told, files = [], []
     names = FILES_OF_SWEEPS if target in ("grid", "search") else FILES_OF_RUNS
     for _ in range(generator.choice([1, 1, 2])):
         name, damage = generator.choice(names), generator.choice(DAMAGES)
         if (place / target / name).parent.is_dir():
             damage(place / target / name, generator)
+            files.append(name)
             told.append(f"{target}/{name} {damage.__name__}")
-    return place, ", ".join(told)
+    return place, ", ".join(told), files
 
 
 @pytest.mark.soak
@@ -119,7 +120,7 @@ def test_damaged_folders(soak: Soak, folders: Path, tmp_path: Path) -> None:
     whole = {name: results(folders / name) for name in ("whole", "grid", "search")}
     for number, generator in enumerate(soak.rounds()):
         target = generator.choice(["whole", "half", "half", "grid", "search"])
-        place, told = damaged(folders, tmp_path / "place", generator, target)
+        place, told, files = damaged(folders, tmp_path / "place", generator, target)
         with soak.trial(f"round {number}: {told}"):
             before = {name: contents(place / name) for name in COMPLETE if not name.startswith(target)}
             check_report(place, target)
@@ -130,6 +131,8 @@ def test_damaged_folders(soak: Soak, folders: Path, tmp_path: Path) -> None:
             soak.count(f"{'right' if said.code == 0 else 'a sentence'}, {target}")
             if said.code == 0:
                 differences = differing(results(place / target), expected)
+                if target != "half":  # what is complete stays as it is
+                    differences = [name for name in differences if not name.startswith(tuple(files))]
                 assert not differences, f"{differences}\n{said}"
             if target in ("whole", "half") and generator.random() < 0.3:
                 commands().run("evaluate", f"checkpoint={target}", f"output={tmp_path}/m.json", folder=place).check()

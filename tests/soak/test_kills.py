@@ -1,6 +1,5 @@
 """Runs and sweeps that are killed again and again, from their first millisecond, end as if they had never been."""
 
-import json
 import os
 import random
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from litmlp import checkpoint
+from litmlp.files import read_json
 from soak.soaking import Soak, commands
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -64,21 +64,27 @@ def killed(arguments: list[str], folder: Path, moments: list[str], generator: ra
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """All that a run or a sweep comes to, but for seconds."""
+    """All that a run or a sweep comes to, but for seconds, by file and key."""
     found: dict[str, Any] = {}
     for file in sorted(folder.rglob("*")):
-        name = str(file.relative_to(folder))
-        if file.suffix == ".ckpt":
-            state = checkpoint.read(file)
-            found |= {f"{name}/{key}": tensor.numpy().tobytes() for key, tensor in state["state_dict"].items()}
-            found |= {f"{name}/{key}": state[key] for key in ("epoch", "global_step")}
-        if file.name in ("metrics.json", "job.json", "status.json"):
-            content = json.loads(file.read_text())
-            names = (
-                ("status", "overrides", "score") if file.name != "metrics.json" else content.keys() - {"fit_seconds"}
-            )
-            found |= {f"{name}/{key}": content.get(key) for key in names}
+        try:
+            found |= {f"{file.relative_to(folder)}/{key}": value for key, value in said_by(file).items()}
+        except ValueError:
+            found[f"{file.relative_to(folder)}/"] = "damaged"
     return found
+
+
+def said_by(file: Path) -> dict[str, Any]:
+    if file.suffix == ".ckpt":
+        state = checkpoint.read(file)
+        tensors = {key: tensor.numpy().tobytes() for key, tensor in state["state_dict"].items()}
+        return tensors | {key: state[key] for key in ("epoch", "global_step")}
+    if file.name == "metrics.json":
+        return {key: value for key, value in read_json(file).items() if key != "fit_seconds"}
+    if file.name in ("job.json", "status.json"):
+        content = read_json(file)
+        return {key: content.get(key) for key in ("status", "overrides", "score")}
+    return {}
 
 
 def differing(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:

@@ -1,4 +1,5 @@
 import itertools
+import json
 import shlex
 import subprocess
 import sys
@@ -88,7 +89,11 @@ def test_a_sweep_yaml_that_is_no_sweeps_is_refused_and_not_touched(content: str,
     assert (tmp_path / "sweep.yaml").read_text() == content
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+WRONG = [{"number": 1}, {"number": "../1"}, {"status": [1]}, {"overrides": ["a"]}, {"overrides": "a=1"}, {"trial": "x"}]
+WRONG += [{"metrics": 1.5}, {"metrics": {"epochs": "nan"}}, {"score": 10**400}, {"seconds": None, "score": True}]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", *(json.dumps(record(0) | wrong) for wrong in WRONG)])
 def test_a_damaged_record_is_one_that_was_not_begun(content: str, tmp_path: Path):
     sweep = finished(opened(tmp_path), record(0), record(1))
     (tmp_path / "0/job.json").write_text(content)

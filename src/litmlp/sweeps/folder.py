@@ -17,7 +17,7 @@ import yaml
 
 from litmlp import paths
 from litmlp.errors import InputError
-from litmlp.files import read_json, read_yaml, write_json, write_text
+from litmlp.files import is_number, read_json, read_yaml, write_json, write_text
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
 WRITTEN = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")
@@ -71,9 +71,10 @@ class SweepFolder:
     def record(self, number: int) -> Row:
         """Return what is on record of a job; empty before it starts, or if its file is damaged."""
         try:
-            return read_json(self.job(number) / JOB)
+            record = read_json(self.job(number) / JOB)
         except InputError:
             return {}
+        return record if _is_record(record, number) else {}
 
     def write(self, record: Row) -> None:
         """Put a job on record."""
@@ -157,6 +158,21 @@ class SweepFolder:
                     }
                 ),
             )
+
+
+def _is_record(record: Row, number: int) -> bool:
+    """Tell whether a job's record is what the job wrote, as far as others depend on it."""
+    overrides, metrics, trial = record.get("overrides"), record.get("metrics", {}), record.get("trial", 0)
+    if record.get("number") != number or not isinstance(overrides, list) or not isinstance(metrics, dict):
+        return False
+    if not all(isinstance(override, str) and "=" in override for override in overrides):
+        return False
+    numbers = [record.get("score"), record.get("seconds"), *metrics.values()]
+    if not all(is_number(value) for value in numbers) or not isinstance(trial, int):
+        return False
+    if record.get("status") == "running":
+        return True
+    return record.get("status") in DONE and "seconds" in record and isinstance(record.get("error", ""), str)
 
 
 def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
