@@ -1,8 +1,10 @@
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,35 @@ def test_a_run_that_still_goes_on_is_not_resumed(tmp_path: Path):
     with run.recorded(tmp_path / "a"):
         pass
     assert status(tmp_path / "a")["status"] == "completed"
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a stopped run that nobody may write to."""
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted), run.recorded(folder, ASKED):
+        raise Interrupted(15)
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield folder
+        folder.chmod(0o700)
+        return
+    mounts = [["mount", "--bind", folder, folder], ["mount", "-o", "remount,bind,ro", folder]]
+    if any(subprocess.run(mount, capture_output=True).returncode for mount in mounts):
+        pytest.skip("root may write everywhere, and cannot mount here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_run_that_may_not_be_written_to_is_one_sentence(read_only: Path):
+    run.check_begun(read_only)
+    before = contents(read_only)
+    with pytest.raises(InputError, match=r"'run' cannot be written to \(.*\): copy it"), run.recorded(read_only):
+        pass
+    with pytest.raises(InputError, match="'run' already holds a run"), run.recorded(read_only, ASKED):
+        pass
+    assert contents(read_only) == before
+    shutil.copytree(read_only, read_only.with_name("copy"))
+    with run.recorded(read_only.with_name("copy")):
+        pass
+    assert status(read_only.with_name("copy"))["status"] == "completed"
