@@ -53,3 +53,14 @@ def test_sentence_of_a_full_disk_whatever_was_made_of_it():
     error = RuntimeError("cannot write a checkpoint")
     error.__context__ = OSError(errno.ENOSPC, "No space left on device", "/tmp/part")
     assert cli.sentence(error) == "the disk is full: make room, and go on with resume=<the run's folder>"
+
+
+def test_sentence_of_a_file_that_may_not_grow():
+    error = OSError(errno.EFBIG, "File too large")
+    said = "no file may grow so large here: raise the limit (ulimit -f), and go on with resume=<the run's folder>"
+    assert cli.sentence(error) == said
+
+
+@pytest.mark.parametrize("name", ["0", "12", "1e3", "2026_01", "2026-11-26_02-19-58_ab12", ".5", "true"])
+def test_a_folder_with_the_name_of_a_number_is_a_folder(name: str):
+    assert cli.normalized(f"resume={name}", open_keys=True) == f"resume='{name}'"

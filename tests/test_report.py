@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -88,6 +89,81 @@ def test_jobs_of_a_sweep_are_told_apart_by_what_was_typed(tmp_path: Path):
 def test_a_pruned_job_is_counted_as_such(tmp_path: Path):
     (a_run(tmp_path / "0", 1.0) / "job.json").write_text(json.dumps({"overrides": [], "status": "pruned"}))
     assert compare([tmp_path]).counts == {"pruned": 1}
+
+
+DAMAGE: list[str | None] = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "\0",
+    "[" * 9999,
+    "{'a': ",
+    '{"status": [1]}',
+    "a: &a [*a]",
+    "{}",
+    None,
+]
+NUMBERS = ['"nan"', "NaN", "1e999", "1" + "0" * 400, "true", "[1]"]
+
+
+@pytest.mark.parametrize("name", ["status.json", "config.yaml", "metrics.json", "job.json"])
+@pytest.mark.parametrize("content", DAMAGE)
+def test_the_damaged_run_is_named_and_the_others_are_reported(
+    name: str, content: str | None, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    damaged(runs / "0.01-2" / name, content)
+    assert said(capsys, "runs").splitlines()[:3] == said(capsys, *others(runs, "0.01-2")).splitlines()[:3]
+    *_, counts, sentence = said(capsys, "runs").splitlines()
+    assert counts == "runs: 5 completed, 1 failed, 1 running, 1 damaged"
+    assert sentence.startswith(f"not used: 'runs/0.01-2/{name}' is damaged, for ")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_that_are_none_damage_their_run_alone(number: str, runs: Path, capsys: pytest.CaptureFixture[str]):
+    file = runs / "0.1-0/metrics.json"
+    file.write_text(file.read_text().replace('"val/loss": 3.0', f'"val/loss": {number}'))
+    *_, counts, sentence = said(capsys, "runs").splitlines()
+    assert counts.endswith(", 1 damaged")
+    assert sentence.startswith("not used: 'runs/0.1-0/metrics.json' is damaged, for val/loss is no number: resume=")
+
+
+def test_a_damaged_sweep_keeps_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for number in range(2):
+        job = {"overrides": [f"optimizer.lr={number}"], "status": "completed"}
+        (a_run(tmp_path / f"sweep/{number}", 1.0 + number) / "job.json").write_text(json.dumps(job))
+    for content in DAMAGE:
+        damaged(tmp_path / "sweep/sweep.yaml", content)
+        _, first, second, counts, sentence = said(capsys, "sweep").splitlines()
+        assert (first.split()[3:5], second.split()[3:5]) == (["2", "0"], ["4", "1"])
+        assert counts == "runs: 2 completed"
+        assert sentence.startswith("not used: 'sweep/sweep.yaml' is damaged")
+
+
+def test_a_run_that_was_stopped_before_it_was_asked_anything_hinders_no_report(runs: Path):
+    (a_run(runs / "killed", None, "running") / "config.yaml").unlink()
+    assert len(compare([runs]).groups) == 2
+
+
+def damaged(file: Path, content: str | None) -> None:
+    """Write other content to a file, or make a folder of it."""
+    if file.is_dir():
+        file.rmdir()
+    file.unlink(missing_ok=True)
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_text(content)
+
+
+def others(runs: Path, name: str) -> list[str]:
+    return [str(folder) for folder in sorted(runs.iterdir()) if folder.name != name]
+
+
+def said(capsys: pytest.CaptureFixture[str], *folders: str) -> str:
+    with mock.patch.object(sys, "argv", ["litmlp-report", *folders]):
+        report.main()
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
 from litmlp.evaluate import measure
-from litmlp.train import summary, train
+from litmlp.train import main, summary, train
 
 PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *SMALL]
 
@@ -299,6 +300,38 @@ def test_resume_takes_new_values_and_refuses_new_parts(penguins_run: Path):
     for override in ("data=adult", "++network.hidden_sizes=[9]", "++optimizer.lr=1", "seed=3"):
         with pytest.raises(InputError, match="cannot change when a run is resumed"):
             cli.resumed(config, penguins_run, [override])
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+@pytest.mark.parametrize("content", [b"", b"half of a checkpoint", None])
+def test_a_run_whose_checkpoints_are_lost_or_damaged_says_so_and_starts_again(
+    name: str, content: bytes | None, tmp_path: Path
+):
+    config = compose_config(*PENGUINS, "trainer.max_epochs=2", "scheduler=none")
+    train(config, tmp_path / "run")
+    expected = reported(tmp_path / "run")
+    file = tmp_path / "run/checkpoints" / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    if (name, content) != ("last.ckpt", None):
+        with pytest.raises(InputError, match=rf"{name}' is .*: remove 'run/checkpoints', and it starts again"):
+            train(config, tmp_path / "run", resume=True)
+        shutil.rmtree(file.parent)
+    train(config, tmp_path / "run", resume=True)
+    assert reported(tmp_path / "run") == expected
+
+
+def test_a_run_whose_metrics_are_lost_measures_them_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    arguments = ["litmlp-train", *PENGUINS, "trainer.max_epochs=2", "hydra.run.dir=0"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    expected = reported(tmp_path / "0")
+    (tmp_path / "0/metrics.json").write_text("")
+    monkeypatch.setattr(sys, "argv", ["litmlp-train", "resume=0"])
+    main()
+    assert reported(tmp_path / "0") == expected
 
 
 def test_what_the_trainer_refuses_when_it_begins_is_one_sentence(tmp_path: Path):

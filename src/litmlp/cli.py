@@ -25,10 +25,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from litmlp import paths
-from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, is_full_disk
+from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, no_room
 from litmlp.files import read_yaml
 from litmlp.trust import check_command, check_config
 
+FOLDERS = ("resume", "init_from", "hydra.run.dir", "hydra.sweep.dir")
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError)
 
 
@@ -58,7 +59,7 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
     except Exception as error:
         if (signal_sent := interruption(error)) is not None:
             sys.exit(_say(name, str(signal_sent), signal_sent.exit_code))
-        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or is_full_disk(error)
+        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
         if wants_traceback or not is_known:
             raise
         sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
@@ -76,6 +77,8 @@ def normalized(argument: str, open_keys: bool) -> str:
         return argument
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
+    if key in FOLDERS and re.fullmatch(r"[-+.]?\d[\w.+-]*|true|false", value):
+        value = f"'{value}'"  # a folder called 0, as a sweep's are
     if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
         value = value.removeprefix("choice(").removesuffix(")")  # which may then hold null
     if not _parses(f"{key}={value}"):
@@ -90,7 +93,7 @@ def sweep_resumed(arguments: list[str]) -> list[str]:
     """Return the arguments with `resume=<a sweep's folder>` replaced by the command that made the sweep."""
     for argument in arguments:
         key, _, value = argument.partition("=")
-        path = Path(value).expanduser()
+        path = Path(value.strip("'")).expanduser()
         candidates = (path, paths.ROOT / path) if key == "resume" and value else ()
         for folder in candidates:
             if (folder / "sweep.yaml").is_file():
@@ -118,10 +121,10 @@ def sentence(error: BaseException) -> str:
             return f"a config file is not YAML: {' '.join(str(link).split())}"
         if _names_unknown_key(link):
             return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
-    if is_full_disk(error):
-        return "the disk is full: make room, and go on with resume=<the run's folder>"
+    if (what_to_do := no_room(error)) is not None:
+        return f"{what_to_do}, and go on with resume=<the run's folder>"
     if _names_file(error):
-        return f"cannot read or write '{error.filename}': {error.strerror}"
+        return f"cannot read or write '{error.filename2 or error.filename}': {error.strerror}"
     return str(error).splitlines()[0]
 
 

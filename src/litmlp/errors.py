@@ -40,10 +40,12 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f"known are {', '.join(sorted(names.values()))}" if names else "there are none"
 
 
-def is_full_disk(error: BaseException | None) -> bool:
-    """Tell whether an error came of a full disk, or of a user's share of it."""
+def no_room(error: BaseException | None) -> str | None:
+    """Return what to do about a full disk, a user's share of it, or a limit of file size; None for other errors."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
+            return "the disk is full: make room"
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return "no file may grow so large here: raise the limit (ulimit -f)"
         error = error.__cause__ or error.__context__
-    return False
+    return None

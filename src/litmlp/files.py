@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 2**26  # of a JSON or YAML file
 MOST_NESTED = 32
 SUM = "crc32"
+GREATEST = 1e300  # of what is measured
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -144,6 +145,11 @@ def _parsed(path: Path, text: str) -> Any:
     if mark and given.strip() != _sum(body):
         _say_changed(path)
     return yaml.load(text, Loader=Loader)
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a run can have measured this; None is a number that is not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < GREATEST)
 
 
 @lru_cache(maxsize=1000)

@@ -4,19 +4,21 @@ import argparse
 import csv
 import io
 import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from litmlp import paths, run
 from litmlp.errors import InputError, did_you_mean
-from litmlp.files import read_json, read_yaml, write_text
+from litmlp.files import is_number, read_json, read_yaml, write_text
 from litmlp.sweeps.folder import JOB, SWEEP
 from litmlp.sweeps.words import brief, short_names
 
 REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
+OUTCOMES = ("running", "completed", "failed", "interrupted")
 APART = ("logger", "callbacks", "threads", "resume", "compile", "matmul_precision", "data_on_device")
 
 
@@ -74,7 +76,8 @@ class Report(NamedTuple):
     Attributes:
         groups: the best first.
         keys: what the groups differ in.
-        counts: runs by their status.
+        counts: runs by their status, damaged ones among them.
+        damage: what is wrong with files that could not be used, a sentence each.
     """
 
     metric: str
@@ -82,6 +85,7 @@ class Report(NamedTuple):
     groups: list[Group]
     keys: list[str]
     counts: dict[str, int]
+    damage: list[str]
 
 
 def compare(folders: Sequence[Path], metric: str | None = None, mode: str | None = None) -> Report:
@@ -92,10 +96,16 @@ def compare(folders: Sequence[Path], metric: str | None = None, mode: str | None
         metric: what ranks them; by default the metric that they were monitored by.
         mode: `min` or `max`; by default that of the monitor.
     """
-    runs = [read(folder) for folder in find(folders)]
+    damage: list[str] = []
+    _sweeps.clear()
+    runs = list(_undamaged(find(folders), damage))
+    num_damaged = len(damage)
     if not runs:
-        raise InputError(f"there is no run in {', '.join(map(str, folders))}: give the folder of a run or a sweep")
-    monitors = {(run.monitor, run.mode) for run in runs}
+        names = ", ".join(map(str, folders))
+        if damage:
+            raise InputError(f"there is no whole run in {names}: {damage[0]}")
+        raise InputError(f"there is no run in {names}: give the folder of a run or a sweep")
+    monitors = {(run.monitor, run.mode) for run in runs if run.monitor} or {("", "min")}
     if metric is None and len(monitors) > 1:
         names = ", ".join(sorted(name for name, _ in monitors))
         raise InputError(f"these runs were scored by different metrics ({names}): add --metric and --mode")
@@ -109,7 +119,10 @@ def compare(folders: Sequence[Path], metric: str | None = None, mode: str | None
     keys = differing(scored)
     groups = _grouped(scored, metric, mode, keys)
     counts = {status: sum(run.status == status for run in runs) for status in dict.fromkeys(run.status for run in runs)}
-    return Report(metric, mode, groups, [key for key in keys if key not in REPEATED], counts)
+    if num_damaged:
+        counts["damaged"] = num_damaged
+    damage += [message for message in _sweeps.values() if isinstance(message, str)]
+    return Report(metric, mode, groups, [key for key in keys if key not in REPEATED], counts, damage)
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
@@ -118,28 +131,85 @@ def find(folders: Iterable[Path]) -> list[Path]:
     for given in folders:
         if not given.is_dir():
             raise InputError(f"there is no folder '{given}': give that of a run or a sweep")
-        below = given.rglob(run.STATUS) if not (given / run.CONFIG).is_file() else [given / run.STATUS]
-        found |= dict.fromkeys(sorted((file.parent for file in below), key=_in_order))
+        found |= dict.fromkeys(sorted(_below(given), key=_in_order))
     return list(found)
 
 
+def _below(given: Path) -> list[Path]:
+    found = []  # folders that cannot be read among them
+    for folder, folders, files in os.walk(given, onerror=lambda error: found.append(Path(error.filename))):
+        if _is_run({*folders, *files}):
+            found.append(Path(folder))
+    return found
+
+
+def _is_run(names: set[str]) -> bool:
+    """Tell a run's folder by what it holds; also one that has lost some of it."""
+    return run.STATUS in names or (run.CONFIG in names and not names.isdisjoint((run.METRICS, run.CHECKPOINTS)))
+
+
+def _undamaged(folders: Iterable[Path], damage: list[str]) -> Iterator[Run]:
+    for folder in folders:
+        try:
+            yield read(folder)
+        except InputError as error:
+            damage.append(str(error))
+        except OSError as error:
+            damage.append(f"'{folder}' cannot be read: {error.strerror}")
+
+
 def read(folder: Path) -> Run:
-    """Return what a run's folder says."""
-    status = run.status_of(folder)
-    outcome = status.get("status", "not begun")
-    file = folder / run.CONFIG
-    config = read_yaml(file) if file.is_file() else {}
+    """Return what a run's folder says; raise InputError if a file of it is damaged."""
+    outcome = _content(folder / run.STATUS).get("status")
+    if outcome not in OUTCOMES:
+        raise _damaged(folder / run.STATUS, "it names no status of a run")
+    is_complete = outcome == "completed"
+    config = _config(folder, is_needed=is_complete)
     values = flat({key: value for key, value in config.items() if key not in APART})
     typed = _typed(folder)
     if typed is not None:
         values = typed | {key: values[key] for key in REPEATED if key in values}
-    is_complete = outcome == "completed" and (folder / run.METRICS).is_file()
-    metrics = read_json(folder / run.METRICS) if is_complete else {}
-    if is_complete and _job(folder).get("status") == "pruned":
+    metrics = _metrics(folder / run.METRICS) if is_complete else {}
+    if is_complete and (place := _place_of_job(folder)) and _job(place).get("status") == "pruned":
         outcome = "pruned"
     ended = (folder / run.METRICS).stat().st_mtime if is_complete else 0.0
     monitor = config.get("monitor", ""), config.get("mode", "min")
     return Run(folder, outcome, values, *monitor, metrics, ended)
+
+
+def _config(folder: Path, is_needed: bool) -> dict[str, Any]:
+    file = folder / run.CONFIG
+    if not is_needed and not os.path.lexists(file):  # stopped before it was asked anything
+        return {}
+    config = _content(file)
+    if not isinstance(config.get("monitor"), str) or config.get("mode") not in ("min", "max"):
+        raise _damaged(file, "it names no monitor and mode")
+    return config
+
+
+def _metrics(file: Path) -> dict[str, Any]:
+    metrics = _content(file)
+    for name, value in metrics.items():
+        if not is_number(value):
+            raise _damaged(file, f"{name} is no number")
+    if "objective" not in metrics:
+        raise _damaged(file, "it holds no objective")
+    return metrics
+
+
+def _content(file: Path) -> dict[str, Any]:
+    try:
+        return read_json(file) if file.suffix == ".json" else read_yaml(file)
+    except InputError as error:
+        raise _damaged(file, "it holds no keys and values") from error
+
+
+def _damaged(file: Path, reason: str) -> InputError:
+    is_written_anew = file.name in (run.STATUS, run.METRICS)
+    advice = f"resume={paths.display(file.parent)} writes it anew" if is_written_anew else "restore it"
+    return InputError(
+        f"'{paths.display(file)}' is {'damaged' if os.path.lexists(file) else 'lost'}, for {reason}: {advice}"
+    )
 
 
 def flat(node: Any, path: str = "") -> dict[str, str]:
@@ -233,28 +303,48 @@ def _grouped(runs: Sequence[Run], metric: str, mode: str, keys: Sequence[str]) -
 
 def _typed(folder: Path) -> dict[str, str] | None:
     """Return the overrides of a sweep's job, those that its sweep fixed among them; None for another run."""
-    job = _job(folder)
-    if not job:
+    place = _place_of_job(folder)
+    if place is None:
         return None
-    sweep = next((above for above in folder.parents if (above / SWEEP).is_file()), None)
-    fixed = _sweep(sweep)["fixed"] if sweep else []
-    return dict(override.lstrip("+").split("=", 1) for override in (*fixed, *job["overrides"]) if "=" in override)
+    overrides = (*_fixed(place.parent), *_job(place)["overrides"])
+    return dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
 
 
-def _job(folder: Path) -> dict[str, Any]:
-    for place in (folder, folder.parent):  # a trial of several runs holds them
-        if (place / JOB).is_file():
-            return read_json(place / JOB)
-    return {}
+def _place_of_job(folder: Path) -> Path | None:
+    """Return the folder of the job that a run belongs to: its own, or that of a trial of several runs."""
+    return next((place for place in (folder, folder.parent) if os.path.lexists(place / JOB)), None)
 
 
-_sweeps: dict[Path, Any] = {}
+def _job(place: Path) -> dict[str, Any]:
+    job = _content(place / JOB)
+    if not _are_texts(job.get("overrides")):
+        raise _damaged(place / JOB, "its overrides are no list of texts")
+    return job
 
 
-def _sweep(folder: Path) -> Any:
-    if folder not in _sweeps:
-        _sweeps[folder] = read_yaml(folder / SWEEP)
-    return _sweeps[folder]
+_sweeps: dict[Path, list[str] | str] = {}  # what is fixed, or what is wrong
+
+
+def _fixed(sweep: Path) -> list[str]:
+    """Return what a sweep fixed; nothing if its file is damaged, since its jobs are not."""
+    if sweep not in _sweeps:
+        _sweeps[sweep] = _read_fixed(sweep / SWEEP)
+    found = _sweeps[sweep]
+    return [] if isinstance(found, str) else found
+
+
+def _read_fixed(file: Path) -> list[str] | str:
+    if not os.path.lexists(file):  # a job that was copied from its sweep
+        return []
+    try:
+        fixed = _content(file).get("fixed")
+    except InputError as error:
+        return str(error)
+    return fixed if _are_texts(fixed) else str(_damaged(file, "what is fixed is no list of texts"))
+
+
+def _are_texts(values: Any) -> TypeGuard[list[str]]:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _in_order(folder: Path) -> list[tuple[int, str]]:
@@ -280,6 +370,8 @@ def main() -> None:
         report = compare([paths.find(folder) for folder in given.folders], given.metric, given.mode)
         print(text(report, given.top))
         print(f"runs: {', '.join(f'{count} {status}' for status, count in report.counts.items())}")
+        for sentence in report.damage:
+            print(f"not used: {sentence}")
         if given.write:
             write(report, given.write)
             print(paths.display(given.write / "report.md"))

@@ -2,7 +2,9 @@
 
 import ctypes
 import logging
+import math
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from litmlp import cli, run
-from litmlp.errors import InputError, Interrupted
-from litmlp.files import read_json, read_yaml, write_json, write_yaml
+from litmlp import cli, folders, run
+from litmlp.errors import InputError, Interrupted, no_room
+from litmlp.files import read_yaml, write_json
 from litmlp.paths import display
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ MOST_COLUMNS = 40  # in the log
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory
 NOT_THERE = "-"  # a hyperparameter that other runs of the sweep have
+STATE = {"epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"}  # of a run
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
@@ -53,13 +56,14 @@ def train(
         What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
         `fit_seconds`, `parameters`.
     """
-    with run.recorded(folder, is_new=not resume):
-        from litmlp.auto_task import with_task
+    with run.recorded(folder, new=None if resume else config):
+        from litmlp.auto_task import with_task  # takes seconds, so only now
         from litmlp.config import check
 
-        config = with_task(config)
+        asked, config = config, with_task(config)
         check(config)
-        write_yaml(folder / run.CONFIG, config)
+        if resume or config != asked:
+            run.write_config(folder, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns)
         write_json(folder / run.METRICS, metrics)
     return metrics
@@ -86,7 +90,7 @@ def _fit_and_test(
     write_json(folder / run.COLUMNS, data.inputs.decisions)
     task = build.task(config, data.spec)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
-    last = run.last_checkpoint(folder) if resume else None
+    last = run.last_checkpoint(folder) if resume and _state(folder) else None
     if config["init_from"] and last is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
     keep_freed_memory(KEPT_BETWEEN_STEPS)
@@ -148,6 +152,13 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
+    threading.excepthook = _unless_handed_on
+
+
+def _unless_handed_on(thread: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread; but TensorBoard's hands a full disk on to the run, which says it."""
+    if no_room(thread.exc_value) is None:
+        threading.__excepthook__(thread)
 
 
 def keep_freed_memory(num_bytes: int) -> None:
@@ -247,6 +258,7 @@ def _job(config: "DictConfig") -> float:
     if config.resume and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise InputError("resume goes on with one run: give one folder, without -m")
     if config.resume:
+        run.check_begun(folder)
         plain = cli.resumed(config, folder, HydraConfig.get().overrides.task)
         metrics = _resume(plain, folder)
     else:
@@ -260,34 +272,59 @@ def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
     try:
         return cli.resolved(config)
     except (InputError, OmegaConfBaseException):
-        run.discard(folder)
+        folders.remove(folder)
         raise
 
 
 def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     before = read_yaml(folder / run.CONFIG)
-    if run.status_of(folder).get("status") == "completed" and config == before:
+    if config == before and (metrics := run.metrics_of(folder)) is not None:
         log.info("this run is complete: raise trainer.max_epochs to train further")
-        return read_json(folder / run.METRICS)
+        return metrics
     _check_epochs(config, folder)
     return train(config, folder, resume=True)
 
 
 def _check_epochs(config: dict[str, Any], folder: Path) -> None:
+    state, wanted = _state(folder), config["trainer"].get("max_epochs")
+    if state is not None and wanted is not None and -1 < wanted < (done := state["epoch"]):
+        raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
+
+
+def _state(folder: Path) -> dict[str, Any] | None:
+    """Return what a stopped run goes on from, if there is something; raise InputError if it is damaged."""
     from litmlp import checkpoint
 
-    last, wanted = run.last_checkpoint(folder), config["trainer"].get("max_epochs")
-    if last is not None and wanted is not None and -1 < wanted < (done := checkpoint.read(last)["epoch"]):
-        raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
+    last, best = run.last_checkpoint(folder), run.best_checkpoint(folder)
+    if last is None:
+        return None
+    try:
+        state = checkpoint.read(last)
+        if missing := sorted(STATE - state.keys()):
+            raise InputError(f"'{display(last)}' holds no {missing[0]}")
+        if state["callbacks"].get("BestAndLast", {}).get("best_epoch", -1) >= 0:
+            if best is None:
+                raise InputError(f"'{display(last.with_name('best.ckpt'))}' is lost")
+            checkpoint.read(best)
+    except InputError as error:
+        reason = str(error).partition(": ")[0]
+        raise InputError(
+            f"{reason}, so the run cannot go on from there: remove '{display(last.parent)}', and it starts again"
+        ) from error
+    return state
 
 
 def summary(metrics: dict[str, Any]) -> str:
     """Return validation and test metrics of the best weights as a table."""
     names = [name.removeprefix("val/") for name in metrics if name.startswith("val/")]
     width = max(map(len, names))
-    rows = [f"{name:{width}}  {metrics[f'val/{name}']:10.4f}  {metrics[f'test/{name}']:10.4f}" for name in names]
+    rows = [f"{name:{width}}  {_cell(metrics[f'val/{name}'])}  {_cell(metrics[f'test/{name}'])}" for name in names]
     effort = f"{metrics['epochs']} epochs, {metrics['steps']} steps, {metrics['fit_seconds']:.1f} s"
     return "\n".join(["", f"{'':{width}}  {'val':>10}  {'test':>10}", *rows, "", effort])
+
+
+def _cell(value: float | None) -> str:
+    return f"{math.nan if value is None else value:10.4f}"  # as JSON, a number that is not finite is null
 
 
 def main() -> None:

@@ -47,6 +47,8 @@ def _run(commands: dict, request: dict) -> int:
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     os.environ.update(request["environment"])
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_limit"], request["cpu_limit"] + 5))
+    if request["file_limit"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
     sys.argv = [f"litmlp-{request['command']}", *request["arguments"]]
     code = 0
     try:

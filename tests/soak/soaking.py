@@ -76,6 +76,7 @@ class Commands:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         cpu_limit: int = CPU_LIMIT,
+        file_limit: int | None = None,  # in bytes
     ) -> Ended:
         """Run `train`, `evaluate`, `predict` or `report`, or the script of that path, in `folder`."""
         assert self.server.stdin is not None
@@ -88,6 +89,7 @@ class Commands:
                 "err": f"{place}/err",
                 "environment": dict(environment or {}),
                 "cpu_limit": cpu_limit,
+                "file_limit": file_limit,
             }
             self.server.stdin.write(json.dumps(request) + "\n")
             self.server.stdin.flush()

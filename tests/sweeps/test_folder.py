@@ -1,4 +1,5 @@
 import itertools
+import json
 import shlex
 import subprocess
 import sys
@@ -70,10 +71,36 @@ def test_another_commands_folder_is_refused(changes: dict[str, Any], key: str, t
     assert (tmp_path / "sweep.yaml").read_bytes() == before
 
 
-def test_a_folder_of_runs_that_is_no_sweeps_is_refused(tmp_path: Path):
-    (tmp_path / "0").mkdir()
-    with pytest.raises(InputError, match=r"holds runs but no sweep\.yaml"):
+@pytest.mark.parametrize("name", ["0/notes.txt", "12/notes.txt", "results.csv", "best.yaml", "study.log", ".lock"])
+def test_a_folder_that_holds_files_of_the_users_is_refused_and_not_touched(name: str, tmp_path: Path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"holds {name.split('/')[0]} but no sweep\.yaml"):
         opened(tmp_path)
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [Path(name)]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "command: [data=plane]", "a: &a [*a]", "\0", "- " * 3000])
+def test_a_sweep_yaml_that_is_no_sweeps_is_refused_and_not_touched(content: str, tmp_path: Path):
+    (tmp_path / "sweep.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"sweep\.yaml' is damaged, or no sweep's: choose another hydra.sweep.dir"):
+        opened(tmp_path)
+    assert (tmp_path / "sweep.yaml").read_text() == content
+
+
+WRONG = [{"number": 1}, {"number": "../1"}, {"status": [1]}, {"overrides": ["a"]}, {"overrides": "a=1"}, {"trial": "x"}]
+WRONG += [{"metrics": 1.5}, {"metrics": {"epochs": "nan"}}, {"score": 10**400}, {"seconds": None, "score": True}]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", *(json.dumps(record(0) | wrong) for wrong in WRONG)])
+def test_a_damaged_record_is_one_that_was_not_begun(content: str, tmp_path: Path):
+    sweep = finished(opened(tmp_path), record(0), record(1))
+    (tmp_path / "0/job.json").write_text(content)
+    assert sweep.record(0) == {}
+    assert not sweep.is_done(0)
+    sweep.collect()
+    assert [row["number"] for row in rows(tmp_path)] == ["1"]
 
 
 def test_results_are_a_row_a_job(tmp_path: Path):

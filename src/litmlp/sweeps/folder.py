@@ -4,18 +4,21 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from litmlp import paths
 from litmlp.errors import InputError
-from litmlp.files import as_read, read_json, read_yaml, write_json, write_text, write_yaml
+from litmlp.files import as_read, is_number, read_json, read_yaml, write_json, write_text, write_yaml
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
+WRITTEN = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")
 DERIVED = ("fixed", "columns")  # of a description: the rest tells sweeps apart
 DONE = ("completed", "pruned", "failed")
 FREE_BYTES = 20_000_000
@@ -44,11 +47,14 @@ class SweepFolder:
             raise InputError(f"'{path}' cannot be made ({reason}): choose another hydra.sweep.dir") from error
         file = path / SWEEP
         description = as_read(description)
-        if not file.is_file():
-            if any(path.glob("[0-9]*")):
-                raise InputError(f"'{paths.display(path)}' holds runs but no {SWEEP}: choose another hydra.sweep.dir")
+        if not os.path.lexists(file):
+            if mine := sorted(other.name for other in path.iterdir() if _is_written(other.name)):
+                raise InputError(
+                    f"'{paths.display(path)}' holds {mine[0]} but no {SWEEP}, so a sweep could overwrite what is not "
+                    "its own: choose another hydra.sweep.dir"
+                )
             write_yaml(file, {"command": command, **description})
-        stored = read_yaml(file)
+        stored = _stored(file, description)
         if (difference := _first_difference(stored, description)) is not None:
             raise InputError(
                 f"'{paths.display(path)}' holds a sweep made by another command ({difference} differs): choose another "
@@ -61,9 +67,12 @@ class SweepFolder:
         return self.path / str(number)
 
     def record(self, number: int) -> Row:
-        """Return what is on record of a job; empty before it starts."""
-        file = self.job(number) / JOB
-        return read_json(file) if file.is_file() else {}
+        """Return what is on record of a job; empty before it starts, or if its file is damaged."""
+        try:
+            record = read_json(self.job(number) / JOB)
+        except InputError:
+            return {}
+        return record if _is_record(record, number) else {}
 
     def write(self, record: Row) -> None:
         """Put a job on record."""
@@ -145,6 +154,35 @@ class SweepFolder:
                     "command": shlex.join(["litmlp-train", *(["-m"] if repeats else []), *overrides]),
                 },
             )
+
+
+def _is_record(record: Row, number: int) -> bool:
+    """Tell whether a job's record is what the job wrote, as far as others depend on it."""
+    overrides, metrics, trial = record.get("overrides"), record.get("metrics", {}), record.get("trial", 0)
+    if record.get("number") != number or not isinstance(overrides, list) or not isinstance(metrics, dict):
+        return False
+    if not all(isinstance(override, str) and "=" in override for override in overrides):
+        return False
+    numbers = [record.get("score"), record.get("seconds"), *metrics.values()]
+    if not all(is_number(value) for value in numbers) or not isinstance(trial, int):
+        return False
+    if record.get("status") == "running":
+        return True
+    return record.get("status") in DONE and "seconds" in record and isinstance(record.get("error", ""), str)
+
+
+def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        stored = read_yaml(file)
+    except InputError:
+        stored = {}
+    if not {"command", *wanted} <= stored.keys() | {"study_name"}:
+        raise InputError(f"'{paths.display(file)}' is damaged, or no sweep's: choose another hydra.sweep.dir")
+    return stored
+
+
+def _is_written(name: str) -> bool:
+    return name.isdecimal() or any(fnmatch(name, pattern) for pattern in WRITTEN)
 
 
 def row_of(record: Row, folder: Path) -> Row:

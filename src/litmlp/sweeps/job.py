@@ -13,8 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from litmlp import cli, run
-from litmlp.errors import InputError, is_full_disk
-from litmlp.files import read_json, read_yaml
+from litmlp.errors import InputError, no_room
+from litmlp.files import read_yaml
 from litmlp.sweeps.folder import Row, SweepFolder
 from litmlp.trust import check_config
 
@@ -81,8 +81,10 @@ class Job:
         except Exception as error:
             if (stop := cli.interruption(error)) is not None:
                 raise stop from error
-            if is_full_disk(error) or not self.sweep.has_room():
+            if not self.sweep.has_room():
                 return  # nothing is wrong with the job: it goes on when there is room
+            if no_room(error) is not None:
+                raise
             end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
         self._finish(record | end | {"seconds": round(time.perf_counter() - started, 2)}, study)
 
@@ -119,11 +121,11 @@ class Job:
 
         results = []
         for index, (folder, repeat) in enumerate(self._repeats(number)):
-            if run.status_of(folder).get("status") == "completed":
-                results.append(read_json(folder / run.METRICS))
+            if (metrics := run.metrics_of(folder)) is not None:
+                results.append(metrics)
                 continue
-            begun = folder / run.CONFIG
-            config = self._stored(begun) if begun.is_file() else self._composed([*record["overrides"], *repeat])
+            begun = run.is_asked(folder)
+            config = self._stored(folder) if begun else self._composed([*record["overrides"], *repeat])
             pruning = self._pruning(record, study, config, index)
             results.append(
                 train(
@@ -138,7 +140,8 @@ class Job:
                 return results, True
         return results, False
 
-    def _stored(self, file: Path) -> dict[str, Any]:
+    def _stored(self, folder: Path) -> dict[str, Any]:
+        file = folder / run.CONFIG
         config = read_yaml(file)
         check_config(config, file)
         return config

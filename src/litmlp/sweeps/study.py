@@ -31,6 +31,7 @@ STUDY = "study.log"
 GRID = "optuna.samplers.GridSampler"
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 4  # at opening a database
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)  # of Optuna's journal
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
 
@@ -46,14 +47,21 @@ class Study:
         self.sweep = sweep
         self.is_shared = storage is not None
         self.space = {key: from_plain(plain) for key, plain in sweep.description["space"].items()}
-        self.study = optuna.create_study(
-            storage=open_storage(storage or str(sweep.path / STUDY)),
-            study_name=sweep.description["study_name"],
-            direction="minimize" if sweep.description["mode"] == "min" else "maximize",
-            sampler=optuna.samplers.RandomSampler(),  # each job brings its own
-            pruner=built(sweep.description["pruner"]) or optuna.pruners.NopPruner(),
-            load_if_exists=True,
-        )
+        try:
+            self.study = optuna.create_study(
+                storage=open_storage(storage or str(sweep.path / STUDY)),
+                study_name=sweep.description["study_name"],
+                direction="minimize" if sweep.description["mode"] == "min" else "maximize",
+                sampler=optuna.samplers.RandomSampler(),  # each job brings its own
+                pruner=built(sweep.description["pruner"]) or optuna.pruners.NopPruner(),
+                load_if_exists=True,
+            )
+        except DAMAGE as error:
+            if self.is_shared:
+                raise
+            raise InputError(
+                f"'{sweep.path / STUDY}' is damaged, so the search cannot go on: choose another hydra.sweep.dir"
+            ) from error
 
     def ask(self, number: int, num_trials: int) -> Trial | None:
         """Return values for a job; None if others have all that are wanted.
@@ -66,6 +74,8 @@ class Study:
         place = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
         self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, place])
         with self._alone():
+            if (begun := self._begun(number)) is not None:
+                return begun
             if (trial := self._orphan()) is None:
                 trial = self.study.ask(self.space)
             trial.set_user_attr("folder", str(self.sweep.job(number)))
@@ -77,12 +87,12 @@ class Study:
 
     def trial(self, number: int) -> Trial:
         """Return the trial that a stopped job goes on with."""
-        return Trial(self.study, self._trials()[number]._trial_id)
+        return Trial(self.study, self._trial(number)._trial_id)
 
     def tell(self, number: int, status: str, score: float | None) -> None:
         """Say how a trial ended, once; a job that failed and was run again counts as another trial."""
         state = STATES[status]
-        trial = self._trials()[number]
+        trial = self._trial(number)
         if not trial.state.is_finished():
             self.study.tell(number, score if state is TrialState.COMPLETE else None, state)
         elif trial.state is TrialState.FAIL and state is not TrialState.FAIL:
@@ -102,8 +112,17 @@ class Study:
     def _alone(self) -> AbstractContextManager[None]:
         return nullcontext() if self.is_shared else self.sweep.locked()
 
+    def _begun(self, number: int) -> Trial | None:
+        # By a job that was killed before it put that on record, or whose record was damaged since.
+        if self.is_shared:
+            return None
+        for trial in self._trials():
+            if Path(trial.user_attrs.get("folder", "")).name == str(number):
+                return Trial(self.study, trial._trial_id)
+        return None
+
     def _orphan(self) -> Trial | None:
-        # Asked for by a job that was killed before it put that on record; all others have a folder.
+        # Asked for by a job that was killed before it gave the trial its folder, as all others have.
         if self.is_shared:
             return None
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -118,6 +137,15 @@ class Study:
 
     def _num_before(self, trial: Trial) -> int:
         return sum(self._counts(other) for other in self._trials()[: trial.number])
+
+    def _trial(self, number: int) -> optuna.trial.FrozenTrial:
+        trials = self._trials()
+        if number >= len(trials):
+            raise InputError(
+                f"'{self.sweep.path / STUDY}' has lost trial {number}, so the search cannot go on: choose another "
+                "hydra.sweep.dir"
+            )
+        return trials[number]
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

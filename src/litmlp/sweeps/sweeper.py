@@ -12,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from litmlp import cli, paths, report, run
-from litmlp.errors import InputError, Interrupted, JobsFailed
+from litmlp.errors import InputError, Interrupted, JobsFailed, no_room
 from litmlp.sweeps import space
 from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
@@ -23,7 +23,7 @@ from litmlp.sweeps.share import cores
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # to what comes out
 ROWS_REPORTED = 10
-ONLY_TO_FILE = "hydra.job_logging.root.handlers=[file]"
+NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # a sweep says a line a job itself
 LAUNCHERS = {
     "BasicLauncher": "basic",
     "JoblibLauncher": "joblib",
@@ -155,7 +155,7 @@ class ResumableSweeper(Sweeper):
                 *fixed,
                 f"hydra.sweep.dir='{folder}'",
                 f"hydra.sweep.subdir='{number}'",
-                "hydra.job_logging.root.handlers=[file]",
+                NO_CONSOLE,
             )
             for number in numbers
         ]
@@ -164,6 +164,8 @@ class ResumableSweeper(Sweeper):
                 if isinstance(error := done._return_value, Exception):
                     raise error
         except Exception as error:
+            if isinstance(error, InputError) or no_room(error) is not None:
+                raise
             suspects = [n for n in numbers if job.sweep.record(n).get("status") == "running"]
             suspects = [n for n in suspects if not run.is_claimed(job.sweep.job(n))]
             if not suspects:
