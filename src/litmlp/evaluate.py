@@ -1,5 +1,10 @@
 """Measure a checkpoint on a split of its data, or on another file."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.evaluate()
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +96,3 @@ def _output(config: "DictConfig") -> Path:
 def main() -> None:
     """Run the command `litmlp-evaluate`."""
     cli.command("evaluate", _job)
-
-
-if __name__ == "__main__":
-    main()

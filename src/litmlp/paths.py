@@ -34,5 +34,9 @@ def portable(path: str) -> str:
 
 def display(path: Path) -> str:
     """Return `path` as one would type it here: relative where it lies below the current folder."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return str(path)
     absolute = path.absolute()
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

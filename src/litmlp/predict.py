@@ -1,5 +1,10 @@
 """Predict raw rows of a file with a checkpoint."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.predict()
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +71,3 @@ def _job(config: "DictConfig") -> None:
 def main() -> None:
     """Run the command `litmlp-predict`."""
     cli.command("predict", _job)
-
-
-if __name__ == "__main__":
-    main()

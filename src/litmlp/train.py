@@ -1,5 +1,10 @@
 """Train a network, test its best weights, and leave a folder that explains the run."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.train()
+
 import ctypes
 import logging
 import os
@@ -289,7 +294,3 @@ def summary(metrics: dict[str, Any]) -> str:
 def main() -> None:
     """Run the command `litmlp-train`."""
     cli.command("train", _job, open_keys=True)
-
-
-if __name__ == "__main__":
-    main()
