@@ -76,6 +76,8 @@ def refusal_of_system(error: BaseException) -> str | None:
         reason = _first_line(link)
         if isinstance(link, MemoryError) or any(words in reason.lower() for words in OUT_OF_MEMORY):
             return "the memory is too small for this: free some, raise its limit (ulimit -v), or ask for less of it"
+        if "toomanyopenfiles" in reason.replace(" ", "").lower():  # as Rust writes it
+            return "no more files may be open at once: raise their limit (ulimit -n)"
         if "can't start new thread" in reason:
             return "no more threads may be started: end other processes, or raise their limit (ulimit -u)"
         if isinstance(link, Warning):
@@ -91,4 +93,8 @@ def refusal_of_system(error: BaseException) -> str | None:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:LONGEST_REASON]
+    try:
+        text = str(error).strip()
+    except Exception:  # what makes the text is faulty itself
+        text = ""
+    return text.partition("\n")[0][:LONGEST_REASON]

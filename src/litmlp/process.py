@@ -41,13 +41,12 @@ def guarded(program: str) -> Iterator[None]:
     use_own_streams()
     code = 0
     try:
-        with raising_on_signals(program):
+        with raising_on_signals(program), _threads_in_a_sentence(program):
             try:
                 _check_surroundings()
-                yield
-                _flush()
+                with _flushed():
+                    yield
             except SystemExit:
-                _flush()
                 raise
             except BaseException as error:
                 if wants_traceback and not isinstance(error, Interrupted):
@@ -97,6 +96,21 @@ def raising_on_signals(program: str) -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _threads_in_a_sentence(program: str) -> Iterator[None]:
+    """Have an error that ends a thread said as one that ends the process."""
+
+    def say(ended: Any) -> None:
+        if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+            _say(program, ended.exc_value)
+
+    before, threading.excepthook = threading.excepthook, say
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 class Stream(io.FileIO):
@@ -165,10 +179,13 @@ def _check_surroundings() -> None:
             raise InputError(f"{shown} is no text in UTF-8: give another name, or set LC_ALL=C.UTF-8 and no PYTHONUTF8")
 
 
-def _flush() -> None:
-    if sys.stdout is None:
-        return
-    sys.stdout.flush()
+@contextmanager
+def _flushed() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, Stream) and raw.error is not None and not isinstance(raw.error, BrokenPipeError):
         raise InputError(f"standard output cannot be written ({raw.error.strerror}): all else is done")
@@ -176,8 +193,6 @@ def _flush() -> None:
 
 def _say(program: str, error: BaseException) -> int:
     sentence, code = _ending(error)
-    if sys.stdout is not None:
-        sys.stdout.flush()
     print(f"{program}: {sentence}", file=sys.stderr, flush=True)
     return code
 
