@@ -86,6 +86,8 @@ def test_a_fault_that_cannot_be_kept_is_printed(
     ("error", "code", "sentence"),
     [
         (InputError("there is no such column"), 2, "there is no such column"),
+        (InputError(f"no file '{'x' * 5000}': check the path"), 2, "xxx [...] xxx"),
+        (InputError("no 'a\x1b[2J\rb\nc\u202e'"), 2, r"no 'a\x1b[2J b c\u202e'"),
         (TrainingDiverged("the loss is nan"), 1, "the loss is nan"),
         (JobsFailed("2 of 3 jobs failed"), 1, "2 of 3 jobs failed"),
         (Interrupted(15), 143, "stopped by SIGTERM"),

@@ -17,6 +17,7 @@ from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged,
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SECONDS_TO_TIDY_UP = 2.0
+LONGEST_SENTENCE = 900  # characters
 FAILED, REFUSED, FAULT = 1, 2, 70  # exit codes; the last is EX_SOFTWARE of sysexits.h
 
 
@@ -193,8 +194,15 @@ def _flushed() -> Iterator[None]:
 
 def _say(program: str, error: BaseException) -> int:
     sentence, code = _ending(error)
-    print(f"{program}: {sentence}", file=sys.stderr, flush=True)
+    print(f"{program}: {_in_a_line(sentence)}", file=sys.stderr, flush=True)
     return code
+
+
+def _in_a_line(sentence: str) -> str:
+    # Names and texts of the user's may hold line ends, controls of the terminal, and thousands of letters.
+    line = " ".join(sentence.splitlines())
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    return shown if len(shown) <= LONGEST_SENTENCE else f"{shown[:600]} [...] {shown[600 - LONGEST_SENTENCE :]}"
 
 
 def _ending(error: BaseException) -> tuple[str, int]:
