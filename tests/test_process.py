@@ -222,3 +222,24 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     code, said = ended(lambda: None, capsys)
     assert code == 2
     assert "the current folder cannot be used (No such file or directory): change to another one" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_good"),
+    [
+        *(("POLARS_MAX_THREADS", text, False) for text in ("0", "-1", "x", "1.5")),
+        *(("LITMLP_CACHE_GB", text, False) for text in ("abc", "-1", "nan", "inf")),
+        *(("POLARS_MAX_THREADS", text, True) for text in ("1", "")),
+        *(("LITMLP_CACHE_GB", text, True) for text in ("0", "1e-3", "20", "")),
+    ],
+)
+def test_variables_that_cannot_be_used_are_said(
+    name: str, text: str, is_good: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv(name, text)
+    if is_good:
+        with process.guarded("litmlp-train"):
+            return
+    code, said = ended(lambda: None, capsys)
+    assert code == 2
+    assert said.startswith(f"litmlp-train: the environment variable {name} is '{text}': give a ")

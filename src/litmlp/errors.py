@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 import signal
 from collections.abc import Iterable, Iterator
 
@@ -85,7 +86,11 @@ def refusal_of_system(error: BaseException) -> str | None:
     if is_full_disk(error):
         return "the disk is full: make room, and give the same command again"
     if isinstance(error, OSError):
-        what = f"cannot read or write '{error.filename}'" if error.filename is not None else "the system refused a step"
+        what = (
+            f"cannot read or write '{os.fsdecode(error.filename)}'"
+            if error.filename is not None
+            else "the system refused a step"
+        )
         return f"{what}: {error.strerror or _first_line(error)}"
     if isinstance(error, ImportError) and __package__ not in str(error.name).split("."):
         return f"a package that is needed cannot be imported ({_first_line(error)}): install this project again"

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
@@ -178,6 +178,17 @@ def _check_surroundings() -> None:
         if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):
             shown = ascii(argument)[:200]
             raise InputError(f"{shown} is no text in UTF-8: give another name, or set LC_ALL=C.UTF-8 and no PYTHONUTF8")
+
+    _check_variable("POLARS_MAX_THREADS", "a whole number above 0", lambda text: text.isdecimal() and int(text) > 0)
+    _check_variable("LITMLP_CACHE_GB", "a number of 0 or more", lambda text: 0 <= float(text) < float("inf"))
+
+
+def _check_variable(name: str, expected: str, is_good: Callable[[str], bool]) -> None:
+    given = os.environ.get(name, "")
+    with suppress(ValueError):
+        if not given or is_good(given):
+            return
+    raise InputError(f"the environment variable {name} is '{given}': give {expected}, or unset it")
 
 
 @contextmanager

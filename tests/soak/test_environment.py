@@ -6,6 +6,8 @@ import random
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from soak.soaking import Soak, commands
+from soak.soaking import Ended, Soak, commands
 
 TINY = ["data=plane", "data.num_samples=100", "network.hidden_sizes=[4]", "network.num_frequencies=0"]
 SHORT = [*TINY, "trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"]
@@ -56,7 +58,7 @@ def test_surroundings(soak: Soak, finished: Path, tmp_path: Path) -> None:
     for number, generator in enumerate(soak.rounds(least=8)):
         folder = tmp_path / str(number)
         shutil.copytree(finished, folder)
-        command, arguments = drawn_command(generator, number)
+        command, arguments = drawn_command(generator)
         around = drawn_surroundings(generator)
         if around.get("without_folder"):
             arguments = ["hydra.run.dir=/x"]
@@ -73,7 +75,7 @@ def test_surroundings(soak: Soak, finished: Path, tmp_path: Path) -> None:
         shutil.rmtree(folder)
 
 
-def drawn_command(generator: random.Random, number: int) -> tuple[str, list[str]]:
+def drawn_command(generator: random.Random) -> tuple[str, list[str]]:
     return generator.choice(
         [
             ("train", [*SHORT, "hydra.run.dir=new"]),
@@ -123,6 +125,56 @@ def assert_whole(folder: Path) -> None:
     for file in folder.rglob("*.json"):
         if file.stat().st_size:
             json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.soak
+def test_start(soak: Soak, finished: Path, tmp_path: Path) -> None:
+    """Processes of their own: what decides while Python and libraries start."""
+    for number, generator in enumerate(soak.rounds(least=1)):
+        folder = tmp_path / str(number)
+        shutil.copytree(finished, folder)
+        command, arguments = drawn_command(generator)
+        around = " ".join(generator.sample(STARTS, generator.randint(1, 2)))
+        limit = generator.choice(
+            ["", *(f"ulimit -{name} {generator.randint(*ends)};" for name, ends in ULIMITS.items())]
+        )
+        line = f'{limit} {around} "$@" {generator.choice(STREAMS)}'
+        with soak.trial(f"{command} {arguments}: {line}"):
+            given = [sys.executable, "-m", f"litmlp.{command}", *arguments]
+            done = subprocess.run(
+                ["bash", "-c", line, "bash", *given], cwd=folder, capture_output=True, text=True, errors="replace"
+            )
+            ended = Ended(command, tuple(arguments), done.returncode, done.stdout, done.stderr, 0.0, 0.0)
+            if "2>" in line:
+                assert ended.code in (0, 1, 2), ended
+            else:
+                ended.check(0, 1, 2)
+            assert_whole(folder)
+            soak.count(f"{command} {ended.code}")
+        shutil.rmtree(folder)
+
+
+STARTS = [
+    *("PYTHONWARNINGS=error", "PYTHONWARNINGS=nonsense", "PYTHONOPTIMIZE=2", "PYTHONOPTIMIZE=1", "PYTHONUNBUFFERED=1"),
+    *("LC_ALL=C PYTHONIOENCODING=ascii PYTHONUTF8=0 PYTHONCOERCECLOCALE=0", "LC_ALL=C", "LC_ALL=nonsense", "LANG="),
+    *("PYTHONIOENCODING=utf-16", "PYTHONIOENCODING=latin-1:strict", "PYTHONUTF8=1", "PYTHONHASHSEED=0"),
+    *("HOME=/nonexistent", "env -u HOME", "TMPDIR=/nonexistent", "MPLCONFIGDIR=/dev/null", "XDG_CACHE_HOME=/dev/null"),
+    *("OMP_NUM_THREADS=abc", "OMP_NUM_THREADS=0", "OMP_NUM_THREADS=-1", "OMP_NUM_THREADS=4,2", "MKL_NUM_THREADS=x"),
+    *("POLARS_MAX_THREADS=0", "POLARS_MAX_THREADS=x", "RAYON_NUM_THREADS=x", "CUDA_VISIBLE_DEVICES=", "TZ=Mars"),
+    *("COLUMNS=0", "COLUMNS=1", "TERM=", "PYTHONDEVMODE=0", "PYTHONMALLOC=malloc", "PYTHONNOUSERSITE=1", "env -u PATH"),
+]
+ULIMITS = {"v": (500_000, 4_000_000), "n": (24, 64), "f": (4, 100), "s": (256, 2_000)}
+STREAMS = [
+    "",
+    "",
+    ">&-",
+    "<&-",
+    "2>&-",
+    ">&- 2>&- <&-",
+    ">/dev/full",
+    "2>/dev/full",
+    "| head -1; exit ${PIPESTATUS[0]}",
+]
 
 
 @pytest.mark.soak
