@@ -2,11 +2,11 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 import yaml
 
+from litmlp import process
 from litmlp.auto_task import CLASSIFICATION, task_of
 from litmlp.data import ClassTarget, NumericTarget, TableData
 from litmlp.errors import InputError
@@ -31,18 +31,25 @@ target: {target}
 
 def main() -> None:
     """Run the command."""
+    with process.guarded("add_table"):
+        _run(_arguments())
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", help="CSV or TSV, also gzipped, or Parquet; a folder or a pattern of Parquet files")
     parser.add_argument("--target", required=True, nargs="+", help="the column to predict; several for regression")
     parser.add_argument("--name", help="of the new option of data; default: the file's name")
     parser.add_argument("--task", choices=["regression", "classification"], help="default: what the target calls for")
     parser.add_argument("--force", action="store_true", help="replace a config of that name")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def _run(given: argparse.Namespace) -> None:
     try:
         written = add_table(given.path, given.target, given.name, given.task, given.force)
-    except (InputError, ValueError) as error:
-        print(f"add_table: {error}", file=sys.stderr)
-        sys.exit(2)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     print(f"{display(written)}\ntry it: litmlp-train data={written.stem}")
 
 

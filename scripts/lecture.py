@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from litmlp import checkpoint, run
+from litmlp import checkpoint, process, run
 from litmlp.data.expression import evaluate
 from litmlp.errors import did_you_mean
 from litmlp.files import replacing, write_text
@@ -626,4 +626,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with process.guarded("lecture"):
+        main()

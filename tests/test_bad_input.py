@@ -240,7 +240,7 @@ PENGUIN = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex
         pytest.param("", [], "'rows.csv' is empty", id="empty file"),
         pytest.param(PENGUIN, ["output=no/such/folder.csv"], "no folder 'no/such'", id="no output folder"),
         pytest.param(PENGUIN, ["output=out.xlsx"], "cannot tell how to write 'out.xlsx'", id="unknown output"),
-        pytest.param(PENGUIN, ["output=rows.csv"], "output and input are the same file", id="output is input"),
+        pytest.param(PENGUIN, ["output=rows.csv"], "'rows.csv' is the same file as 'rows.csv'", id="output is input"),
         pytest.param(PENGUIN, ["output=folder.csv"], "'folder.csv' is a folder", id="output is a folder"),
         pytest.param(PENGUIN, ["input=other.csv"], "there is no file 'other.csv'", id="no input"),
         pytest.param(

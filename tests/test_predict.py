@@ -1,5 +1,8 @@
+import os
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -133,5 +136,43 @@ def test_predictions_never_replace_the_rows(penguins_run: Path, rows: pl.DataFra
     given = [f"checkpoint={penguins_run}", "input=rows.csv", "output=./rows.csv"]
     done = subprocess.run([sys.executable, "-m", "litmlp.predict", *given], capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
-    assert "output and input are the same file" in done.stderr
+    assert "output 'rows.csv' is the same file as 'rows.csv', which is needed" in done.stderr
     assert Path("rows.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_output_is_never_a_file_that_is_needed(
+    command: str,
+    penguins_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+
+    ending = "csv" if command == "predict" else "json"
+    run = shutil.copytree(penguins_run, tmp_path / "run")
+    shutil.copy(PENGUINS, "rows.csv")
+    needed = ["rows.csv", "run/checkpoints/best.ckpt", "run/checkpoints/last.ckpt", "run/config.yaml", PENGUINS]
+    refused = (
+        [f"run/{name}.json" for name in ("metrics", "status", "columns")] if command == "evaluate" else ["rows.csv"]
+    )
+    for index, file in enumerate(needed):
+        for link in (Path(f"soft{index}.{ending}"), Path(f"hard{index}.{ending}")):
+            link.symlink_to(Path(file).absolute()) if "soft" in link.name else os.link(file, link)
+            refused.append(str(link))
+    os.mkfifo(f"pipe.{ending}")
+    Path(f"device.{ending}").symlink_to("/dev/null")
+    refused += [f"pipe.{ending}", f"device.{ending}", f"run/checkpoints/new.{ending}", f"{'x' * 248}.{ending}"]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    monkeypatch.setattr(f"litmlp.{command}.{command}", lambda *_: pytest.fail("computed before it was refused"))
+    rows = "input" if command == "predict" else "data.path"
+    for output in refused:
+        given = ["checkpoint=run/checkpoints/best.ckpt", f"{rows}=rows.csv", f"output={output}"]
+        monkeypatch.setattr("sys.argv", [f"litmlp-{command}", *given])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        with pytest.raises(SystemExit) as end:
+            import_module(f"litmlp.{command}").main()
+        assert end.value.code == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"litmlp-{command}: output '{output}'"), said
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

@@ -2,15 +2,11 @@
 
 import os
 import re
-import signal
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeGuard
 
 import hydra
@@ -24,8 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from litmlp import paths
-from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged, did_you_mean, no_room
+from litmlp import paths, process
+from litmlp.errors import InputError, TrainingDiverged, did_you_mean, no_room
+from litmlp.errors import chain as _chain
+from litmlp.errors import interruption as interruption
 from litmlp.files import read_yaml
 from litmlp.trust import check_command, check_config
 
@@ -41,28 +39,25 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         job: a function of the config.
         open_keys: accept any `group.key=value`, because `job` checks keys itself.
     """
+    with process.guarded(f"litmlp-{name}"):
+        try:
+            _compose_and_run(name, job, open_keys)
+        except TrainingDiverged:
+            raise
+        except Exception as error:
+            if isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None:
+                raise InputError(sentence(error)) from error
+            raise
+
+
+def _compose_and_run(name: str, job: Callable[[DictConfig], Any], open_keys: bool) -> None:
     sys.argv[1:] = [normalized(argument, open_keys) for argument in sys.argv[1:]]
     sys.argv[1:] = sweep_resumed(sys.argv[1:])
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves errors to us
-    try:
-        with raising_on_signals():
-            compose_and_run = hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=name)
-            errors: list[Exception] = []
-            compose_and_run(_keeping(errors, job))()
-            if errors:
-                raise errors[0]
-    except Interrupted as stop:
-        sys.exit(_say(name, str(stop), stop.exit_code))
-    except JobsFailed as failed:
-        sys.exit(_say(name, str(failed), 1))
-    except Exception as error:
-        if (signal_sent := interruption(error)) is not None:
-            sys.exit(_say(name, str(signal_sent), signal_sent.exit_code))
-        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
-        if wants_traceback or not is_known:
-            raise
-        sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
+    errors: list[Exception] = []
+    hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=name)(_keeping(errors, job))()
+    if errors:
+        raise errors[0]
 
 
 def normalized(argument: str, open_keys: bool) -> str:
@@ -128,11 +123,6 @@ def sentence(error: BaseException) -> str:
     return str(error).splitlines()[0]
 
 
-def interruption(error: BaseException) -> Interrupted | None:
-    """Return the signal that `error` came of: a library that tidies up may raise an error of its own over it."""
-    return next((link for link in _chain(error) if isinstance(link, Interrupted)), None)
-
-
 def resolved(config: DictConfig) -> dict[str, Any]:
     """Return a config as plain values; a seed of null becomes a random one, so that it is recorded."""
     if missing := sorted(OmegaConf.missing_keys(config)):
@@ -172,33 +162,6 @@ def _change(config: dict[str, Any], keys: list[str], override: Override) -> None
         config.pop(last, None)
     else:
         config[last] = override.value()
-
-
-@contextmanager
-def raising_on_signals() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into `Interrupted`, which no handler on the way swallows."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in seen:
-        yield link
-        seen.append(link)
-        link = link.__cause__ or link.__context__
 
 
 def _names_unknown_key(error: BaseException) -> TypeGuard[OmegaConfBaseException]:
@@ -247,11 +210,6 @@ def _parses(override: str) -> bool:
 def _quoted(text: str) -> str:
     escaped = text.strip().replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _say(name: str, message: str, exit_code: int) -> int:
-    print(f"litmlp-{name}: {message}", file=sys.stderr)
-    return exit_code
 
 
 # There is one store, and what it gives out are copies; yet Hydra copies it whole for each group that --help lists,

@@ -2,8 +2,15 @@
 
 import difflib
 import errno
+import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+LONGEST_REASON = 200  # characters
+OUT_OF_MEMORY = (
+    *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc"),
+    *("failed to map segment from shared object", "cannot create shared object", "insufficient memory"),
+)
 
 
 class InputError(ValueError):
@@ -40,12 +47,64 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f"known are {', '.join(sorted(names.values()))}" if names else "there are none"
 
 
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and those that it came of."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
+def interruption(error: BaseException) -> Interrupted | None:
+    """Return the signal that `error` came of: a library that tidies up may raise an error of its own over it."""
+    for link in chain(error):
+        if isinstance(link, Interrupted):
+            return link
+        if isinstance(link, KeyboardInterrupt):
+            return Interrupted(signal.SIGINT)
+    return None
+
+
 def no_room(error: BaseException | None) -> str | None:
     """Return what to do about a full disk, a user's share of it, or a limit of file size; None for other errors."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    for link in chain(error):
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             return "the disk is full: make room"
-        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        if isinstance(link, OSError) and link.errno == errno.EFBIG:
             return "no file may grow so large here: raise the limit (ulimit -f)"
-        error = error.__cause__ or error.__context__
     return None
+
+
+def refusal_of_system(error: BaseException) -> str | None:
+    """Return a sentence for what the machine or its settings do not allow; None for an error that came of another."""
+    for link in chain(error):
+        reason = _first_line(link)
+        if isinstance(link, MemoryError) or any(words in reason.lower() for words in OUT_OF_MEMORY):
+            return "the memory is too small for this: free some, raise its limit (ulimit -v), or ask for less of it"
+        if "toomanyopenfiles" in reason.replace(" ", "").lower():  # as Rust writes it
+            return "no more files may be open at once: raise their limit (ulimit -n)"
+        if "can't start new thread" in reason:
+            return "no more threads may be started: end other processes, or raise their limit (ulimit -u)"
+        if isinstance(link, Warning):
+            return f"a warning is an error by PYTHONWARNINGS or -W ({type(link).__name__}: {reason}): leave that out"
+    if (what_to_do := no_room(error)) is not None:
+        return f"{what_to_do}, and give the same command again"
+    if isinstance(error, OSError):
+        what = (
+            f"cannot read or write '{os.fsdecode(error.filename)}'"
+            if error.filename is not None
+            else "the system refused a step"
+        )
+        return f"{what}: {error.strerror or _first_line(error)}"
+    if isinstance(error, ImportError) and __package__ not in str(error.name).split("."):
+        return f"a package that is needed cannot be imported ({_first_line(error)}): install this project again"
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        text = str(error).strip()
+    except Exception:  # what makes the text is faulty itself
+        text = ""
+    return text.partition("\n")[0][:LONGEST_REASON]

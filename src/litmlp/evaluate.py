@@ -1,12 +1,19 @@
 """Measure a checkpoint on a split of its data, or on another file."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.evaluate()
+
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litmlp import cli, run
+from litmlp import cli, output, run
 from litmlp.errors import InputError
 from litmlp.files import read_yaml, write_json
-from litmlp.paths import display, find
+from litmlp.paths import display, expanded, find
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -67,31 +74,47 @@ def on_device(task: "Task") -> "Task":
     return task.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
 
 
+def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
+    """Yield the files of `rows`, a checkpoint, those of its run, and its table if that is here."""
+    from litmlp import checkpoint as checkpoints
+    from litmlp.data.reading import files_of
+
+    yield from files_of(rows) if rows else ()
+    file = checkpoints.resolve(checkpoint)
+    yield file
+    yield from file.parent.glob("*.ckpt")
+    yield from (path for name in (*output.OF_A_RUN, f"{run.PICTURES}/*") for path in file.parent.parent.glob(name))
+    _, data, _ = checkpoints.load(file)
+    _point_to_table(data, file)
+    if path := getattr(data, "path", None):
+        with suppress(InputError):
+            yield from files_of(path)
+
+
 def _job(config: "DictConfig") -> None:
-    if config.checkpoint is None:
+    from litmlp.data.splits import SPLITS
+
+    checkpoint, split, rows = (output.text(config, key) for key in ("checkpoint", "split", "data.path"))
+    if checkpoint is None:
         raise InputError("no checkpoint is given: add checkpoint=<run folder or .ckpt file>")
-    output = _output(config)
-    if not output.parent.is_dir():
-        raise InputError(f"there is no folder '{output.parent}' to write metrics to: make it first")
-    metrics = evaluate(config.checkpoint, config.split, config.data.path)
+    if split not in SPLITS:
+        raise InputError(f"split is '{split}': use {', '.join(SPLITS)}")
+    given = output.text(config, "output")
+    file = expanded(given) if given else _beside(checkpoint, split, rows)
+    output.check(file, [".json"], files_read(checkpoint, rows))
+    metrics = evaluate(checkpoint, split, rows)
     width = max(map(len, metrics))
     print("\n".join(f"{name:{width}}  {value:10.4f}" for name, value in metrics.items()))
-    write_json(output, metrics)
-    print(display(output))
+    write_json(file, metrics)
+    print(display(file))
 
 
-def _output(config: "DictConfig") -> Path:
-    if config.output:
-        return Path(config.output)
-    given = find(config.checkpoint)
-    name = config.split if config.data.path is None else Path(config.data.path).stem
+def _beside(checkpoint: str, split: str, rows: str | None) -> Path:
+    given = find(checkpoint)
+    name = split if rows is None else Path(rows).stem
     return (given if given.is_dir() else given.parent) / f"evaluate-{name}.json"
 
 
 def main() -> None:
     """Run the command `litmlp-evaluate`."""
     cli.command("evaluate", _job)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,16 +17,24 @@ def runs() -> Path:
 
 def find(path: str | Path) -> Path:
     """Return `path` as seen from the current folder or else from the project; raise InputError if in neither."""
-    for candidate in (Path(path).expanduser(), ROOT / path):
+    for candidate in (expanded(path), ROOT / path):
         if candidate.exists():
             return candidate
     places = " nor under ".join(str(place) for place in dict.fromkeys((Path.cwd(), ROOT)))
     raise InputError(f"there is no file '{path}' under {places}: check the path")
 
 
+def expanded(path: str | Path) -> Path:
+    """Return `path` with a user's folder for `~`, where there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def portable(path: str) -> str:
     """Return `path` without this machine's part: relative to the project where inside it, else the bare name."""
-    absolute = Path(path).expanduser()
+    absolute = expanded(path)
     if not absolute.is_absolute():
         return path
     return absolute.relative_to(ROOT).as_posix() if absolute.is_relative_to(ROOT) else absolute.name
@@ -34,5 +42,9 @@ def portable(path: str) -> str:
 
 def display(path: Path) -> str:
     """Return `path` as one would type it here: relative where it lies below the current folder."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return str(path)
     absolute = path.absolute()
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

@@ -1,19 +1,25 @@
 """Predict raw rows of a file with a checkpoint."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.predict()
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litmlp import cli
+from litmlp import cli, output
 from litmlp.errors import InputError
-from litmlp.evaluate import on_device
+from litmlp.evaluate import files_read, on_device
 from litmlp.files import replacing
-from litmlp.paths import display
+from litmlp.paths import display, expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from polars import DataFrame
 
 ROWS_AT_ONCE = 8192
+WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
 def predict(checkpoint: str, rows: str | Path) -> "DataFrame":
@@ -42,31 +48,19 @@ def predict(checkpoint: str, rows: str | Path) -> "DataFrame":
 
 
 def _job(config: "DictConfig") -> None:
-    for name in ("checkpoint", "input", "output"):
-        if config[name] is None:
+    given = {name: output.text(config, name) for name in ("checkpoint", "input", "output")}
+    for name, value in given.items():
+        if value is None:
             raise InputError(f"no {name} is given: add {name}=...")
-    from litmlp.data.reading import files_of
-
-    output = Path(config.output)
-    writers = {".csv": "write_csv", ".parquet": "write_parquet"}
-    if output.suffix not in writers:
-        raise InputError(f"cannot tell how to write '{output}': name it .csv or .parquet")
-    if output.is_dir():
-        raise InputError(f"output '{output}' is a folder: name a file in it")
-    if not output.parent.is_dir():
-        raise InputError(f"there is no folder '{output.parent}' to write predictions to: make it first")
-    if output.exists() and any(output.samefile(file) for file in files_of(config.input)):
-        raise InputError(f"output and input are the same file, '{output}': give predictions another name")
-    table = predict(config.checkpoint, config.input)
-    with replacing(output) as temporary:
-        getattr(table, writers[output.suffix])(temporary)
-    print(f"{len(table)} predictions in {display(output)}")
+    checkpoint, rows, name = map(str, given.values())
+    file = expanded(name)
+    output.check(file, list(WRITERS), files_read(checkpoint, rows))
+    table = predict(checkpoint, rows)
+    with replacing(file) as temporary:
+        getattr(table, WRITERS[file.suffix.lower()])(temporary)
+    print(f"{len(table)} predictions in {display(file)}")
 
 
 def main() -> None:
     """Run the command `litmlp-predict`."""
     cli.command("predict", _job)
-
-
-if __name__ == "__main__":
-    main()

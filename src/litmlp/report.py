@@ -1,17 +1,21 @@
 """Compare runs: sorted by score, with what they differ in, averaged over seeds and folds."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.report()
+
 import argparse
 import csv
 import io
 import math
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, TypeGuard
 
-from litmlp import paths, run
+from litmlp import paths, process, run
 from litmlp.errors import InputError, did_you_mean
 from litmlp.files import is_number, read_json, read_yaml, write_text
 from litmlp.sweeps.folder import JOB, SWEEP
@@ -357,6 +361,11 @@ def _number(value: float | None) -> str:
 
 def main() -> None:
     """Run the command `litmlp-report`."""
+    with process.guarded("litmlp-report"):
+        _report(_arguments())
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="litmlp-report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="folder", help="of a run, of a sweep, or of many")
     parser.add_argument(
@@ -365,22 +374,15 @@ def main() -> None:
     parser.add_argument("--mode", choices=("min", "max"), help="its better direction; default: the monitor's")
     parser.add_argument("--top", type=int, default=20, help="how many rows are printed (default: 20)")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write report.csv, report.md and pictures there")
-    given = parser.parse_args()
-    try:
-        report = compare([paths.find(folder) for folder in given.folders], given.metric, given.mode)
-        print(text(report, given.top))
-        print(f"runs: {', '.join(f'{count} {status}' for status, count in report.counts.items())}")
-        for sentence in report.damage:
-            print(f"not used: {sentence}")
-        if given.write:
-            write(report, given.write)
-            print(paths.display(given.write / "report.md"))
-    except InputError as error:
-        print(f"litmlp-report: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # piped to head
-        sys.stderr.close()
+    return parser.parse_args()
 
 
-if __name__ == "__main__":
-    main()
+def _report(given: argparse.Namespace) -> None:
+    report = compare([paths.find(folder) for folder in given.folders], given.metric, given.mode)
+    print(text(report, given.top))
+    print(f"runs: {', '.join(f'{count} {status}' for status, count in report.counts.items())}")
+    for sentence in report.damage:
+        print(f"not used: {sentence}")
+    if given.write:
+        write(report, given.write)
+        print(paths.display(given.write / "report.md"))

@@ -219,7 +219,7 @@ def _logged(folder: Path) -> Iterator[None]:
     if _handlers(folder):  # of another hydra/job_logging
         yield
         return
-    handler = LogFile(folder / LOG, encoding="utf-8", delay=True)
+    handler = LogFile(folder / LOG, encoding="utf-8", delay=True, errors="backslashreplace")
     handler.setFormatter(logging.Formatter(LINE))
     logging.getLogger().addHandler(handler)
     try:

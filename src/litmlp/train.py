@@ -1,10 +1,14 @@
 """Train a network, test its best weights, and leave a folder that explains the run."""
 
+if __name__ == "__main__":  # before the imports, in which signals and errors can come
+    from litmlp import commands
+
+    commands.train()
+
 import ctypes
 import logging
 import math
 import os
-import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from litmlp import cli, folders, run
-from litmlp.errors import InputError, Interrupted, no_room
+from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_yaml, write_json
 from litmlp.paths import display
 
@@ -152,13 +156,6 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
-    threading.excepthook = _unless_handed_on
-
-
-def _unless_handed_on(thread: threading.ExceptHookArgs) -> None:
-    """Print what ended a thread; but TensorBoard's hands a full disk on to the run, which says it."""
-    if no_room(thread.exc_value) is None:
-        threading.__excepthook__(thread)
 
 
 def keep_freed_memory(num_bytes: int) -> None:
@@ -330,7 +327,3 @@ def _cell(value: float | None) -> str:
 def main() -> None:
     """Run the command `litmlp-train`."""
     cli.command("train", _job, open_keys=True)
-
-
-if __name__ == "__main__":
-    main()

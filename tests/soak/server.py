@@ -10,6 +10,7 @@ import runpy
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 COMMANDS = ("train", "evaluate", "predict", "report")
 
@@ -42,13 +43,15 @@ def serve() -> None:
 def _run(commands: dict, request: dict) -> int:
     os.setsid()
     os.chdir(request["folder"])
-    for number, name in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
-        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    _set_streams(request)
     os.environ.update(request["environment"])
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_limit"], request["cpu_limit"] + 5))
-    if request["file_limit"] is not None:
+    if request.get("file_limit") is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
+    for name, most in request.get("limits", {}).items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
+    if request.get("without_folder"):
+        Path(request["folder"]).rmdir()
     sys.argv = [f"litmlp-{request['command']}", *request["arguments"]]
     code = 0
     try:
@@ -63,10 +66,29 @@ def _run(commands: dict, request: dict) -> int:
         code = 1
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         except (OSError, ValueError):
             code = code or 120
     return code
+
+
+def _set_streams(request: dict) -> None:
+    for number, name in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    if request.get("reader_gone"):
+        end, begin = os.pipe()
+        os.dup2(begin, 1)
+        os.close(end)
+    closed = request.get("closed", [])
+    for number in closed:
+        os.close(number)
+    encoding = request.get("encoding", "utf-8")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        mode = "w" if number else "r"
+        stream = None if number in closed else os.fdopen(number, mode, encoding=encoding)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 if __name__ == "__main__":

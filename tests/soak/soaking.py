@@ -76,9 +76,14 @@ class Commands:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         cpu_limit: int = CPU_LIMIT,
-        file_limit: int | None = None,  # in bytes
+        **surroundings: Any,
     ) -> Ended:
-        """Run `train`, `evaluate`, `predict` or `report`, or the script of that path, in `folder`."""
+        """Run `train`, `evaluate`, `predict` or `report`, or the script of that path, in `folder`.
+
+        Among its surroundings can be an encoding of the streams, those that are `closed`, standard output whose
+        `reader_gone` is true, another file as `out`, `limits` as `resource` names them, a `file_limit` in bytes
+        that can be raised, and a working directory that is removed first (`without_folder`).
+        """
         assert self.server.stdin is not None
         with tempfile.TemporaryDirectory() as place:
             request = {
@@ -89,12 +94,15 @@ class Commands:
                 "err": f"{place}/err",
                 "environment": dict(environment or {}),
                 "cpu_limit": cpu_limit,
-                "file_limit": file_limit,
+                **surroundings,
             }
             self.server.stdin.write(json.dumps(request) + "\n")
             self.server.stdin.flush()
             answer = self._answer()
-            out, err = (Path(place, name).read_text(errors="replace") for name in ("out", "err"))
+            out, err = (
+                file.read_text(errors="replace") if (file := Path(place, name)).is_file() else ""
+                for name in ("out", "err")
+            )
         return Ended(command, arguments, answer["code"], out, err, answer["seconds"], answer["megabytes"])
 
     def _answer(self) -> dict[str, Any]:
