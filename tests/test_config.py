@@ -49,7 +49,7 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["monitor=val/accuracy"], "'val/accuracy', which this task does not log: known are val/loss"),
         (["monitor=val/r2"], "val/r2 is better the other way: add mode=max"),
         (["mode=least"], "mode is 'least': use min or max"),
-        (["seed=-1"], "seed is -1: use a whole number from 0 up"),
+        (["seed=-1"], "seed is -1: use a whole number from 0 to 4294967295"),
         (["seed=a"], "seed is 'a'"),
         (["threads=0"], "threads is 0: use auto, or a whole number"),
         (["~optimizer._target_"], "optimizer names no _target_"),

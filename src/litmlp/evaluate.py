@@ -68,6 +68,7 @@ def on_device(task: "Task") -> "Task":
 
 
 def _job(config: "DictConfig") -> None:
+    cli.check_texts(config)
     if config.checkpoint is None:
         raise InputError("no checkpoint is given: add checkpoint=<run folder or .ckpt file>")
     output = _output(config)

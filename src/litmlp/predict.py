@@ -42,6 +42,7 @@ def predict(checkpoint: str, rows: str | Path) -> "DataFrame":
 
 
 def _job(config: "DictConfig") -> None:
+    cli.check_texts(config)
     for name in ("checkpoint", "input", "output"):
         if config[name] is None:
             raise InputError(f"no {name} is given: add {name}=...")

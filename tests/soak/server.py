@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import runpy
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -47,6 +48,7 @@ def _run(commands: dict, request: dict) -> int:
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     os.environ.update(request["environment"])
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_limit"], request["cpu_limit"] + 5))
+    signal.alarm(5 * request["cpu_limit"])  # which ends a process that waits for something that never comes
     sys.argv = [f"litmlp-{request['command']}", *request["arguments"]]
     code = 0
     try:
