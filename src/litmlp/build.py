@@ -14,7 +14,7 @@ from torch import nn
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, shown
 from litmlp.loop import RoundsOfSteps
-from litmlp.machine import fitting_memory
+from litmlp.memory import fitting_memory
 from litmlp.tasks import Task
 
 Config = dict[str, Any]

@@ -30,6 +30,7 @@ from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged,
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError, MemoryError)
 LISTS = ("callbacks", "logger", "experiment")  # groups of which several options can be given
 OPTIONAL = ("callbacks", "logger", "scheduler", "resume", "init_from")  # what may be taken out of the config
+NOTHING = ("null", "[]", "{}", "")  # in place of a group's option
 MOST_SAID = 400  # characters of what a library says
 
 
@@ -59,6 +60,7 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         if (signal_sent := interruption(error)) is not None:
             sys.exit(_say(name, str(signal_sent), signal_sent.exit_code))
         is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or is_full_disk(error)
+        is_known = is_known or _is_of_hydra(error)
         if wants_traceback or not is_known:
             raise
         sys.exit(_say(name, sentence(error), 1 if isinstance(error, TrainingDiverged) else 2))
@@ -90,8 +92,8 @@ def normalized(argument: str, open_keys: bool) -> str:
     key, equals, value = argument.partition("=")
     if argument.startswith("-") or not equals:
         return argument
-    if value in ("null", "[]", "{}", "") and _is_group(key):
-        return f"{key}={'none' if _has_none(key) else _quoted(value)}"
+    if _is_group(key) and (value in NOTHING or _is_plain_value(argument)):
+        return f"{key}={'none' if value in NOTHING and _has_none(key) else _quoted(value)}"
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
     if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
@@ -101,7 +103,7 @@ def normalized(argument: str, open_keys: bool) -> str:
         quoted = _quoted(value) if elements is None else f"[{','.join(map(_quoted, elements))}]"
         if _parses(f"{key}={quoted}"):
             value = quoted
-    elif value != value.strip() and value.strip()[0] not in "'\"[{" and _is_text(f"{key}={value}"):
+    elif value.strip() != value and value.strip()[:1] not in "'\"[{" and _is_text(f"{key}={value}"):
         value = _quoted(value, keeps_blanks=True)
     return f"{key}={value}"
 
@@ -135,6 +137,8 @@ def sentence(error: BaseException) -> str:
         return "the disk is full: make room, and go on with resume=<the run's folder>"
     if _names_file(error):
         return f"cannot read or write '{error.filename}': {error.strerror}"
+    if _is_of_hydra(error):
+        return f"Hydra refuses the command: {_one_line(error)}"
     return _one_line(error)
 
 
@@ -162,8 +166,10 @@ def _said_by_hydra(error: BaseException) -> str | None:
 def _several_values(message: str) -> str:
     override = message.partition("'")[2].partition("'\n")[0].lstrip("+")
     key, _, value = override.partition("=")
-    a_list = "" if _is_group(key) and key not in LISTS else f", or write a list as {key}=[{shown(value)[1:-1]}]"
-    return f"{key} is given several values, {shown(value)[1:-1]}: add -m to run each of them{a_list}"
+    a_list = (
+        "" if _is_group(key) and key not in LISTS else f", or write {key}=[{shown(value)[1:-1]}] where it takes a list"
+    )
+    return f"{key} is given several values, {shown(value)[1:-1]}: add -m to run each{a_list}"
 
 
 def _one_line(error: BaseException) -> str:
@@ -191,11 +197,13 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 def check_texts(config: DictConfig, prefix: str = "") -> None:
     """Raise InputError for a value that is neither null nor text, as those of `litmlp-evaluate` all are."""
     for key in config:
-        path, value = f"{prefix}{key}", config[key]
+        path, value = f"{prefix}{key!s}", config[key]
         if isinstance(value, DictConfig) and path == "data":
             check_texts(value, "data.")
         elif value is not None and not isinstance(value, str):
-            raise InputError(f"{path} is {shown(value)}, but should be a text: put it into quotes twice, \"'like this'\"")
+            raise InputError(
+                f"{path} is {shown(value)}, but should be a text: put it into quotes twice, \"'like this'\""
+            )
 
 
 def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -256,6 +264,15 @@ def _names_file(error: BaseException) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.filename is not None
 
 
+def _is_of_hydra(error: BaseException) -> bool:
+    """Tell whether an error was raised by Hydra's own code, as some of those are that a command line causes."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("hydra", "omegaconf", "antlr4")
+
+
 def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     # Around what a single run raises, Hydra would print lines of its own.
     def keeping(config: DictConfig) -> Any:
@@ -282,7 +299,7 @@ def _unique() -> str:
 def _parses(override: str) -> bool:
     try:
         OverridesParser.create().parse_override(override)
-    except HydraException:
+    except (HydraException, ValueError):  # ValueError of a number of thousands of digits
         return False
     return True
 
@@ -290,6 +307,14 @@ def _parses(override: str) -> bool:
 def _is_text(override: str) -> bool:
     parsed = OverridesParser.create().parse_override(override)
     return not parsed.is_sweep_override() and isinstance(parsed.value(), str)
+
+
+def _is_plain_value(override: str) -> bool:
+    # A number, true, or {...}, of which Hydra would raise errors of its own, where an option's name is wanted.
+    if not _parses(override):
+        return False
+    parsed = OverridesParser.create().parse_override(override)
+    return not parsed.is_sweep_override() and not isinstance(parsed.value(), str | list)
 
 
 def _is_override(argument: str) -> bool:

@@ -16,7 +16,7 @@ from litmlp import build
 from litmlp.build import REFUSALS, Config
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
-from litmlp.machine import check_memory
+from litmlp.memory import check_memory
 from litmlp.tasks import Task
 from litmlp.trainer_settings import check_trainer, has_no_end
 
@@ -74,7 +74,7 @@ def check_parts(config: Config) -> None:
     for key in sorted(KEYS - config.keys()):
         raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
     for path, value in leaves(config):
-        check_number(path, value)
+        check_leaf(path, value)
     for key in PARTS:
         node = config[key]
         if key == "scheduler" and not node:
@@ -100,12 +100,14 @@ def leaves(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, config
 
 
-def check_number(path: str, value: Any) -> None:
-    """Raise InputError for a number that is not finite, or that no integer of the machine holds."""
+def check_leaf(path: str, value: Any) -> None:
+    """Raise InputError for a number that is not finite, or too large for the machine, and for a broken text."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{path} is {value}: give a finite number")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise InputError(f"{path} is {shown(value)}: give a number below 2**63")
+    if isinstance(value, str) and not value.isascii() and value.encode(errors="ignore").decode() != value:
+        raise InputError(f"{path} is {value!a}, which is not UTF-8: rename what it names")
 
 
 def check_kinds(config: Config) -> None:

@@ -45,7 +45,7 @@ def _run(commands: dict, request: dict) -> int:
     os.chdir(request["folder"])
     for number, name in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", errors="backslashreplace")  # noqa: SIM115
     os.environ.update(request["environment"])
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_limit"], request["cpu_limit"] + 5))
     signal.alarm(5 * request["cpu_limit"])  # which ends a process that waits for something that never comes
