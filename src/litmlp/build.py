@@ -67,9 +67,11 @@ def describe(key: str, node: Config, reason: str = "") -> str:
     """
     given = {name: value for name, value in node.items() if not str(name).startswith("_")}
     named = {name: value for name, value in given.items() if str(name) in reason}
-    arguments = [f"{name}={shown(value)}" for name, value in (named or given).items() if not isinstance(value, dict)]
-    more = ", ..." if len(arguments) > MOST_ARGUMENTS else ""
-    return f"{key}: {node.get('_target_', '')}({', '.join(arguments[:MOST_ARGUMENTS])}{more})"
+    named = named or {name: value for name, value in given.items() if isinstance(value, str) and value in reason}
+    shown_ones = named if reason else given
+    arguments = [f"{name}={shown(value)}" for name, value in shown_ones.items() if not isinstance(value, dict)]
+    more = ["..."] if len(arguments) > MOST_ARGUMENTS or (given and not arguments) else []
+    return f"{key}: {node.get('_target_', '')}({', '.join([*arguments[:MOST_ARGUMENTS], *more])})"
 
 
 def task_class(config: Config) -> type[Task]:
@@ -112,16 +114,22 @@ def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sw
     In a sweep, progress bars and callbacks that say `in_sweeps = False` are left out.
     """
     timer = time_limit(config)  # Lightning adds no other
-    callbacks = [make(config["callbacks"], name) for name in config["callbacks"] or {}]
+    callbacks = group(config, "callbacks")
     if in_sweep:
         callbacks = [c for c in callbacks if getattr(c, "in_sweeps", not isinstance(c, ProgressBar))]
-    loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
+    loggers = group(config, "logger", save_dir=folder)
     settings = {"callbacks": [timer, *callbacks, *more], "logger": loggers or False, "default_root_dir": folder}
     if in_sweep:
         settings["enable_progress_bar"] = False  # Lightning would draw its own
     trainer = make(config, "trainer", **settings)
     trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer
+
+
+def group(config: Config, key: str, **arguments: Any) -> list[Any]:
+    """Build each part of `config[key]`."""
+    parts = {f"{key}.{name}": node for name, node in (config[key] or {}).items()}
+    return [make(parts, path, **arguments) for path in parts]
 
 
 def time_limit(config: Config) -> Timer:

@@ -92,6 +92,7 @@ def normalized(argument: str, open_keys: bool) -> str:
     key, equals, value = argument.partition("=")
     if argument.startswith("-") or not equals:
         return argument
+    value = value.strip() if _is_group(key) else value
     if _is_group(key) and (value in NOTHING or _is_plain_value(argument)):
         return f"{key}={'none' if value in NOTHING and _has_none(key) else _quoted(value)}"
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
@@ -144,9 +145,10 @@ def sentence(error: BaseException) -> str:
 
 def _said_by_hydra(error: BaseException) -> str | None:
     """Return the sentence for an error of Hydra's or of what it builds on; None if it is none."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group} has no option {shown(option)}: {did_you_mean(option, error.options)}"
+        options = error.options or [file.stem for file in (paths.CONF / group).glob("*.yaml")]
+        return f"{group or 'the folder of configs'} has no option {shown(option)}: {did_you_mean(option, options)}"
     if isinstance(error, OverrideParseException):
         return f"cannot read {shown(error.override)}: write key=value, and quote values with special characters"
     if isinstance(error, ConfigCompositionException) and str(error).startswith("Ambiguous value"):

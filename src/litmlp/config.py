@@ -190,9 +190,7 @@ def check_value(path: str, value: Any, hint: Any) -> None:
 
 def check_values(config: Config) -> None:
     """Raise InputError for a top-level value, or a rate, that cannot be."""
-    if config["mode"] not in ("min", "max"):
-        raise InputError(f"mode is {shown(config['mode'])}: use min or max")
-    seeds = {"seed": config["seed"], "data.seed": config["data"].get("seed", 0)}
+    seeds = {"seed": config["seed"]} | {f"{path}.seed": node["seed"] for path, node in nodes(config) if "seed" in node}
     for key, seed in seeds.items():
         if not _is_whole(seed, 0, MOST_SEED):
             raise InputError(f"{key} is {shown(seed)}: use a whole number from 0 to {MOST_SEED}")
@@ -214,14 +212,29 @@ def check_values(config: Config) -> None:
 
 
 def check_monitor(config: Config, spec: Spec) -> None:
-    """Raise InputError unless the task logs the monitored metric and `mode` is its better direction."""
+    """Raise InputError unless the task logs each monitored metric, and `mode` is its better direction."""
     metrics = build.task_class(config).build_metrics(spec.target)
-    better = {"val/loss": "min"} | {f"val/{name}": metric.mode for name, metric in metrics.items()}
-    monitor, mode = config["monitor"], config["mode"]
+    better = {"loss": "min"} | {name: metric.mode for name, metric in metrics.items()}
+    in_val, in_train = ({f"{stage}/{name}": mode for name, mode in better.items()} for stage in ("val", "train"))
+    check_monitored("", config, in_val)
+    for path, node in nodes(config):
+        if "monitor" in node:
+            check_monitored(f"{path}.", node, in_val | in_train)
+
+
+def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
+    """Raise InputError unless `monitor` of a node is among the metrics, whose modes `better` holds, and `mode` fits."""
+    monitor, mode = node["monitor"], node.get("mode", "min")
     if monitor not in better:
-        raise InputError(f"monitor is {shown(monitor)}, which this task does not log: {did_you_mean(monitor, better)}")
+        known = did_you_mean(monitor, better)
+        raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {known}")
+    if mode not in ("min", "max"):
+        raise InputError(f"{prefix}mode is {shown(mode)}: use min or max")
     if better[monitor] != mode:
-        raise InputError(f"mode is {mode}, but {monitor} is better the other way: add mode={better[monitor]}")
+        right = f"{prefix}mode={better[monitor]}"
+        raise InputError(f"{prefix}mode is {mode}, but {monitor} is better the other way: add {right}")
+    if node.get("patience", 0) < 0:
+        raise InputError(f"{prefix}patience is {node['patience']}: use a whole number from 0 up")
 
 
 def check_loss(config: Config, spec: Spec) -> None:
