@@ -40,7 +40,7 @@ def test_flags_may_stand_anywhere():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--foo"], "unrecognized arguments: --foo: see --hydra-help"),
+        (["--foo"], "unrecognized arguments: --foo: see --help"),
         (["--multirun=1"], "ignored explicit argument '1': see"),
         (["optimizer=[adam,sgd]"], "optimizer takes one option, not .*: give one"),
     ],

@@ -77,7 +77,7 @@ def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
     for override in overrides:
         key, _, value = override.partition("=")
         if value.startswith("[") and _is_group(key) and key not in LISTS:
-            raise InputError(f"{key} takes one option, not {value}: give one, or several as {key}=a,b with -m")
+            raise InputError(f"{key} takes one option, not {shown(value)}: give one, or several as {key}=a,b with -m")
     _check_flags([*flags, *overrides])
     return [*flags, *overrides]
 
@@ -336,7 +336,7 @@ def _check_flags(arguments: list[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        raise InputError(f"{message}: see --hydra-help for what there is")
+        raise InputError(f"{message}: see --help for what there is")
 
     parser.error = refuse  # type: ignore[method-assign]
     parser.parse_args(arguments)
