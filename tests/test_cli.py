@@ -1,6 +1,7 @@
 import errno
 
 import pytest
+from omegaconf.errors import OmegaConfBaseException
 
 from litmlp import cli
 from litmlp.errors import InputError
@@ -20,10 +21,41 @@ from litmlp.errors import InputError
         ("data.inputs=[x1,x1^2]", "++data.inputs=['x1','x1^2']"),
         ("data.function=sin(3*x) + x^2", "++data.function='sin(3*x) + x^2'"),
         ("hidden=[1,[2]]", "hidden=[1,[2]]"),
+        ("callbacks=[]", "callbacks=none"),
+        ("scheduler=null", "scheduler=none"),
+        ("network=null", "network='null'"),
+        ("optimizer=3", "optimizer='3'"),
+        ("data.target= y", "++data.target=' y'"),
+        ("trainer.max_epochs= 3", "++trainer.max_epochs= 3"),
     ],
 )
 def test_arguments_become_what_hydra_wants(typed: str, given: str):
     assert cli.normalized(typed, open_keys=True) == given
+
+
+def test_flags_may_stand_anywhere():
+    assert cli.typed(["seed=1,2", "-m", "data=xor", "--cfg", "job"]) == ["-m", "--cfg", "job", "seed=1,2", "data=xor"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--foo"], "unrecognized arguments: --foo: see --help"),
+        (["--multirun=1"], "ignored explicit argument '1': see"),
+        (["optimizer=[adam,sgd]"], "optimizer takes one option, not .*: give one"),
+    ],
+)
+def test_arguments_that_hydra_would_refuse_in_its_own_way(arguments: list[str], message: str):
+    with pytest.raises(InputError, match=message):
+        cli.typed(arguments)
+
+
+def test_sentences_of_hydra_are_whole(config):
+    with pytest.raises(OmegaConfBaseException) as refused:
+        config("data.noise=${nope.at_all}")
+    assert "\n" not in cli.sentence(refused.value)
+    assert "data.noise" in cli.sentence(refused.value)
+    assert "nope.at_all" in cli.sentence(refused.value)
 
 
 def test_keys_stay_closed_where_nothing_else_checks_them():

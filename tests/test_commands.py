@@ -62,7 +62,7 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
         (["data.path=nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["resume=nowhere"], "there is no file 'nowhere'"),
         (["seed"], "cannot read 'seed': write key=value"),
-        (["seed=0,1"], "a key is given several values: add -m to run each of them"),
+        (["seed=0,1"], "seed is given several values, 0,1: add -m to run each"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing_behind(arguments: list[str], message: str, tmp_path: Path):

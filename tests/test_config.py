@@ -49,12 +49,39 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["monitor=val/accuracy"], "'val/accuracy', which this task does not log: known are val/loss"),
         (["monitor=val/r2"], "val/r2 is better the other way: add mode=max"),
         (["mode=least"], "mode is 'least': use min or max"),
-        (["seed=-1"], "seed is -1: use a whole number from 0 up"),
+        (["seed=-1"], "seed is -1: use a whole number from 0 to 4294967295"),
         (["seed=a"], "seed is 'a'"),
         (["threads=0"], "threads is 0: use auto, or a whole number"),
         (["~optimizer._target_"], "optimizer names no _target_"),
         (["task/loss=cross_entropy"], "task.loss: torch.nn.CrossEntropyLoss.* does not fit .*RegressionTask"),
         (["data=penguins", "task/loss=mse"], "task.loss: torch.nn.MSELoss.* does not fit .*ClassificationTask"),
+        (["seed=4294967296"], "seed is 4294967296: use a whole number from 0 to 4294967295"),
+        (["data.seed=-1"], "data.seed is -1: use a whole number"),
+        (["network.dropout=nan"], "network.dropout is nan: give a finite number"),
+        (["optimizer.betas=[0.9,inf]"], r"optimizer.betas\[1\] is inf: give a finite number"),
+        (["data.batch_size=9223372036854775808"], "data.batch_size is 9223372036854775808: give a number below"),
+        (["optimizer.lr=true"], "optimizer.lr is True, but should be of type float"),
+        (["network.hidden_sizes=[true]"], r"network.hidden_sizes is \[True\], but should be of type list"),
+        (["data=penguins", "data.path={}"], "data.path is {}, but should be of type str"),
+        (["network.activation=Threshold"], "activation is 'Threshold', which needs more than its input"),
+        (["network.activation=GLU"], "activation is 'GLU', which .* changes its size"),
+        (["network.hidden_sizes=[1000000,1000000]"], "network would take .* TB of memory"),
+        (["network.num_frequencies=1000000000000"], "network would take .* TB of memory"),
+        (["data=plane", "data.num_samples=10000000000000"], "data.num_samples=10000000000000 would take 640 TB"),
+        (["~trainer.max_epochs"], "trainer.max_epochs is not given"),
+        (["trainer.max_epochs=-1"], "scheduler needs to know how many steps .* add scheduler=none"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs is 0: use a number of epochs from 1 up"),
+        (["trainer.limit_train_batches=2.0"], "limit_train_batches is 2.0: use a whole number"),
+        (["trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0: use a whole number from 1 up"),
+        (["trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0: use a whole number from 1 up"),
+        (["trainer.max_time=soon"], "trainer.max_time is 'soon': write days"),
+        (["trainer.devices=0"], "trainer.devices is 0, .*: use trainer.devices=1"),
+        (["trainer.logger=false"], "trainer.logger is set when .* use the group logger"),
+        (["callbacks.progress._target_=torch.nn.Linear"], "must be a callback"),
+        (["logger.tensorboard._target_=litmlp.callbacks.Graph"], "must be a logger"),
+        (["trainer._target_=builtins.dict"], "must be lightning.pytorch.Trainer or a subclass"),
+        (["optimizer._target_=torch.nn.ReLU"], "must be an optimizer"),
+        (["optimizer._target_=torch.optim.LBFGS", "~optimizer.weight_decay", "~optimizer.fused"], "is refused"),
         (["trainer.devices=2"], "trainer.devices=2 with strategy auto .* add trainer=ddp"),
         (["trainer=ddp", "trainer.strategy=ddp"], "strategy ddp .* add trainer=ddp"),
     ],
@@ -77,6 +104,21 @@ def test_a_mistake_is_one_sentence_before_data_is_read(config, overrides: list[s
 )
 def test_what_is_right_passes_though_no_yaml_file_lists_it(config, overrides: list[str]):
     check(config(*overrides))
+
+
+def test_what_is_taken_out_counts_as_none_or_is_missed(config):
+    check(config("~logger", "~scheduler", "callbacks=[]"))
+    with pytest.raises(InputError, match="there is no threads in the config, which a run needs: leave ~threads out"):
+        check(config("~threads"))
+
+
+def test_a_refusal_names_the_values_in_question_alone(config):
+    with pytest.raises(InputError) as caught:
+        check(config("optimizer.weight_decay=-1"))
+    assert (
+        str(caught.value)
+        == "optimizer: litmlp.optimizers.AdamW(weight_decay=-1) is refused: Invalid weight_decay value: -1"
+    )
 
 
 def test_the_guard_of_this_file_works():

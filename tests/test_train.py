@@ -17,7 +17,7 @@ from conftest import SMALL, compose_config
 from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
-from litmlp.evaluate import measure
+from litmlp.evaluate import evaluate, measure
 from litmlp.train import main, summary, train
 
 PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *SMALL]
@@ -351,3 +351,12 @@ def test_the_summary_shows_validation_and_test_side_by_side():
     header, row = summary(metrics).split("\n")[1:3]
     assert header.split() == ["val", "test"]
     assert row.split() == ["rmse", "1.2500", "1.5000"]
+
+
+def test_a_run_in_doubles_is_measured_and_drawn(tmp_path: Path):
+    small = ["network.hidden_sizes=[4]", "trainer.accelerator=cpu", "trainer.max_epochs=2", "threads=1"]
+    config = compose_config("data=xor", "data.num_samples=100", "trainer.precision=64-true", *small)
+    metrics = train(config, tmp_path / "run")
+    assert 0 <= metrics["test/accuracy"] <= 1
+    assert (tmp_path / "run/pictures/planar-regions.png").is_file()
+    assert evaluate(str(tmp_path / "run"))["test/loss"] == pytest.approx(metrics["test/loss"], rel=1e-5)

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from litmlp import build
-from litmlp.config import check_arguments
+from litmlp.config import check_arguments, check_parts
 from litmlp.data import NumericTarget, TableData
 from litmlp.data.cells import as_levels, is_text, number_style
 from litmlp.data.encoding import collected
@@ -24,6 +24,7 @@ def with_task(config: dict[str, Any]) -> dict[str, Any]:
     """Return a resolved config with a task in place of `auto`; that reads the target column."""
     if (config.get("task") or {}).get("_target_") != AUTO:
         return config
+    check_parts(config)
     check_arguments("data", config["data"])
     data = build.make(config, "data", target_type=NumericTarget)
     if not isinstance(data, TableData):

@@ -8,15 +8,23 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from litmlp.data import Spec, TabularData
-from litmlp.errors import InputError
+from litmlp.errors import InputError, shown
 from litmlp.loop import RoundsOfSteps
+from litmlp.memory import fitting_memory
 from litmlp.tasks import Task
 
 Config = dict[str, Any]
 MARKS = ("_target_", "_partial_")  # keys of a node that are no arguments
-REFUSALS = (ValueError, TypeError, AssertionError, MisconfigurationException)  # of a constructor's arguments
+REFUSALS = (  # of a constructor's arguments
+    *(ValueError, TypeError, AssertionError, MisconfigurationException, RuntimeError, ArithmeticError, LookupError),
+    AttributeError,
+)
+MOST_ARGUMENTS = 4  # of those in a description
+MOST_REASON = 300  # characters of what a library says
+COPIES = 5  # of a network's weights: themselves, gradients, two means of the optimizer's, the best
 
 
 def make(config: Config, key: str, **arguments: Any) -> Any:
@@ -28,7 +36,7 @@ def make(config: Config, key: str, **arguments: Any) -> Any:
     except ModuleNotFoundError as error:
         raise InputError(f"{key} needs a package that is not installed: {str(error).splitlines()[0]}") from error
     except REFUSALS as error:
-        raise InputError(f"{describe(key, config[key])} is refused: {error}") from error
+        raise refused(key, config[key], error) from error
 
 
 def built(node: Any, **arguments: Any) -> Any:
@@ -55,11 +63,28 @@ def built(node: Any, **arguments: Any) -> Any:
     return target(**values, **arguments)
 
 
-def describe(key: str, node: Config) -> str:
-    """Return the node as it would be called: `optimizer: torch.optim.Adam(lr=-1)`."""
-    given = {name: value for name, value in node.items() if not name.startswith("_")}
-    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items() if not isinstance(value, dict))
-    return f"{key}: {node.get('_target_', '')}({arguments})"
+def refused(key: str, node: Config, error: BaseException) -> InputError:
+    """Return what to raise where the values of a node are refused: its target, the values in question, the reason."""
+    if isinstance(error, InputError):
+        return error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"{describe(key, node, reason)} is refused: {reason[:MOST_REASON]}")
+
+
+def describe(key: str, node: Config, reason: str = "") -> str:
+    """Return the node as it would be called, with those arguments that a reason names, if it names some.
+
+    Example:
+        >>> describe("optimizer", {"_target_": "torch.optim.Adam", "lr": -1, "fused": True}, "lr is below 0")
+        'optimizer: torch.optim.Adam(lr=-1)'
+    """
+    given = {name: value for name, value in node.items() if not str(name).startswith("_")}
+    named = {name: value for name, value in given.items() if str(name) in reason}
+    named = named or {name: value for name, value in given.items() if isinstance(value, str) and value in reason}
+    shown_ones = named if reason else given
+    arguments = [f"{name}={shown(value)}" for name, value in shown_ones.items() if not isinstance(value, dict)]
+    more = ["..."] if len(arguments) > MOST_ARGUMENTS or (given and not arguments) else []
+    return f"{key}: {node.get('_target_', '')}({', '.join([*arguments[:MOST_ARGUMENTS], *more])})"
 
 
 def task_class(config: Config) -> type[Task]:
@@ -72,11 +97,28 @@ def data(config: Config) -> TabularData:
     return make(config, "data", target_type=task_class(config).target_type)
 
 
+def network(config: Config, spec: Spec, copies: int = COPIES) -> nn.Module:
+    """Build the network, unless so many copies of its weights would not fit into memory."""
+    with fitting_memory("network", copies):
+        network = make(config, "network", spec=spec)
+    if not isinstance(network, nn.Module):
+        raise InputError("network._target_ makes no torch.nn.Module: choose another one")
+    return network
+
+
+def loss(config: Config) -> nn.Module:
+    """Build the task's loss."""
+    with fitting_memory("task.loss", copies=1):
+        loss = make({"task.loss": config["task"]["loss"]}, "task.loss")
+    if not isinstance(loss, nn.Module):
+        raise InputError("task.loss._target_ makes no torch.nn.Module: choose one with task/loss=...")
+    return loss
+
+
 def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
     """Build network and task for columns as in `spec`; without optimizer and schedule unless `trainable`."""
-    network = make(config, "network", spec=spec)
     parts = {key: make(config, key) for key in ("optimizer", "scheduler") if trainable and config[key]}
-    return make(config, "task", network=network, spec=spec, **parts)
+    return make(config, "task", network=network(config, spec, COPIES if trainable else 1), spec=spec, **parts)
 
 
 def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sweep: bool = False) -> pl.Trainer:
@@ -84,14 +126,29 @@ def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sw
 
     In a sweep, progress bars and callbacks that say `in_sweeps = False` are left out.
     """
-    timer = Timer(config["trainer"].get("max_time"))  # Lightning adds no other
-    callbacks = [make(config["callbacks"], name) for name in config["callbacks"] or {}]
+    timer = time_limit(config)  # Lightning adds no other
+    callbacks = group(config, "callbacks")
     if in_sweep:
         callbacks = [c for c in callbacks if getattr(c, "in_sweeps", not isinstance(c, ProgressBar))]
-    loggers = [make(config["logger"], name, save_dir=folder) for name in config["logger"] or {}]
+    loggers = group(config, "logger", save_dir=folder)
     settings = {"callbacks": [timer, *callbacks, *more], "logger": loggers or False, "default_root_dir": folder}
     if in_sweep:
         settings["enable_progress_bar"] = False  # Lightning would draw its own
     trainer = make(config, "trainer", **settings)
     trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer
+
+
+def group(config: Config, key: str, **arguments: Any) -> list[Any]:
+    """Build each part of `config[key]`."""
+    parts = {f"{key}.{name}": node for name, node in (config[key] or {}).items()}
+    return [make(parts, path, **arguments) for path in parts]
+
+
+def time_limit(config: Config) -> Timer:
+    """Build what ends a run after `trainer.max_time`."""
+    try:
+        return Timer(config["trainer"].get("max_time"))
+    except REFUSALS as error:
+        given = shown(config["trainer"]["max_time"])
+        raise InputError(f"trainer.max_time is {given}: write days, hours, minutes, seconds, as 00:01:30:00") from error

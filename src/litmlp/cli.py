@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,18 +18,22 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from litmlp import paths, process
-from litmlp.errors import InputError, TrainingDiverged, did_you_mean, no_room
+from litmlp.errors import InputError, TrainingDiverged, did_you_mean, no_room, shown
 from litmlp.errors import chain as _chain
 from litmlp.errors import interruption as interruption
 from litmlp.files import read_yaml
 from litmlp.trust import check_command, check_config
 
+SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError, MemoryError)
 FOLDERS = ("resume", "init_from", "hydra.run.dir", "hydra.sweep.dir")
-SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError)
+LISTS = ("callbacks", "logger", "experiment")  # groups of which several options can be given
+OPTIONAL = ("callbacks", "logger", "scheduler", "resume", "init_from")  # what may be taken out of the config
+NOTHING = ("null", "[]", "{}", "")  # in place of a group's option
+MOST_SAID = 400  # characters of what a library says
 
 
 def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False) -> None:
@@ -45,31 +50,50 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         except TrainingDiverged:
             raise
         except Exception as error:
-            if isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None:
+            is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
+            if is_known or _is_of_hydra(error):
                 raise InputError(sentence(error)) from error
             raise
 
 
 def _compose_and_run(name: str, job: Callable[[DictConfig], Any], open_keys: bool) -> None:
-    sys.argv[1:] = [normalized(argument, open_keys) for argument in sys.argv[1:]]
-    sys.argv[1:] = sweep_resumed(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves errors to us
+    sys.argv[1:] = sweep_resumed(typed(sys.argv[1:], open_keys))
     errors: list[Exception] = []
     hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=name)(_keeping(errors, job))()
     if errors:
         raise errors[0]
 
 
-def normalized(argument: str, open_keys: bool) -> str:
-    """Return a command-line argument as Hydra wants it.
+def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
+    """Return a command line as Hydra wants it: flags first, and overrides as `normalized` returns them.
 
-    Text that Hydra's grammar has no place for, such as `sin(x)` or `x1^2`, is quoted. With `open_keys`,
-    `group.key=value` becomes `++group.key=value`, so that any argument of a constructor can be given, listed in a
-    config file or not.
+    Raises:
+        InputError: a flag that Hydra does not have, or several options where a group takes one.
+    """
+    flags = [argument for argument in arguments if not _is_override(argument)]
+    overrides = [normalized(argument, open_keys) for argument in arguments if _is_override(argument)]
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if value.startswith("[") and _is_group(key) and key not in LISTS:
+            raise InputError(f"{key} takes one option, not {shown(value)}: give one, or several as {key}=a,b with -m")
+    _check_flags([*flags, *overrides])
+    return [*flags, *overrides]
+
+
+def normalized(argument: str, open_keys: bool) -> str:
+    """Return an override as Hydra wants it.
+
+    Text that Hydra's grammar has no place for, such as `sin(x)` or `x1^2`, is quoted, and so is one with blanks around
+    it. With `open_keys`, `group.key=value` becomes `++group.key=value`, so that any argument of a constructor can be
+    given, listed in a config file or not. No option of a group, as null or [], is its option `none`.
     """
     key, equals, value = argument.partition("=")
     if argument.startswith("-") or not equals:
         return argument
+    value = value.strip() if _is_group(key) else value
+    if _is_group(key) and (value in NOTHING or _is_plain_value(argument)):
+        return f"{key}={'none' if value in NOTHING and _has_none(key) else _quoted(value)}"
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
     if key in FOLDERS and re.fullmatch(r"[-+.]?\d[\w.+-]*|true|false", value):
@@ -81,6 +105,8 @@ def normalized(argument: str, open_keys: bool) -> str:
         quoted = _quoted(value) if elements is None else f"[{','.join(map(_quoted, elements))}]"
         if _parses(f"{key}={quoted}"):
             value = quoted
+    elif value.strip() != value and value.strip()[:1] not in "'\"[{" and _is_text(f"{key}={value}"):
+        value = _quoted(value, keeps_blanks=True)
     return f"{key}={value}"
 
 
@@ -105,31 +131,65 @@ def sentence(error: BaseException) -> str:
         if isinstance(link, InputError | TrainingDiverged):
             return str(link)
     for link in chain:
-        if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options is not None:
-            group, _, option = link.missing_cfg_file.rpartition("/")
-            return f"{group} has no option '{option}': {did_you_mean(option, link.options)}"
-        if isinstance(link, OverrideParseException):
-            return f"cannot read '{link.override}': write key=value, and quote values with special characters"
-        if isinstance(link, ConfigCompositionException) and str(link).startswith("Ambiguous value"):
-            return "a key is given several values: add -m to run each of them, or write a list as [a,b]"
-        if isinstance(link, YAMLError):
-            return f"a config file is not YAML: {' '.join(str(link).split())}"
-        if _names_unknown_key(link):
-            return f"there is no config key '{link.full_key}': {did_you_mean(str(link.key), link.parent_node)}"
+        if said := _said_by_hydra(link):
+            return said
+    if any(isinstance(link, MemoryError) for link in chain):
+        return f"there is not enough memory ({_one_line(error)}): use fewer rows, or a smaller network"
     if (what_to_do := no_room(error)) is not None:
         return f"{what_to_do}, and go on with resume=<the run's folder>"
     if _names_file(error):
         return f"cannot read or write '{error.filename2 or error.filename}': {error.strerror}"
-    return str(error).splitlines()[0]
+    if _is_of_hydra(error):
+        return f"Hydra refuses the command: {_one_line(error)}"
+    return _one_line(error)
+
+
+def _said_by_hydra(error: BaseException) -> str | None:
+    """Return the sentence for an error of Hydra's or of what it builds on; None if it is none."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = error.options or [file.stem for file in (paths.CONF / group).glob("*.yaml")]
+        return f"{group or 'the folder of configs'} has no option {shown(option)}: {did_you_mean(option, options)}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {shown(error.override)}: write key=value, and quote values with special characters"
+    if isinstance(error, ConfigCompositionException) and str(error).startswith("Ambiguous value"):
+        return _several_values(str(error))
+    if isinstance(error, YAMLError):
+        return f"a config file is not YAML: {_one_line(error)}"
+    if isinstance(error, InterpolationKeyError):
+        return f"{error.full_key} refers to another key: {str(error.msg or error).splitlines()[0]}"
+    if _names_unknown_key(error):
+        return f"there is no config key {shown(error.full_key)}: {did_you_mean(error.key, error.parent_node)}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        reason = str(error.msg or error).partition("\n")[0]
+        return f"{error.full_key} cannot be used: {reason[:MOST_SAID]}"
+    return None
+
+
+def _several_values(message: str) -> str:
+    override = message.partition("'")[2].partition("'\n")[0].lstrip("+")
+    key, _, value = override.partition("=")
+    a_list = (
+        "" if _is_group(key) and key not in LISTS else f", or write {key}=[{shown(value)[1:-1]}] where it takes a list"
+    )
+    return f"{key} is given several values, {shown(value)[1:-1]}: add -m to run each{a_list}"
+
+
+def _one_line(error: BaseException) -> str:
+    """Return all that an error says, without the lines in which OmegaConf repeats its fields."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type=", "reference_type="))]
+    return " ".join(kept)[:MOST_SAID] or type(error).__name__
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """Return a config as plain values; a seed of null becomes a random one, so that it is recorded."""
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise InputError(f"no {' and no '.join(missing)} is given: add {' '.join(f'{key}=...' for key in missing)}")
-    if config.seed is None:
+    if "seed" in config and config.seed is None:
         config.seed = uuid.uuid4().int % 2**32
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return plain | {key: None for key in OPTIONAL if key not in plain}
 
 
 def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -176,6 +236,15 @@ def _names_file(error: BaseException) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.filename is not None
 
 
+def _is_of_hydra(error: BaseException) -> bool:
+    """Tell whether an error was raised by Hydra's own code, as some of those are that a command line causes."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("hydra", "omegaconf", "antlr4")
+
+
 def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     # Around what a single run raises, Hydra would print lines of its own.
     def keeping(config: DictConfig) -> Any:
@@ -202,13 +271,49 @@ def _unique() -> str:
 def _parses(override: str) -> bool:
     try:
         OverridesParser.create().parse_override(override)
-    except HydraException:
+    except (HydraException, ValueError):  # ValueError of a number of thousands of digits
         return False
     return True
 
 
-def _quoted(text: str) -> str:
-    escaped = text.strip().replace("'", "\\'")
+def _is_text(override: str) -> bool:
+    parsed = OverridesParser.create().parse_override(override)
+    return not parsed.is_sweep_override() and isinstance(parsed.value(), str)
+
+
+def _is_plain_value(override: str) -> bool:
+    # A number, true, or {...}, of which Hydra would raise errors of its own, where an option's name is wanted.
+    if not _parses(override):
+        return False
+    parsed = OverridesParser.create().parse_override(override)
+    return not parsed.is_sweep_override() and not isinstance(parsed.value(), str | list)
+
+
+def _is_override(argument: str) -> bool:
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+
+
+def _is_group(key: str) -> bool:
+    return bool(re.fullmatch(r"\w+(/\w+)*", key)) and (paths.CONF / key).is_dir()
+
+
+def _has_none(key: str) -> bool:
+    return (paths.CONF / key / "none.yaml").is_file()
+
+
+def _check_flags(arguments: list[str]) -> None:
+    """Raise InputError for flags that Hydra would refuse with a text of its own."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(f"{message}: see --help for what there is")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(arguments)
+
+
+def _quoted(text: str, keeps_blanks: bool = False) -> str:
+    escaped = (text if keeps_blanks else text.strip()).replace("'", "\\'")
     return f"'{escaped}'"
 
 

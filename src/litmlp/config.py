@@ -1,55 +1,126 @@
 """A config is checked before any data is read: every mistake is one sentence that names the key."""
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
 from typing import Any, get_origin, get_type_hints
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
-from litmlp.build import Config
-from litmlp.data import Spec
-from litmlp.errors import InputError, did_you_mean
+from litmlp.build import REFUSALS, Config
+from litmlp.data import Spec, TabularData
+from litmlp.errors import InputError, did_you_mean, shown
+from litmlp.memory import check_memory
+from litmlp.tasks import Task
+from litmlp.trainer_settings import check_trainer, has_no_end
 
 KEYS = {
     *("data", "network", "task", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
     *("seed", "monitor", "mode", "threads", "compile", "matmul_precision", "data_on_device", "resume", "init_from"),
 }
+PARTS: dict[str, type] = {
+    "data": TabularData,
+    "network": torch.nn.Module,
+    "task": Task,
+    "optimizer": torch.optim.Optimizer,
+    "scheduler": torch.optim.lr_scheduler.LRScheduler,
+    "trainer": pl.Trainer,
+}
+GROUPS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # of any number of parts
+KINDS: dict[type, str] = {
+    TabularData: "a subclass of litmlp.data.TabularData",
+    torch.nn.Module: "a torch.nn.Module",
+    Task: "a subclass of litmlp.tasks.Task",
+    torch.optim.Optimizer: "an optimizer, as torch.optim has them",
+    torch.optim.lr_scheduler.LRScheduler: "a schedule, as litmlp.schedulers has them",
+    pl.Trainer: "lightning.pytorch.Trainer or a subclass of it",
+    pl.Callback: "a callback, a subclass of lightning.pytorch.Callback",
+    Logger: "a logger, as lightning.pytorch.loggers has them",
+}
+MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # where these say so
+MOST_SEED, MOST_THREADS = 2**32 - 1, 1024
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 def check(config: Config) -> None:
     """Raise InputError for the first mistake in a resolved config."""
-    for key in config:
-        if key not in KEYS:
-            raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
-    check_targets(config)
+    check_parts(config)
     check_values(config)
+    check_kinds(config)
     for path, node in nodes(config):
         check_arguments(path, node)
-    check_processes(config["trainer"])
-    check_precision(config)
+    check_trainer(config)
+    build.time_limit(config)
     spec = Spec.example(build.task_class(config).target_type)
     check_monitor(config, spec)
     check_loss(config, spec)
     check_optimizer(config)
-    build.make(config, "network", spec=spec)
+    check_memory(f"data.num_samples={config['data'].get('num_samples')}", 64 * config["data"].get("num_samples", 0))
+    build.network(config, spec)
     build.data(config)
 
 
-def check_targets(config: Config) -> None:
-    """Raise InputError for a part of the run that does not say what to build."""
-    for key in ("data", "network", "task", "optimizer", "trainer"):
-        if "_target_" not in (config[key] or {}):
-            raise InputError(f"{key} names no _target_: choose an option of the group with {key}=...")
-    for group in ("callbacks", "logger"):
+def check_parts(config: Config) -> None:
+    """Raise InputError for a key that is not there, or a part of the run that does not say what to build."""
+    for key in config:
+        if key not in KEYS:
+            raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
+    for key in sorted(KEYS - config.keys()):
+        raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
+    for path, value in leaves(config):
+        check_leaf(path, value)
+    for key in PARTS:
+        node = config[key]
+        if key == "scheduler" and not node:
+            continue
+        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+            raise InputError(f"{key} names no _target_ to build: choose an option of the group with {key}=...")
+    for group in GROUPS:
+        if config[group] is not None and not isinstance(config[group], dict):
+            raise InputError(f"{group} is {config[group]!r}: choose options of the group with {group}=[...]")
         for name, node in (config[group] or {}).items():
-            if not isinstance(node, dict) or "_target_" not in node:
+            if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
                 others = [other for other in config[group] if other != name]
                 raise InputError(f"{group}.{name} names no _target_ to build: {did_you_mean(name, others)}")
+
+
+def leaves(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that holds no others, with its path."""
+    if isinstance(config, dict | list):
+        pairs = config.items() if isinstance(config, dict) else ((f"[{i}]", value) for i, value in enumerate(config))
+        for key, value in pairs:
+            yield from leaves(value, f"{path}.{key}".replace(".[", "[") if path else str(key))
+    else:
+        yield path, config
+
+
+def check_leaf(path: str, value: Any) -> None:
+    """Raise InputError for a number that is not finite, or too large for the machine, and for a broken text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{path} is {value}: give a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InputError(f"{path} is {shown(value)}: give a number below 2**63")
+    if isinstance(value, str) and not value.isascii() and value.encode(errors="ignore").decode() != value:
+        raise InputError(f"{path} is {value!a}, which is not UTF-8: rename what it names")
+
+
+def check_kinds(config: Config) -> None:
+    """Raise InputError for a part that is to be built from a class of another kind."""
+    parts = [(key, config[key]["_target_"], kind) for key, kind in PARTS.items() if config[key]]
+    for group in GROUPS:
+        parts += [(f"{group}.{name}", node["_target_"], GROUPS[group]) for name, node in (config[group] or {}).items()]
+    for path, name, kind in parts:
+        target = imported(path, name)
+        if not isinstance(target, type) and path in MADE_BY_FUNCTIONS:
+            continue
+        if not (isinstance(target, type) and issubclass(target, kind)):
+            raise InputError(f"{path}._target_ is '{name}', but must be {KINDS[kind]}: choose another one")
 
 
 def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
@@ -66,18 +137,25 @@ def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
 
 def check_arguments(path: str, node: Config) -> None:
     """Raise InputError if the node's target does not exist or has no such argument, or takes another type."""
-    try:
-        target = resolve_name(node["_target_"])
-    except Exception as error:
-        raise InputError(f"{path}._target_ is '{node['_target_']}', which cannot be imported: check it") from error
-    known, takes_any = arguments_of(target)
+    known, takes_any = arguments_of(imported(path, node["_target_"]))
     for name, value in node.items():
         if name.startswith("_") and name.endswith("_"):
             continue
         if name not in known and not takes_any:
             raise InputError(f"there is no config key '{path}.{name}': {did_you_mean(name, known)}")
-        if not isinstance(value, dict) and name in known:
+        if name in known and not (isinstance(value, dict) and "_target_" in value):
             check_value(f"{path}.{name}", value, known[name])
+
+
+def imported(path: str, name: Any) -> Callable:
+    """Return the class or function of that name; raise InputError where there is none."""
+    try:
+        target = resolve_name(name)
+    except Exception as error:  # of whatever module it is in
+        raise InputError(f"{path}._target_ is {shown(name)}, which cannot be imported: check the name") from error
+    if not callable(target):
+        raise InputError(f"{path}._target_ is {shown(name)}, which cannot be called: name a class or a function")
+    return target
 
 
 def arguments_of(target: Callable) -> tuple[dict[str, Any], bool]:
@@ -102,58 +180,76 @@ def arguments_of(target: Callable) -> tuple[dict[str, Any], bool]:
 
 def check_value(path: str, value: Any, hint: Any) -> None:
     """Raise InputError unless `value` is of the annotated type; YAML writes a tuple as a list."""
+    given = tuple(value) if isinstance(value, list) and get_origin(hint) is tuple else value
+    expected = inspect.formatannotation(hint).replace("typing.", "")
     try:
-        check_type(tuple(value) if isinstance(value, list) and get_origin(hint) is tuple else value, hint)
+        check_type(given if "bool" in expected else _without_truth(given), hint)
     except TypeCheckError:
-        expected = inspect.formatannotation(hint).replace("typing.", "")
-        raise InputError(f"{path} is {value!r}, but should be of type {expected}: correct the value") from None
+        raise InputError(f"{path} is {shown(value)}, but should be of type {expected}: correct the value") from None
 
 
 def check_values(config: Config) -> None:
     """Raise InputError for a top-level value, or a rate, that cannot be."""
-    if config["mode"] not in ("min", "max"):
-        raise InputError(f"mode is {config['mode']!r}: use min or max")
-    seed = config["seed"]
-    if seed is not None and (not isinstance(seed, int) or seed < 0):
-        raise InputError(f"seed is {seed!r}: use a whole number from 0 up, or null for a random one")
+    seeds = {"seed": config["seed"]} | {f"{path}.seed": node["seed"] for path, node in nodes(config) if "seed" in node}
+    for key, seed in seeds.items():
+        if not _is_whole(seed, 0, MOST_SEED):
+            raise InputError(f"{key} is {shown(seed)}: use a whole number from 0 to {MOST_SEED}")
     threads = config["threads"]
-    if threads != "auto" and not (isinstance(threads, int) and threads is not True and threads > 0):
-        raise InputError(f"threads is {threads!r}: use auto, or a whole number from 1 up")
+    if threads != "auto" and not _is_whole(threads, 1, MOST_THREADS):
+        raise InputError(f"threads is {shown(threads)}: use auto, or a whole number from 1 to {MOST_THREADS}")
+    for key in ("resume", "init_from", "monitor"):
+        if not isinstance(config[key], str) and (key == "monitor" or config[key] is not None):
+            raise InputError(f"{key} is {shown(config[key])}: give a text")
     if not isinstance(config["compile"], bool):
-        raise InputError(f"compile is {config['compile']!r}: use true or false")
+        raise InputError(f"compile is {shown(config['compile'])}: use true or false")
     if config["matmul_precision"] not in MATMUL_PRECISIONS:
-        raise InputError(f"matmul_precision is {config['matmul_precision']!r}: use {', '.join(MATMUL_PRECISIONS)}")
+        raise InputError(f"matmul_precision is {shown(config['matmul_precision'])}: use {', '.join(MATMUL_PRECISIONS)}")
     if config["data_on_device"] != "auto" and not isinstance(config["data_on_device"], bool):
-        raise InputError(f"data_on_device is {config['data_on_device']!r}: use auto, true or false")
+        raise InputError(f"data_on_device is {shown(config['data_on_device'])}: use auto, true or false")
     rate = (config["optimizer"] or {}).get("lr")
     if isinstance(rate, int | float) and rate <= 0:
         raise InputError(f"optimizer.lr is {rate}: a learning rate is above 0, for example 0.001")
 
 
 def check_monitor(config: Config, spec: Spec) -> None:
-    """Raise InputError unless the task logs the monitored metric and `mode` is its better direction."""
+    """Raise InputError unless the task logs each monitored metric, and `mode` is its better direction."""
     metrics = build.task_class(config).build_metrics(spec.target)
-    better = {"val/loss": "min"} | {f"val/{name}": metric.mode for name, metric in metrics.items()}
-    monitor, mode = config["monitor"], config["mode"]
+    better = {"loss": "min"} | {name: metric.mode for name, metric in metrics.items()}
+    in_val, in_train = ({f"{stage}/{name}": mode for name, mode in better.items()} for stage in ("val", "train"))
+    check_monitored("", config, in_val)
+    for path, node in nodes(config):
+        if "monitor" in node:
+            check_monitored(f"{path}.", node, in_val | in_train)
+
+
+def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
+    """Raise InputError unless `monitor` of a node is among the metrics, whose modes `better` holds, and `mode` fits."""
+    monitor, mode = node["monitor"], node.get("mode", "min")
     if monitor not in better:
-        raise InputError(f"monitor is '{monitor}', which this task does not log: {did_you_mean(monitor, better)}")
+        known = did_you_mean(monitor, better)
+        raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {known}")
+    if mode not in ("min", "max"):
+        raise InputError(f"{prefix}mode is {shown(mode)}: use min or max")
     if better[monitor] != mode:
-        raise InputError(f"mode is {mode}, but {monitor} is better the other way: add mode={better[monitor]}")
+        right = f"{prefix}mode={better[monitor]}"
+        raise InputError(f"{prefix}mode is {mode}, but {monitor} is better the other way: add {right}")
+    if node.get("patience", 0) < 0:
+        raise InputError(f"{prefix}patience is {node['patience']}: use a whole number from 0 up")
 
 
 def check_loss(config: Config, spec: Spec) -> None:
     """Raise InputError for a loss that cannot learn this task's targets, by trying it on three rows."""
     if not config["task"].get("loss"):
         return
-    target = spec.target.example_encoded()
+    target: Any = spec.target.example_encoded()
     output = torch.linspace(-1, 1, 3 * spec.target.num_outputs).reshape(3, -1).requires_grad_()
-    loss = build.make(config["task"], "loss")
+    loss: Any = build.loss(config)
     described = build.describe("task.loss", config["task"]["loss"])
     try:
         with warnings.catch_warnings(action="error"):
             loss(output, target).backward()
         learns = output.grad is not None and bool(output.grad.any())
-    except (RuntimeError, ValueError, UserWarning):
+    except (*REFUSALS, UserWarning):
         learns = False
     if not learns:
         raise InputError(f"{described} does not fit {config['task']['_target_']}: choose another task/loss")
@@ -163,48 +259,53 @@ def check_loss(config: Config, spec: Spec) -> None:
         raise InputError(f"{described} has no reduction='none', so rows cannot be weighted: leave out {weighted[0]}")
 
 
-def check_processes(trainer: Config) -> None:
-    """Raise InputError for several processes that would each start the whole command again."""
-    devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
-    starts_inside = any(word in str(strategy) for word in ("spawn", "fork", "notebook"))
-    if (str(devices) not in ("1", "[0]") or "ddp" in str(strategy)) and not starts_inside:
-        raise InputError(
-            f"trainer.devices={devices} with strategy {strategy} would start the run anew for each process"
-            ": add trainer=ddp"
-        )
-
-
-def check_precision(config: Config) -> None:
-    """Raise InputError for weights of half precision, and for a fused optimizer that could not clip in mixed."""
-    precision, clips = config["trainer"].get("precision"), config["trainer"].get("gradient_clip_val") is not None
-    if precision in ("bf16-true", "16-true"):
-        mixed = precision.replace("true", "mixed")
-        raise InputError(
-            f"trainer.precision={precision} would keep the weights themselves in half precision, too coarse for small "
-            f"steps: use {mixed}, which computes in it"
-        )
-    if clips and "mixed" in str(precision) and config["optimizer"].get("fused"):
-        raise InputError(
-            f"trainer.gradient_clip_val with trainer.precision={precision} needs a loop over parameters"
-            ": add optimizer.fused=false"
-        )
-
-
 def check_optimizer(config: Config) -> None:
-    """Raise InputError for values that optimizer or schedule refuse, by trying them on one parameter."""
-    parameter = torch.nn.Parameter(torch.zeros(1, 1))
-    make_optimizer = build.make(config, "optimizer")
+    """Raise InputError for values that optimizer or schedule refuse, by a step with a weight and a bias."""
+    layer = torch.nn.Linear(1, 1)
+    layer(torch.zeros(1, 1)).sum().backward()
+    groups = [{"params": [layer.weight]}, {"params": [layer.bias], "weight_decay": 0.0}]  # as a task makes them
+    optimizer = _tried(config, "optimizer", lambda make: make(groups))
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InputError("optimizer._target_ makes no optimizer: choose one of torch.optim")
+    _tried(config, "optimizer", lambda _: optimizer.step(lambda: 0.0))
+    if not config["scheduler"]:
+        return
+    takes_total = "total_steps" in arguments_of(resolve_name(config["scheduler"]["_target_"]))[0]
+    if takes_total and has_no_end(config["trainer"]):
+        raise InputError(
+            "the scheduler needs to know how many steps there will be, but training has no end: give "
+            "trainer.max_epochs=60, or add scheduler=none"
+        )
+    given = {"total_steps": 100} if takes_total else {}
+    _tried(config, "scheduler", lambda make: _step(make(optimizer, **given)))
+
+
+def _tried(config: Config, key: str, use: Callable[[Any], Any]) -> Any:
+    made = build.make(config, key)
     try:
-        optimizer = make_optimizer([parameter])
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{build.describe('optimizer', config['optimizer'])} is refused: {error}") from error
-    if config["scheduler"]:
-        make_scheduler = build.make(config, "scheduler")
-        takes_total = "total_steps" in inspect.signature(make_scheduler).parameters
-        try:
-            make_scheduler(optimizer, **({"total_steps": 100} if takes_total else {}))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{build.describe('scheduler', config['scheduler'])} is refused: {error}") from error
+        with warnings.catch_warnings(action="ignore"):
+            return use(made)
+    except REFUSALS as error:
+        raise build.refused(key, config[key], error) from error
+
+
+def _step(made: Any) -> None:
+    schedule = made["scheduler"] if isinstance(made, dict) else made
+    metrics = {"metrics": 0.0} if "metrics" in inspect.signature(schedule.step).parameters else {}
+    schedule.step(**metrics)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _without_truth(value: Any) -> Any:
+    """Return `value` with something in place of true and false that is no number, as which Python takes them."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_truth, value))
+    if isinstance(value, dict):
+        return {key: _without_truth(one) for key, one in value.items()}
+    return object() if isinstance(value, bool) else value
 
 
 def _value(config: Config, key: str) -> Any:

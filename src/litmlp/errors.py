@@ -12,6 +12,9 @@ OUT_OF_MEMORY = (
     *("failed to map segment from shared object", "cannot create shared object", "insufficient memory"),
 )
 
+MOST_SHOWN = 100  # characters of a value
+MOST_NAMES = 40  # in a list of those that are known
+
 
 class InputError(ValueError):
     """The user gave something that cannot work; the message is one sentence that says what to do."""
@@ -38,13 +41,38 @@ class Interrupted(BaseException):
         return 128 + self.signal_number
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
+def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?`, or the known names where none is near."""
     names = {str(name).lower(): str(name) for name in known}
-    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(given).lower()[:MOST_SHOWN], names, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{names[near[0]]}'?"
-    return f"known are {', '.join(sorted(names.values()))}" if names else "there are none"
+        return f"did you mean {_typed(names[near[0]])}?"
+    if not names:
+        return "there are none"
+    first = sorted(names.values())[:MOST_NAMES]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"known are {', '.join(name if _is_plain(name) else repr(name) for name in first)}{more}"
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        text = "a very long number"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} ... {text[-15:]}"
+
+
+def _typed(name: str) -> str:
+    if not name.isprintable():
+        return f"{name!r}, which holds characters that do not show"
+    if name != name.strip():
+        return f"{name!r}, with the blanks"
+    return repr(name)
+
+
+def _is_plain(name: str) -> bool:
+    return name.isprintable() and name == name.strip() and name != ""
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

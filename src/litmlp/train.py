@@ -141,7 +141,9 @@ def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | 
 
             trainer.strategy.launcher.kill(signal.SIGTERM)
         raise
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ValueError) as error:
+        if isinstance(error, ValueError) and "val_check_interval" not in str(error):
+            raise  # Lightning raises one where there are fewer batches than that
         raise InputError(" ".join(str(error).split())) from error
     except Exception as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):

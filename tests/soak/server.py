@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import runpy
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -46,6 +47,7 @@ def _run(commands: dict, request: dict) -> int:
     _set_streams(request)
     os.environ.update(request["environment"])
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_limit"], request["cpu_limit"] + 5))
+    signal.alarm(5 * request["cpu_limit"])  # which ends a process that waits for something that never comes
     if request.get("file_limit") is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
     for name, most in request.get("limits", {}).items():

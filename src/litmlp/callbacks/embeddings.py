@@ -20,6 +20,8 @@ class Embeddings(pl.Callback):
     in_sweeps = False
 
     def __init__(self, num_rows: int = 2_000) -> None:
+        if num_rows < 1:
+            raise ValueError(f"num_rows must be 1 or more, not {num_rows}")
         self.num_rows = num_rows
 
     def finish(self, trainer: Any, task: Any, data: Any) -> None:

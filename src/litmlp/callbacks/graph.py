@@ -22,7 +22,8 @@ class Graph(pl.Callback):
             return
         rows = some_rows(trainer.datamodule, "train", pl_module.device, most=2)
         with evaluating(pl_module):
-            nodes = nodes_of(pl_module.network, numeric=rows.numeric, categorical=rows.categorical)
+            numeric = rows.numeric.to(pl_module.dtype)
+            nodes = nodes_of(pl_module.network, numeric=numeric, categorical=rows.categorical)
         for writer in writers:
             writer._get_file_writer().add_event(event_of(nodes))
 

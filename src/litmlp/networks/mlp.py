@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from litmlp.data.columns import FIRST_LEVEL
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget
-from litmlp.errors import did_you_mean
+from litmlp.errors import did_you_mean, shown
 from litmlp.networks.numeric_embedding import PeriodicEmbedding
 
 
@@ -91,18 +91,25 @@ class Embedding(nn.Embedding):
 
 
 def activation_layer(name: str) -> nn.Module:
-    """Return a new `torch.nn` activation; raise ValueError with the nearest name if there is none."""
+    """Return a new `torch.nn` activation; raise ValueError where there is none that keeps the number of units."""
     known = [*nn.modules.activation.__all__, "Identity"]
     if name not in known:
-        raise ValueError(f"activation is '{name}', which torch.nn does not have: {did_you_mean(name, known)}")
-    return getattr(nn, name)()
+        raise ValueError(f"activation is {shown(name)}, which torch.nn does not have: {did_you_mean(name, known)}")
+    try:
+        layer = getattr(nn, name)()
+        keeps_units = layer.eval()(torch.zeros(2, 3)).shape == (2, 3)
+    except (TypeError, ValueError, RuntimeError):
+        keeps_units = False
+    if not keeps_units:
+        raise ValueError(f"activation is '{name}', which needs more than its input, or changes its size: use ReLU")
+    return layer.train()
 
 
 def normalization_layer(name: str, size: int) -> nn.Module:
     """Return a new layer that normalises `size` units of a row, or none."""
     kinds = {"none": nn.Identity, "layer": nn.LayerNorm}
     if name not in kinds:
-        raise ValueError(f"normalization is '{name}': {did_you_mean(name, kinds)}")
+        raise ValueError(f"normalization is {shown(name)}: {did_you_mean(name, kinds)}")
     return kinds[name](size)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class ResumableSweeper(Sweeper):
         self.timeout = timeout
         self.on_failure = on_failure
         self.retry_failed = retry_failed
+        if params is not None and not isinstance(params, Mapping):
+            raise InputError(f"hydra.sweeper.params is {params!r}: write key=value,value on the command line instead")
         if on_failure not in ("continue", "stop"):
             raise InputError(f"hydra.sweeper.on_failure is '{on_failure}': use continue or stop")
         if n_jobs is not None:
@@ -78,6 +80,8 @@ class ResumableSweeper(Sweeper):
         fixed = [argument for argument in arguments if not _is_axis(argument, self.loader)]
         fixed = [*space.fixed(self.params), *fixed]
         base = self._composed(fixed)
+        for key in sorted({"monitor", "mode"} - base.keys()):
+            raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
         description = self._describe(axes) | {
             "monitor": base["monitor"],
             "mode": base["mode"],

@@ -81,4 +81,6 @@ def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:
             f"task.class_weights is {class_weights!r}: give 'balanced', or a number for each of the classes "
             f"{', '.join(target.classes)}"
         )
+    if min(class_weights) < 0 or not any(class_weights):
+        raise InputError(f"task.class_weights is {class_weights}: give numbers from 0 up, some of them above 0")
     return torch.tensor(class_weights, dtype=torch.float32)

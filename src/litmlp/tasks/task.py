@@ -76,7 +76,7 @@ class Task(pl.LightningModule, ABC):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the network's output, `[N, O]`."""
-        return self.network(batch.numeric, batch.categorical)
+        return self.network(batch.numeric.to(self.dtype), batch.categorical)  # doubles with trainer.precision=64-true
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""

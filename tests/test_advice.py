@@ -1,0 +1,294 @@
+"""Each advice in a message is followed: the mistake is made, the message seen, the advice taken, and then it works.
+
+`messages` collects them from the code. One without a line in `CASES` or `NOT_FOLLOWED` fails the test: to write a new
+message is to add its line here. `{}` stands for what a message fills in.
+"""
+
+import ast
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litmlp import paths
+from litmlp.auto_task import with_task
+from litmlp.cli import sentence
+from litmlp.config import check
+from sweeping import PLANE, command
+
+ERRORS = ("InputError", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
+SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
+ELSEWHERE = ("data/", "sweeps/", "checkpoint.py", "run.py", "report.py", "evaluate.py", "predict.py", "train.py")
+# The files of which no messages are collected yet.
+
+CASES = {  # the message: the wrong overrides, and those that follow its advice instead
+    # auto_task.py
+    "task=auto is for tables: give task=regression or task=classification": ("task=auto", "task=regression"),
+    "there is no target column '{}': {}": (
+        "data=penguins task=auto data.target=specis",
+        "data=penguins data.target=species",
+    ),
+    "no row has a value in the target {}: give rows that do": (
+        "data=table data.path=empty.csv data.target=y",
+        "data=table data.path=table.csv data.target=y",
+    ),
+    "the target '{}' holds {} different texts in {} rows, which are neither numbers nor classes: choose another "
+    "data.target": ("data=table data.path=texts.csv data.target=y", "data=table data.path=texts.csv data.target=x"),
+    # build.py
+    "network._target_ makes no torch.nn.Module: choose another one": (
+        "network._target_=test_advice.nothing",
+        "network._target_=litmlp.networks.MLP",
+    ),
+    "task.loss._target_ makes no torch.nn.Module: choose one with task/loss=...": (
+        "task.loss={_target_:builtins.dict}",
+        "task/loss=mse",
+    ),
+    "trainer.max_time is {}: write days, hours, minutes, seconds, as 00:01:30:00": (
+        "trainer.max_time=soon",
+        "trainer.max_time=00:01:30:00",
+    ),
+    # cli.py
+    "no {} is given: add {}": ("data=table data.target=y", "data=table data.target=y data.path=table.csv"),
+    "{}: see --help for what there is": ("--foo", "--help"),
+    "{} takes one option, not {}: give one, or several as {}=a,b with -m": ("optimizer=[adam,sgd]", "optimizer=adam"),
+    "{} has no option {}: {}": ("optimizer=adm", "optimizer=adam"),
+    "cannot read {}: write key=value, and quote values with special characters": ("seed!=1", "seed=1"),
+    "{} is given several values, {}: add -m to run each{}": ("seed=0,1", "seed=0,1 -m"),
+    "there is no config key {}: {}": ("hydra.runn.dir=x", "hydra.run.dir=x"),
+    # config.py
+    "there is no config key '{}': {}": ("+trainr=1", "trainer=cpu"),
+    "there is no config key '{}.{}': {}": ("trainer.max_epoch=1", "trainer.max_epochs=1"),
+    "there is no {} in the config, which a run needs: leave ~{} out": ("~threads", ""),
+    "{} names no _target_ to build: choose an option of the group with {}=...": (
+        "~optimizer._target_",
+        "optimizer=adam",
+    ),
+    "{}.{} names no _target_ to build: {}": (
+        "callbacks.early_stoping.patience=3",
+        "callbacks.early_stopping.patience=3",
+    ),
+    "{} is {}: give a finite number": ("network.dropout=nan", "network.dropout=0.5"),
+    "{} is {}: give a number below 2**63": ("data.batch_size=99999999999999999999", "data.batch_size=99999"),
+    "{}._target_ is {}, which cannot be called: name a class or a function": (
+        "network._target_=litmlp.paths.ROOT",
+        "network._target_=litmlp.networks.MLP",
+    ),
+    "{}._target_ is {}, which cannot be imported: check the name": (
+        "network._target_=litmlp.networks.MPL",
+        "network._target_=litmlp.networks.MLP",
+    ),
+    "{}._target_ is '{}', but must be {}: choose another one": (
+        "callbacks.progress._target_=torch.nn.Linear",
+        "callbacks.progress._target_=litmlp.callbacks.EpochProgress",
+    ),
+    "{} is {}, but should be of type {}: correct the value": ("network.dropout=much", "network.dropout=0.5"),
+    "{} is {}: use a whole number from 0 to {}": ("seed=4294967296", "seed=4294967295"),
+    "{} is {}: give a text": ("init_from=1", "init_from=null"),
+    "{}mode is {}: use min or max": ("mode=least", "mode=min"),
+    "{}patience is {}: use a whole number from 0 up": (
+        "callbacks.early_stopping.patience=-1",
+        "callbacks.early_stopping.patience=0",
+    ),
+    "threads is {}: use auto, or a whole number from 1 to {}": ("threads=0", "threads=auto"),
+    "compile is {}: use true or false": ("compile=maybe", "compile=false"),
+    "matmul_precision is {}: use {}": ("matmul_precision=low", "matmul_precision=highest"),
+    "data_on_device is {}: use auto, true or false": ("data_on_device=1", "data_on_device=auto"),
+    "optimizer.lr is {}: a learning rate is above 0, for example 0.001": ("optimizer.lr=0", "optimizer.lr=0.001"),
+    "{}monitor is {}, which this task does not log: {}": ("monitor=val/rmsee", "monitor=val/rmse"),
+    "{}mode is {}, but {} is better the other way: add {}": ("monitor=val/r2", "monitor=val/r2 mode=max"),
+    "{} does not fit {}: choose another task/loss": ("task/loss=cross_entropy", "task/loss=l1"),
+    "{} has no reduction='none', so rows cannot be weighted: leave out {}": (
+        "data=xor task.class_weights=balanced task.loss._target_=test_advice.Unweighted ~task.loss.label_smoothing",
+        "data=xor task.loss._target_=test_advice.Unweighted ~task.loss.label_smoothing",
+    ),
+    "optimizer._target_ makes no optimizer: choose one of torch.optim": (
+        "optimizer._target_=test_advice.nothing",
+        "optimizer._target_=torch.optim.AdamW",
+    ),
+    "the scheduler needs to know how many steps there will be, but training has no end: give trainer.max_epochs=60, or "
+    "add scheduler=none": (
+        "trainer.max_epochs=-1 trainer.max_time=00:00:00:01",
+        "trainer.max_epochs=-1 trainer.max_time=00:00:00:01 scheduler=none",
+    ),
+    # memory.py
+    "{} would take {} of memory, but {} are free: give smaller ones": (
+        "data.num_samples=10000000000000",
+        "data.num_samples=100",
+    ),
+    "{} would take {} of memory or more, but {} are free: give smaller sizes": (
+        "network.hidden_sizes=[10000000,10000000]",
+        "network.hidden_sizes=[10]",
+    ),
+    # networks, tasks, callbacks
+    "activation is {}, which torch.nn does not have: {}": ("network.activation=relu", "network.activation=ReLU"),
+    "activation is '{}', which needs more than its input, or changes its size: use ReLU": (
+        "network.activation=Threshold",
+        "network.activation=ReLU",
+    ),
+    "normalization is {}: {}": ("network.normalization=layr", "network.normalization=layer"),
+    "task.class_weights is {}: give 'balanced', or a number for each of the classes {}": (
+        "data=xor task.class_weights=[1,2,3]",
+        "data=xor task.class_weights=[1,2]",
+    ),
+    "task.class_weights is {}: give numbers from 0 up, some of them above 0": (
+        "data=xor task.class_weights=[0,0]",
+        "data=xor task.class_weights=[1,2]",
+    ),
+    "reduction is '{}': use mean or none": (
+        "data=xor task/loss=brier task.loss.reduction=sum",
+        "data=xor task/loss=brier task.loss.reduction=mean",
+    ),
+    # trainer_settings.py
+    "trainer.max_epochs is not given: add trainer.max_epochs=60, or -1 for no limit": (
+        "trainer.max_epochs=null",
+        "trainer.max_epochs=60",
+    ),
+    "trainer.devices is {}, but a run needs a process: use trainer.devices=1": (
+        "trainer.devices=0",
+        "trainer.devices=1",
+    ),
+    "trainer.precision={} would keep the weights themselves in half precision, too coarse for small steps: use {}, "
+    "which computes in it": ("trainer.precision=bf16-true", "trainer.precision=bf16-mixed"),
+    "trainer.gradient_clip_val with trainer.precision={} needs a loop over parameters: add optimizer.fused=false": (
+        "trainer.gradient_clip_val=1 trainer.precision=bf16-mixed",
+        "trainer.gradient_clip_val=1 trainer.precision=bf16-mixed optimizer.fused=false",
+    ),
+    "trainer.{} is set when the trainer is built: leave it out, and use {}": (
+        "trainer.default_root_dir=x",
+        "hydra.run.dir=x",
+    ),
+    "trainer.{} is {}: use {}": ("trainer.val_check_interval=0", "trainer.val_check_interval=1.0"),
+}
+NOT_FOLLOWED = {  # the message: why no advice can be followed here
+    "{} is {}: choose options of the group with {}=[...]": "only a config that a program made has it",
+    "{} is refused: {}": "what comes after the colon is the reason",
+    "{} needs a package that is not installed: {}": "a package would have to be installed",
+    "trainer.devices={} with strategy {} would start the run anew for each process: add trainer=ddp": (
+        "tests/test_machine.py starts several processes"
+    ),
+    "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1; the last good checkpoints "
+    "are kept": "how low a rate must be differs",
+    "no pictures by %s: %s: %s": "a fault of the pictures",
+    "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
+    "'{}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: start a new run, with "
+    "init_from=": "tests/test_train.py starts from another run",
+    "{} is {}, but should be a text: put it into quotes twice, \"'like this'\"": "tests/test_bad_input.py",
+    "{} is {}, which is not UTF-8: rename what it names": "which file is meant is not known",
+    "there is no file '{}' under {}: check the path": "which file is meant is not known",
+    "there is not enough memory ({}): use fewer rows, or a smaller network": "memory would have to run out",
+    "the disk is full: make room, and go on with resume=<the run's folder>": "a disk would have to be full",
+    "cannot read or write '{}': {}": "what comes after the colon is the reason",
+    "a config file is not YAML: {}": "what comes after the colon is the reason",
+    "{} refers to another key: {}": "what comes after the colon is the reason",
+    "{} cannot be used: {}": "what comes after the colon is the reason",
+    "Hydra refuses the command: {}": "what comes after the colon is the reason",
+}
+ADVISED = re.compile(r"\b[a-z_]+(?:[./][a-z_]+)*=[\w.-]*\w")
+
+
+def nothing(*parts: Any, **arguments: Any) -> None:
+    """Stands for a function that makes something else."""
+
+
+class Unweighted:
+    """Stands for a loss of somebody else's, which takes no reduction."""
+
+    def __new__(cls) -> Any:
+        from torch import nn
+
+        class Loss(nn.Module):
+            def forward(self, output: Any, target: Any) -> Any:
+                return nn.functional.cross_entropy(output, target)
+
+        return Loss()
+
+
+def messages() -> Iterator[str]:
+    """Every message in the code that says more after a colon, with `{}` for what is filled in."""
+    for file in sorted(paths.PACKAGE.rglob("*.py")):
+        if file.relative_to(paths.PACKAGE).as_posix().startswith(ELSEWHERE):
+            continue
+        tree = ast.parse(file.read_text())
+        said = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args and _raises(node)]
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in SAYING]
+        said += [
+            node.value for one in functions for node in ast.walk(one) if isinstance(node, ast.Return) and node.value
+        ]
+        yield from (text for node in said if ": " in (text := template(node)))
+
+
+def _raises(node: ast.Call) -> bool:
+    return (getattr(node.func, "id", None) or getattr(node.func, "attr", None)) in ERRORS
+
+
+def template(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    parts = node.values if isinstance(node, ast.JoinedStr) else []
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+
+
+def test_each_message_in_the_code_has_a_line_here():
+    found = set(messages())
+    assert found - CASES.keys() - NOT_FOLLOWED.keys() == set()
+
+
+def test_each_line_here_is_a_message_in_the_code():
+    assert (CASES.keys() | NOT_FOLLOWED.keys()) - set(messages()) == set()
+
+
+@pytest.fixture(autouse=True)
+def _tables() -> None:
+    Path("table.csv").write_text("x,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(40)))
+    Path("empty.csv").write_text("x,y\n" + "".join(f"{i},\n" for i in range(40)))
+    Path("texts.csv").write_text("x,z,y\n" + "".join(f"{i * 1.5},{i % 3},text {i}\n" for i in range(40)))
+
+
+def assert_said(message: str, said: str, right: str) -> None:
+    """The message was said, and a `key=value` or a name that it advises is in what is typed next."""
+    pattern = "(.|\n)*".join(re.escape(part) for part in message.split("{}"))
+    assert re.search(pattern, said), said
+    advice = said.rpartition(": ")[2]
+    advised = ADVISED.findall(advice) + re.findall(r"did you mean '(.*)'", advice)
+    assert set(advised) <= {"key=value"} or any(each in right for each in advised), said
+
+
+IN_DATA = ("class_weights is",)  # said when the classes are known
+BY_THE_COMMAND = (
+    "no {} is",
+    "{}: see",
+    "{} takes one",
+    "{} has no option",
+    "cannot read",
+    "{} is given",
+    "there is no config key {}:",
+)
+
+
+@pytest.mark.parametrize("message", [text for text in CASES if not text.startswith(BY_THE_COMMAND)])
+def test_who_follows_an_advice_passes_the_check(message: str, config: Callable[..., dict[str, Any]]):
+    wrong, right = CASES[message]
+    if not any(part in message for part in IN_DATA):
+        with pytest.raises(Exception) as refused:  # noqa: PT011  # also Hydra's
+            check(with_task(config(*small(wrong), *shlex.split(wrong))))
+        assert_said(message, sentence(refused.value), right)
+    check(with_task(config(*small(right), *shlex.split(right))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("message", CASES)
+def test_who_follows_an_advice_succeeds(message: str):
+    wrong, right = CASES[message]
+    said = command(*small(wrong), *shlex.split(wrong), "hydra.run.dir=wrong")
+    assert said.code == 2, said
+    assert_said(message, said.err.strip().removeprefix("litmlp-train: "), right)
+    bounded = ["trainer.max_time=00:00:00:01"] if "max_time" not in right else []
+    followed = command(*small(right), *bounded, *shlex.split(right), "hydra.run.dir=right", "hydra.sweep.dir=right")
+    assert followed.code == 0, followed
+
+
+def small(overrides: str) -> list[str]:
+    return PLANE if "data=" not in overrides else [text for text in PLANE if not text.startswith("data")]
