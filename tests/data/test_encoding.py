@@ -221,5 +221,5 @@ class TestReading:
         content = bytearray(path.read_bytes())
         content[8:2000] = bytes(1992)
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"^cannot read a: "):
+        with pytest.raises(InputError, match=r"^cannot read column 'a': "):
             collected(pl.scan_parquet(path), ["a"])

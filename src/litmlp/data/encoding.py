@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, count
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
+from polars.selectors import by_name
 from tqdm import tqdm
 
-from litmlp.data.cells import dictionary_coded, is_text
+from litmlp.data import panics
+from litmlp.data.cells import dictionary_coded, is_text, shortened
 from litmlp.data.columns import Column, Encoded
 from litmlp.errors import InputError, did_you_mean
 
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8  # columns in memory, raw
 ROWS_WITH_PROGRESS = 1_000_000
+MOST_REASONS = 5  # of columns that are left out, in a sentence
 
 Result = TypeVar("Result")
 Find = Callable[[pl.Series], tuple[Column | None, str]]  # see TabularData.column
@@ -54,7 +58,8 @@ class Inputs:
         self.columns = [one.column for one in treated if one.column is not None]
         self.decisions = {name: one.decision for name, one in zip(names, treated, strict=True)}
         if not self.columns:
-            reasons = "; ".join(f"'{name}' is {decision}" for name, decision in self.decisions.items())
+            some = list(self.decisions.items())[:MOST_REASONS]
+            reasons = "; ".join(f"'{name}' is {decision}" for name, decision in some)
             raise InputError(f"no column beside the target can be an input ({reasons or 'there is none'}): give one")
         return _joined([one.encoded for one in treated])
 
@@ -76,12 +81,13 @@ class Inputs:
     @property
     def numeric_names(self) -> list[str]:
         """A name for each encoded number."""
-        return [name for column in self.columns for name in column.numeric_names]
+        return _different([name for column in self.columns for name in column.numeric_names])
 
     @property
     def cardinalities(self) -> dict[str, int]:
         """A name and the number of codes for each encoded level."""
-        return {name: size for column in self.columns for name, size in column.cardinalities.items()}
+        pairs = [pair for column in self.columns for pair in column.cardinalities.items()]
+        return dict(zip(_different([name for name, _ in pairs]), (size for _, size in pairs), strict=True))
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return tensors and plain values."""
@@ -103,14 +109,16 @@ class _Treated(NamedTuple):
 def collected(frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
     """Read columns; raise InputError where the file turns out to be damaged."""
     try:
-        return frame.select(names).collect()
+        with panics.as_errors():
+            return frame.select(by_name(*names)).collect()  # a bare name may be a pattern, such as * or ^x$
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"cannot read {', '.join(names)}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"cannot read column '{names[0]}': {shortened(str(error).splitlines()[0], 200)}") from error
 
 
 def num_rows(frame: pl.LazyFrame) -> int:
     """Count rows without reading them."""
-    return frame.select(pl.len()).collect().item()
+    with panics.as_errors():
+        return frame.select(pl.len()).collect().item()
 
 
 def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, names: list[str]) -> list[Result]:
@@ -134,6 +142,15 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
         return [by_name[name] for name in names]
     finally:  # do not go on with other columns after a mistake or a signal
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _different(names: list[str]) -> list[str]:
+    # The month of `when` and a column `when month` would have the same name.
+    different: dict[str, None] = {}
+    for name in names:
+        choices = chain([name], (f"{name} ({number})" for number in count(2)))
+        different[next(choice for choice in choices if choice not in different)] = None
+    return list(different)
 
 
 def _joined(encoded: list[Encoded]) -> Encoded:

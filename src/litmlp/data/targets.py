@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from litmlp.data.cells import PLAIN, Levels, Numbers, as_levels, as_numbers, is_text, number_style
-from litmlp.data.scaling import mean_and_std
+from litmlp.data.scaling import mean_and_std, standardised
 from litmlp.errors import InputError, did_you_mean
 
 TRANSFORMS = ("none", "log1p")
+LARGEST = 1e150  # numbers: their squares are numbers, too
+FARTHEST = 1e15  # standard deviations, of a target: float32 has room for their squares
 
 
 class Target(ABC):
@@ -104,14 +106,45 @@ class NumericTarget(Target):
         return is_complete
 
     def fit(self, parsed: list[Numbers], rows: np.ndarray) -> None:
-        """Take mean and standard deviation; a constant column is only shifted."""
-        both = torch.tensor([mean_and_std(numbers.values[rows]) for numbers in parsed], dtype=torch.float64)
-        self.mean, self.std = both.unbind(dim=1)
+        """Take mean and standard deviation; a constant column is only shifted.
+
+        Raises:
+            InputError: numbers are so large, or so much alike, that their squared errors are beyond float64.
+        """
+        both = [mean_and_std(numbers.values[rows]) for numbers in parsed]
+        for name, numbers, (_, std) in zip(self.columns, parsed, both, strict=True):
+            largest = np.abs(numbers.values[rows]).max()
+            if largest > LARGEST or std < 1 / LARGEST:
+                told = f"numbers as large as {largest:g}" if largest > LARGEST else f"numbers that vary by {std:g}"
+                raise InputError(
+                    f"the target '{name}' holds {told}, whose squared errors are beyond what a number can be: give it "
+                    "in another unit"
+                )
+        self.mean, self.std = torch.tensor(both, dtype=torch.float64).unbind(dim=1)
 
     def encode(self, parsed: list[Numbers], rows: np.ndarray) -> Tensor:
-        """Return standardised values, `[N, O] float32`."""
-        values = torch.stack([torch.from_numpy(numbers.values[rows]) for numbers in parsed], dim=1)
-        return ((values - self.mean) / self.std).float()
+        """Return standardised values, `[N, O] float32`; raise InputError for one that is too far from the mean."""
+        each = zip(parsed, self.mean.tolist(), self.std.tolist(), strict=True)
+        values = np.stack([standardised(numbers.values[rows], mean, std) for numbers, mean, std in each], axis=1)
+        if (is_far := ~(np.abs(values) <= FARTHEST)).any():
+            place, output = np.argwhere(is_far)[0]
+            raise InputError(
+                f"the target '{self.columns[output]}' holds a number in its row {rows[place] + 1} that is more than "
+                f"{FARTHEST:g} standard deviations of the training rows from their mean: correct the cell"
+            )
+        return torch.from_numpy(values.astype(np.float32))
+
+    def in_own_units(self, output: Tensor, with_mean: bool = True) -> Tensor:
+        """Undo standardising and transform of `[N, O]`, as float64 on the CPU, since float32 has too few digits.
+
+        Args:
+            output: standardised values.
+            with_mean: or without the mean, which has no part in differences; the mean of a logarithm always has.
+        """
+        values = output.cpu().double() * self.std
+        if self.transform == "log1p":
+            return (self.mean + values).expm1().clamp_min(0)
+        return self.mean + values if with_mean else values
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return `prediction`, or `prediction_<column>` for each of several; `prediction` is `[N, O]`."""
