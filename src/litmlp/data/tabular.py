@@ -200,14 +200,18 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def _setup_cached(self, entry: Path) -> None:
         with cache.locked(entry):
-            if not entry.exists():
+            kept = cache.load(entry) if entry.exists() or entry.is_symlink() else None
+            if kept is None:
                 with cache.filling(entry) as unfinished:
                     rows, sizes = self._encoded(unfinished)
                     state = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
                     cache.save(unfinished, state, rows)
+                kept = cache.load(entry)
             else:
                 log.info("encoded rows are in %s", display(entry))
-            state, rows = cache.load(entry)
+        if kept is None:
+            return
+        state, rows = kept
         self.load_state_dict(state["data"])
         self.inputs.decisions = state["decisions"]
         self.tables = _named(rows, state["sizes"])
