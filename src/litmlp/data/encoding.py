@@ -20,7 +20,8 @@ from litmlp.errors import InputError, did_you_mean
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 8  # columns in memory, raw
+MOST_AT_ONCE = 8  # columns in memory, raw; of a wide table, parts of its columns
+READS = 100  # of a wide table at most, each of which takes as long as there are columns
 ROWS_WITH_PROGRESS = 1_000_000
 MOST_REASONS = 5  # of columns that are left out, in a sentence
 
@@ -127,18 +128,20 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
         log.info("encoding %d columns of %d rows", len(names), num_rows(frame))
     shows = is_large and sys.stderr.isatty()
 
-    def read_and_treat(name: str) -> Result:
-        cells = collected(frame, [name])[name]
-        return treat(dictionary_coded(cells) if is_text(cells) else cells)
+    def read_and_treat(some: list[str]) -> list[Result]:
+        table = collected(frame, some)
+        return [treat(dictionary_coded(table[name]) if is_text(table[name]) else table[name]) for name in some]
 
     pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
     kinds = frame.collect_schema()
     slow_first = sorted(names, key=lambda name: kinds[name].is_numeric())  # so that none is left for the end
+    at_once = max(1, len(names) // READS)
+    parts = [slow_first[start : start + at_once] for start in range(0, len(names), at_once)]
     try:
         results = tqdm(
-            pool.map(read_and_treat, slow_first), "encoding", len(names), unit="column", leave=False, disable=not shows
+            pool.map(read_and_treat, parts), "encoding", len(parts), unit="part", leave=False, disable=not shows
         )
-        by_name = dict(zip(slow_first, results, strict=True))
+        by_name = dict(zip(slow_first, chain.from_iterable(results), strict=True))
         return [by_name[name] for name in names]
     finally:  # do not go on with other columns after a mistake or a signal
         pool.shutdown(wait=True, cancel_futures=True)

@@ -98,8 +98,8 @@ class GeneratedData(TabularData):
         for text, value in values.items():
             if (is_infinite := np.isinf(value)).any():
                 raise InputError(
-                    f"the input '{shortened(text)}' is infinite in row {np.argmax(is_infinite) + 1}: give data.inputs that "
-                    "are finite numbers"
+                    f"the input '{shortened(text)}' is infinite in row {np.argmax(is_infinite) + 1}: give data.inputs "
+                    "that are finite numbers"
                 )
         return rows.with_columns(
             Series(text, np.broadcast_to(value, len(rows)), nan_to_null=True) for text, value in values.items()

@@ -22,6 +22,7 @@ ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet", 
 DELIMITERS = ",;\t|"
 MOST_ENTRIES = 50_000  # of a folder that is looked through for Parquet files
 LONGEST_NAME = 500  # of a column
+LONGEST_LINE = 2**24  # bytes that name the columns
 AT_ONCE = 2**20  # bytes to decompress
 # What grows more than this is a bomb, or might as well be decompressed by hand.
 MOST_DECOMPRESSED, MOST_GROWTH = 50_000_000, 200
@@ -123,11 +124,14 @@ def _read(file: Path, missing_values: Sequence[str], text_columns: Sequence[str]
         raise InputError(f"cannot read '{file}' as {kind}: {_reason(error)}") from error
     if not names:
         raise InputError(f"'{file}' has no columns: give a table")
-    if longest := max((name for name in names if len(name) > LONGEST_NAME), key=len, default=""):
-        raise InputError(
-            f"'{file}' has a column whose name has {len(longest)} letters ('{shortened(longest)}'), more than "
-            f"{LONGEST_NAME}: rename it, and see whether the first line names the columns"
-        )
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise InputError(
+                f"'{file}' has a column whose name has {len(name)} letters ('{shortened(name)}'), more than "
+                f"{LONGEST_NAME}: rename it, and see whether the first line names the columns"
+            )
+        if name.startswith("^") and name.endswith("$"):  # for many methods of Polars
+            raise InputError(f"'{file}' has a column called '{name}', which would be taken for a pattern: rename it")
     return frame
 
 
@@ -145,6 +149,8 @@ def _read_text(file: Path, missing_values: Sequence[str], text_columns: Sequence
     is_gzipped = file.name.lower().endswith(".gz")
     with gzip.open(file) if is_gzipped else file.open("rb") as stream:
         head = stream.read(65536)
+        if b"\n" not in head:
+            head += stream.readline(LONGEST_LINE)
     encoding = _encoding(head)
     first_line = head.decode(encoding, errors="replace").lstrip("\ufeff").partition("\n")[0].rstrip("\r")
     if not first_line.strip():
@@ -203,4 +209,6 @@ def _encoding(head: bytes) -> str:
 def _reason(error: BaseException) -> str:
     if "found more fields" in str(error):
         return "a row has more cells than the first line, which should name the columns"
+    if "new-line character seen" in str(error):
+        return "its lines end with carriage returns alone, so write them with line feeds"
     return shortened(next(iter(str(error).splitlines()), ""), 200) or type(error).__name__

@@ -15,8 +15,9 @@ from litmlp.data.scaling import mean_and_std, standardised
 from litmlp.errors import InputError, did_you_mean
 
 TRANSFORMS = ("none", "log1p")
-LARGEST = 1e150  # numbers: their squares are numbers, too
-FARTHEST = 1e15  # standard deviations, of a target: float32 has room for their squares
+MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
+LARGEST = 1e140  # number: the squares of what a network makes of it are numbers, too
+FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
 
 
 class Target(ABC):
@@ -109,16 +110,13 @@ class NumericTarget(Target):
         """Take mean and standard deviation; a constant column is only shifted.
 
         Raises:
-            InputError: numbers are so large, or so much alike, that their squared errors are beyond float64.
+            InputError: numbers are so much alike that their squared errors are beyond float64.
         """
         both = [mean_and_std(numbers.values[rows]) for numbers in parsed]
-        for name, numbers, (_, std) in zip(self.columns, parsed, both, strict=True):
-            largest = np.abs(numbers.values[rows]).max()
-            if largest > LARGEST or std < 1 / LARGEST:
-                told = f"numbers as large as {largest:g}" if largest > LARGEST else f"numbers that vary by {std:g}"
+        for name, (_, std) in zip(self.columns, both, strict=True):
+            if std < 1 / LARGEST:
                 raise InputError(
-                    f"the target '{name}' holds {told}, whose squared errors are beyond what a number can be: give it "
-                    "in another unit"
+                    f"the target '{name}' varies by only {std:g}, too little to be squared: give it in another unit"
                 )
         self.mean, self.std = torch.tensor(both, dtype=torch.float64).unbind(dim=1)
 
@@ -143,7 +141,7 @@ class NumericTarget(Target):
         """
         values = output.cpu().double() * self.std
         if self.transform == "log1p":
-            return (self.mean + values).expm1().clamp_min(0)
+            return (self.mean + values).expm1().clamp(0, LARGEST)
         return self.mean + values if with_mean else values
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
@@ -171,6 +169,12 @@ class NumericTarget(Target):
         return torch.tensor([[-1.0], [0.5], [2.0]])
 
     def _transformed(self, name: str, numbers: Numbers) -> Numbers:
+        if (is_large := np.abs(numbers.values) > LARGEST).any():
+            row = int(np.argmax(is_large))
+            raise InputError(
+                f"the target '{name}' holds {numbers.values[row]:g} in its row {row + 1}, too much to be squared: "
+                f"correct the cell, or give the target in a unit in which it is below {LARGEST:g}"
+            )
         if self.transform == "none":
             return numbers
         if (numbers.values < 0).any():
@@ -269,6 +273,12 @@ class ClassTarget(Target):
 
     def _check(self, parsed: Levels) -> None:
         counts = np.bincount(parsed.codes[parsed.codes >= 0], minlength=len(parsed.names))
+        if len(counts) > MOST_CLASSES and len(counts) * counts.sum() > MOST_SCORES:
+            raise InputError(
+                f"the target '{self.columns[0]}' holds {len(counts)} classes in {counts.sum()} rows, whose "
+                f"scores would fill the memory: join classes until there are {MOST_CLASSES} or fewer, or take another "
+                "data.target"
+            )
         if (counts == 1).sum() > 10:
             raise InputError(
                 f"the target '{self.columns[0]}' holds {len(counts)} different values in {counts.sum()} rows, too many "
