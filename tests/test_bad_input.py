@@ -275,3 +275,16 @@ def test_rows_that_cannot_be_measured(content: str, message: str, refused: Refus
     said = refused("evaluate", f"checkpoint={penguins_run}", "data.path=rows.csv", "output=out.json")
     assert re.search(message, said), said
     assert not Path("out.json").exists()
+
+
+@pytest.mark.parametrize("key", ["ignore", "numeric", "categorical", "date", "missing_values"])
+def test_a_large_table_takes_lists(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("table.csv").write_text(GOOD)
+    monkeypatch.setattr("litmlp.data.table.CACHED_FROM", 0)
+    monkeypatch.setenv("LITMLP_CACHE", "entries")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    column = "when" if key == "date" else "code"
+    monkeypatch.setattr(sys, "argv", ["litmlp-train", *training(f"data.{key}=[{column}]", "callbacks=none")])
+    COMMANDS["train"]()
+    assert Path("run/metrics.json").is_file()
+    assert len(list(Path("entries").glob("*/state.pt"))) == 1

@@ -243,3 +243,15 @@ def test_variables_that_cannot_be_used_are_said(
     code, said = ended(lambda: None, capsys)
     assert code == 2
     assert said.startswith(f"litmlp-train: the environment variable {name} is '{text}': give a ")
+
+
+def test_a_reader_that_lets_a_pipe_not_block_gets_all_of_it():
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with subprocess.Popen([sys.executable, "-c", PRINTS], stdout=write, stderr=subprocess.PIPE, text=True) as printing:
+        os.close(write)
+        with os.fdopen(read, encoding="utf-8") as pipe:
+            assert pipe.read() == f"{'±' * 100000}\nend\n"
+        assert printing.stderr is not None
+        assert printing.stderr.read() == ""
+    assert printing.returncode == 0

@@ -187,10 +187,9 @@ def test_linear_regression_finds_the_plane(tmp_path: Path):
     train(compose_config(*overrides, "threads=1"), tmp_path / "run")
     state = weights(tmp_path / "run")
     _, data, _ = checkpoint.load(tmp_path / "run/checkpoints/last.ckpt")
-    slopes = (
-        state["network.layers.0.weight"] * state["std"] / torch.tensor([c.scaling.std for c in data.inputs.columns])
-    )
-    torch.testing.assert_close(slopes, torch.full((1, 2), 0.1), atol=1e-4, rtol=0)
+    units = data.target.std / torch.tensor([column.scaling.std for column in data.inputs.columns])
+    slopes = state["network.layers.0.weight"] * units
+    torch.testing.assert_close(slopes, torch.full((1, 2), 0.1).double(), atol=1e-4, rtol=0)
 
 
 def test_events_hold_curves_and_one_hparams_entry_with_final_metrics(penguins_run: Path):

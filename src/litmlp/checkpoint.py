@@ -11,7 +11,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
-from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -105,14 +104,6 @@ def load_weights(task: Task, path: Path) -> None:
         raise InputError(
             f"the weights in '{path}' do not fit this network, so it cannot start from them: {_first_line(error)}"
         ) from error
-
-
-class CheckedIO(TorchCheckpointIO):
-    """Has Lightning resume from what `read` returns, rather than from what the file says."""
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Return the content of a checkpoint, on the CPU."""
-        return read(Path(path))
 
 
 def harmless(config: Config, path: Path) -> Config:

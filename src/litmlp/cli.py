@@ -114,7 +114,7 @@ def sweep_resumed(arguments: list[str]) -> list[str]:
     """Return the arguments with `resume=<a sweep's folder>` replaced by the command that made the sweep."""
     for argument in arguments:
         key, _, value = argument.partition("=")
-        path = Path(value.strip("'")).expanduser()
+        path = paths.expanded(value.strip("'"))
         candidates = (path, paths.ROOT / path) if key == "resume" and value else ()
         for folder in candidates:
             if (folder / "sweep.yaml").is_file():

@@ -17,7 +17,13 @@ MOST_NAMES = 40  # in a list of those that are known
 
 
 class InputError(ValueError):
-    """The user gave something that cannot work; the message is one sentence that says what to do."""
+    """The user gave something that cannot work; the message is one sentence that says what to do.
+
+    It is a single line that any terminal shows as it is, whatever a column or a file is called.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message))
 
 
 class TrainingDiverged(RuntimeError):

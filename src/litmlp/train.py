@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import lightning.pytorch as pl
 
     from litmlp.data import TabularData
+    from litmlp.resuming import State
     from litmlp.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ MOST_COLUMNS = 40  # in the log
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory
 NOT_THERE = "-"  # a hyperparameter that other runs of the sweep have
-STATE = {"epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"}  # of a run
 PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
@@ -83,7 +83,7 @@ def _fit_and_test(
     import torch
     from lightning.pytorch import seed_everything
 
-    from litmlp import build, checkpoint
+    from litmlp import build, checkpoint, resuming
     from litmlp.evaluate import measure
 
     _quiet_libraries()
@@ -94,8 +94,8 @@ def _fit_and_test(
     write_json(folder / run.COLUMNS, data.inputs.decisions)
     task = build.task(config, data.spec)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
-    last = run.last_checkpoint(folder) if resume and _state(folder) else None
-    if config["init_from"] and last is None:
+    begun = resuming.State.of(folder) if resume else None
+    if config["init_from"] and begun is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
     keep_freed_memory(KEPT_BETWEEN_STEPS)
     torch.set_num_threads(threads(config["threads"], task, data.batch_size))
@@ -103,10 +103,11 @@ def _fit_and_test(
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
-    trainer = build.trainer(config, str(folder), callbacks, in_sweep=columns is not None)
+    more = callbacks if begun is None else [*callbacks, begun]
+    trainer = build.trainer(config, str(folder), more, in_sweep=columns is not None)
     _log_start(task, data, trainer)
 
-    _fit(trainer, task, data, last)
+    _fit(trainer, task, data, begun)
     keep_freed_memory(KEPT)
 
     if best := run.best_checkpoint(folder):
@@ -126,13 +127,12 @@ def _fit_and_test(
     return metrics
 
 
-def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | None) -> None:
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", begun: "State | None") -> None:
+    last = None
+    if begun is not None:
+        from litmlp.resuming import Given
 
-    if last is not None:
-        from litmlp.checkpoint import CheckedIO
-
-        trainer.strategy.checkpoint_io = CheckedIO()
+        last, trainer.strategy.checkpoint_io = begun.file, Given(begun.state)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     except Interrupted:
@@ -141,15 +141,26 @@ def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", last: Path | 
 
             trainer.strategy.launcher.kill(signal.SIGTERM)
         raise
-    except (MisconfigurationException, ValueError) as error:
-        if isinstance(error, ValueError) and "val_check_interval" not in str(error):
-            raise  # Lightning raises one where there are fewer batches than that
-        raise InputError(" ".join(str(error).split())) from error
     except Exception as error:
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            reason = str(error).splitlines()[0]
-            raise InputError(f"the network cannot be compiled here ({reason}): leave compile=true out") from error
-        raise
+        refusal = _refusal(error)
+        if refusal is None and begun is not None:
+            refusal = begun.refusal(error, trainer)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _refusal(error: Exception) -> InputError | None:
+    """Return what to say of what Lightning or the compiler refuses; None for another error."""
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    is_about_batches = isinstance(error, ValueError) and "val_check_interval" in str(error)  # more than there are
+    if isinstance(error, MisconfigurationException) or is_about_batches:
+        return InputError(" ".join(str(error).split()))
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        reason = str(error).splitlines()[0]
+        return InputError(f"the network cannot be compiled here ({reason}): leave compile=true out")
+    return None
 
 
 def _quiet_libraries() -> None:
@@ -285,32 +296,11 @@ def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_epochs(config: dict[str, Any], folder: Path) -> None:
-    state, wanted = _state(folder), config["trainer"].get("max_epochs")
-    if state is not None and wanted is not None and -1 < wanted < (done := state["epoch"]):
+    from litmlp.resuming import State
+
+    begun, wanted = State.of(folder), config["trainer"].get("max_epochs")
+    if begun is not None and wanted is not None and -1 < wanted < (done := begun.state["epoch"]):
         raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
-
-
-def _state(folder: Path) -> dict[str, Any] | None:
-    """Return what a stopped run goes on from, if there is something; raise InputError if it is damaged."""
-    from litmlp import checkpoint
-
-    last, best = run.last_checkpoint(folder), run.best_checkpoint(folder)
-    if last is None:
-        return None
-    try:
-        state = checkpoint.read(last)
-        if missing := sorted(STATE - state.keys()):
-            raise InputError(f"'{display(last)}' holds no {missing[0]}")
-        if state["callbacks"].get("BestAndLast", {}).get("best_epoch", -1) >= 0:
-            if best is None:
-                raise InputError(f"'{display(last.with_name('best.ckpt'))}' is lost")
-            checkpoint.read(best)
-    except InputError as error:
-        reason = str(error).partition(": ")[0]
-        raise InputError(
-            f"{reason}, so the run cannot go on from there: remove '{display(last.parent)}', and it starts again"
-        ) from error
-    return state
 
 
 def summary(metrics: dict[str, Any]) -> str:

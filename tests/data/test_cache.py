@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from litmlp import paths
 from litmlp.data import Batch, ClassTarget, NumericTarget, TableData, Target, cache
@@ -253,6 +254,66 @@ def test_an_entry_half_written_by_a_killed_process_does_no_harm(path: str, folde
     assert entries(folder) == [folder / key]
     with reading_fails():
         check_alike(ready(path), ready(path))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def overwrite(file: Path) -> None:
+    file.write_bytes(b"garbage")
+
+
+def replace_by_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+WHOLE = [(name, damage) for name in (cache.NUMERIC, cache.CODES) for damage in (cut, overwrite, Path.unlink)]
+WHOLE += [(cache.STATE, damage) for damage in (cut, overwrite, Path.unlink, flip, replace_by_folder)]
+
+
+@pytest.mark.parametrize(("name", "damage"), WHOLE)
+def test_a_damaged_entry_is_made_anew_once(
+    path: str, folder: Path, name: str, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    ready(path)
+    damage(folder / data(path).cache_key() / name)
+    check_alike(ready(path), uncached(path))
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+    assert "are damaged, and made anew" in caplog.text
+    with reading_fails():
+        check_alike(ready(path), ready(path))
+
+
+@pytest.mark.parametrize("suffix", ["", ".unfinished"])
+def test_a_file_where_an_entry_should_be_is_replaced(path: str, folder: Path, suffix: str) -> None:
+    folder.mkdir()
+    (folder / f"{data(path).cache_key()}{suffix}").write_text("garbage")
+    check_alike(ready(path), uncached(path))
+    with reading_fails():
+        check_alike(ready(path), ready(path))
+
+
+@pytest.mark.parametrize("given", ["much", "-1", "nan"])
+def test_a_limit_that_is_no_number_is_refused(
+    path: str, folder: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("LITMLP_CACHE_GB", given)
+    with pytest.raises(InputError, match=f"LITMLP_CACHE_GB is '{given}'"):
+        ready(path)
+
+
+def test_lists_that_are_given_as_nodes_of_a_config_have_the_same_key(path: str, folder: Path) -> None:
+    lists = {"ignore": ["gap"], "numeric": ["clean"], "missing_values": ["-"]}
+    nodes = {name: OmegaConf.create(given) for name, given in lists.items()}
+    assert data(path, **nodes).cache_key() == data(path, **lists).cache_key()
 
 
 def test_a_table_that_cannot_be_encoded_leaves_no_entry(path: str, folder: Path) -> None:

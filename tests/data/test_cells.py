@@ -453,3 +453,11 @@ def test_dictionary_coded_cells_keep_their_name_and_text() -> None:
     assert coded.name == "colour"
     assert coded.cast(pl.String).to_list() == cells.to_list()
     assert dictionary_coded(coded) is coded
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_moment_of_no_calendar_is_a_sentence(unit: str) -> None:
+    for number in (2**63 - 1, -(2**63) + 1):
+        moments = pl.Series("when", [0, number]).cast(pl.Datetime(unit))
+        with pytest.raises(InputError, match="'when' holds a date in its row 2 that is not of the years 1 to 9999"):
+            as_dates(moments, [], [])

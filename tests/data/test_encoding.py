@@ -221,5 +221,30 @@ class TestReading:
         content = bytearray(path.read_bytes())
         content[8:2000] = bytes(1992)
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"^cannot read a: "):
+        with pytest.raises(InputError, match=r"^cannot read column 'a': "):
             collected(pl.scan_parquet(path), ["a"])
+
+
+def test_a_wide_table_is_read_in_parts_whose_columns_stay_apart() -> None:
+    generator = np.random.default_rng(0)
+    names = [f"c{i}" for i in generator.permutation(450)]
+    frame = pl.DataFrame({name: generator.normal(int(name[1:]), 0.1, 12) for name in names})
+    frame = frame.with_columns(pl.col(names[7]).cast(pl.String))
+    inputs = Inputs()
+    find = lambda cells: (NumericColumn(cells.name, "standard"), "")  # noqa: E731
+    inputs.fit_and_encode(frame.lazy(), names[::-1], find, np.arange(12), [])
+    assert [column.name for column in inputs.columns] == names[::-1]
+    assert all(round(column.scaling.mean) == int(column.name[1:]) for column in inputs.columns)
+
+
+def test_inputs_have_different_names_where_a_part_of_a_date_is_called_as_a_column() -> None:
+    days = pl.Series([f"2024-{i % 12 + 1:02}-01" for i in range(40)]).str.to_date()
+    frame = pl.DataFrame({"when": days, "when month": ["a", "b"] * 20})
+    columns = {"when": DateColumn("when", "standard"), "when month": CategoricalColumn("when month")}
+    inputs = Inputs()
+    encoded = inputs.fit_and_encode(
+        frame.lazy(), list(columns), lambda cells: (columns[cells.name], ""), np.arange(40), []
+    )
+    assert list(inputs.cardinalities) == ["when month", "when weekday", "when month (2)"]
+    assert list(inputs.cardinalities.values()) == [14, 9, 4]
+    assert len(encoded.codes) == 3

@@ -131,6 +131,12 @@ def test_anything_but_arithmetic_is_refused(text: str) -> None:
         ("x1 + height", r"names 'height': did you mean 'heights'\?"),
         ("x1 + q", r"names 'q': known are e, heights, pi, x1"),
         ("3 +", r"'3 \+' is not an expression"),
+        ("sin(q, out=q)", r"gives sin an argument by name, out: give values alone"),
+        ("9" * 10**6, r"has 1000000 letters, but an expression has at most 2000$"),
+        ("9" * 1000, r"holds a number that is too large"),
+        ("-" * 1900 + "1", r"is nested too deeply"),
+        ("\0", r"is not an expression"),
+        ("\ud800", r"is not an expression"),
     ],
 )
 def test_refusal_says_what_is_wrong_and_what_is_near(text: str, message: str) -> None:

@@ -108,7 +108,7 @@ def test_infinite_variable_is_refused(tmp_path: Path) -> None:
 def test_input_that_is_infinite_somewhere_is_refused(tmp_path: Path) -> None:
     data = circle(inputs=["1/x1"])
     data.setup()
-    with pytest.raises(InputError, match=r"column '1/x1' should hold finite numbers, but its row 3 holds inf"):
+    with pytest.raises(InputError, match=r"the input '1/x1' is infinite in row 3"):
         data.encode_file(written(tmp_path, "x1,x2\n1,2\n,2\n0,1\n"), has_target=False)
 
 
@@ -126,7 +126,8 @@ def test_inputs_cannot_see_the_label() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_samples": 9}, "num_samples must be 10 or more, not 9"),
+        ({"num_samples": 9}, "num_samples must be from 10 to 10000000, not 9"),
+        ({"num_samples": 10**12}, "num_samples must be from 10 to 10000000, not 1000000000000"),
         ({"noise": -0.1}, "noise must lie between 0 and 1, not -0.1"),
         ({"noise": 1.5}, "noise must lie between 0 and 1, not 1.5"),
         ({"inputs": []}, r"inputs=\[\] must be one or several different expressions of"),

@@ -1,14 +1,19 @@
 import gzip
 import io
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from litmlp.data.cells import as_numbers
+from litmlp.data import panics
+from litmlp.data.cells import as_dates, as_numbers
+from litmlp.data.encoding import collected
 from litmlp.data.reading import files_of, read_table
 from litmlp.errors import InputError
+from soak.test_tables import renamed_zone
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4
 
@@ -279,3 +284,55 @@ def test_decimal_commas_of_semicolon_files_are_no_thousands(tmp_path: Path) -> N
     path = tmp_path / "rows.csv"
     path.write_text("x;y\n1,234;a\n12,500;b\n-0,75;c\n")
     assert read_table([path]).collect()["x"].to_list() == [1.234, 12.5, -0.75]
+
+
+def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    compressor = zlib.compressobj(9, wbits=31)
+    parts = [compressor.compress(b"a,b\n"), *(compressor.compress(b"1,2\n" * 2**18) for _ in range(100))]
+    (tmp_path / "bomb.csv.gz").write_bytes(b"".join([*parts, compressor.flush()]))
+    with pytest.raises(InputError, match="grows to more than 200 times its size"):
+        read_table([tmp_path / "bomb.csv.gz"])
+
+
+def test_a_parquet_bomb_is_refused_by_its_number_of_rows(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"x": pl.repeat(1, 2_000_000, dtype=pl.Int64, eager=True)})
+    rows.write_parquet(tmp_path / "bomb.parquet", row_group_size=2_000_000)
+    with pytest.raises(InputError, match="claims 2000000 rows, but has"):
+        read_table([tmp_path / "bomb.parquet"])
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match="is a folder, a pipe or a device"):
+        files_of(tmp_path / "pipe.csv")
+
+
+def test_a_folder_of_very_many_files_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litmlp.data.reading.MOST_ENTRIES", 10)
+    for number in range(11):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(InputError, match="holds more than 10 files and folders"):
+        files_of(tmp_path)
+
+
+def test_a_first_line_of_any_length_names_the_columns(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(20_000)]
+    (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+    assert read_table([tmp_path / "wide.csv"]).collect_schema().names() == names
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "Nowher"])
+def test_a_time_zone_that_polars_does_not_know_is_read_as_utc(tmp_path: Path, zone: str) -> None:
+    moments = pl.Series("when", [0, 10**15], dtype=pl.Int64).cast(pl.Datetime("us", "Israel"))
+    file = tmp_path / "zones.parquet"
+    moments.to_frame().write_parquet(file)
+    file.write_bytes(renamed_zone(file.read_bytes(), "Israel", zone))
+    dates = as_dates(collected(read_table([file]), ["when"])["when"], [], [])
+    assert dates.to_physical().to_list() == [0, 10**15]
+
+
+def test_a_panic_of_polars_is_a_quiet_error(capfd: pytest.CaptureFixture[str]) -> None:
+    moments = pl.Series([2**62]).cast(pl.Datetime("ms"))
+    with pytest.raises(pl.exceptions.ComputeError, match="it is damaged"), panics.as_errors():
+        moments.max()
+    assert capfd.readouterr().err == ""

@@ -189,3 +189,18 @@ def test_each_name_gives_a_new_scaling() -> None:
 def test_unknown_scaling_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"scaling is 'robost': did you mean 'robust'\?"):
         scaling_named("robost")
+
+
+ENDS = [0.0, -0.0, 5e-324, -1e-310, 1e-300, 1.0, -1.0, 2.0**63, 1e300, -1e308, 1.7976931348623157e308]
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+def test_any_numbers_become_finite_ones_in_the_same_order(name: str) -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        values = generator.choice(generator.choice(ENDS, 3), 30) * generator.choice([1, 0.999, 0.5], 30)
+        scaling = scaling_named(name)
+        scaling.fit(values)
+        scaled = scaling.apply(np.sort([*values, *ENDS, -1.7976931348623157e308]))
+        assert np.isfinite(scaled).all()
+        assert (np.diff(scaled) >= -1e-6).all()

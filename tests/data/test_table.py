@@ -386,10 +386,21 @@ def test_what_is_no_weight_is_refused(tmp_path: Path, cells: list[str], shown: s
         table(path, weight_column="w", missing_values=["?"])
 
 
-def test_weights_that_are_all_0_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, [f"{i},{i},0" for i in range(40)], "size,price,w")
-    with pytest.raises(InputError, match="column 'w' should hold weights from 0 up, some above it"):
-        table(path, weight_column="w")
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_whose_weights_are_all_0_is_refused(tmp_path: Path, split: str) -> None:
+    parts = [["train", "val", "test"][i % 3] for i in range(40)]
+    rows = [f"{i},{i},{int(part != split)},{part}" for i, part in enumerate(parts)]
+    path = write(tmp_path, rows, "size,price,w,part")
+    with pytest.raises(InputError, match=f"no row of the {split} split counts, for data.weight_column is 'w'"):
+        table(path, weight_column="w", split_column="part")
+
+
+@pytest.mark.parametrize("largest", [1e308, 1e39, 1e-300, 5e-324])
+def test_weights_that_float32_has_no_room_for_weigh_the_same(tmp_path: Path, largest: float) -> None:
+    path = write(tmp_path, [f"{i},{i},{largest if i % 2 else 0}" for i in range(40)], "size,price,w")
+    weights = torch.cat([batch.weight for batch in table(path, weight_column="w").tables.values()])
+    assert (weights > 0).sum() == 20
+    assert weights.unique().tolist() == [0, pytest.approx(0.75, abs=0.25)]
 
 
 def test_a_row_without_a_target_needs_no_weight(tmp_path: Path) -> None:
@@ -570,6 +581,6 @@ def test_a_damaged_column_is_one_sentence(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:60] = b"\xff" * 56  # the first page
     path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot read x: ") as caught:
+    with pytest.raises(InputError, match="cannot read column 'x': ") as caught:
         table(str(path), "y")
     assert "\n" not in str(caught.value)

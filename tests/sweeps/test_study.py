@@ -261,3 +261,27 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(monkeypatch: pytest.Mo
     monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
     with pytest.raises(InputError, match=r"hydra.sweeper.storage=foo://x cannot be opened \(.*\): check it"):
         study.open_storage("foo://x")
+
+
+UNFINISHED = '{"op_code": 5, "worker_id": "", "trial_id": 0, "distribution": "{}"}'  # Optuna passes over it at the end
+DAMAGE = [(line, is_last) for line in ("no journal", '{"op_code": 5}', "[1]", "\xff") for is_last in (False, True)]
+
+
+@pytest.mark.parametrize(("line", "is_last"), [*DAMAGE, (UNFINISHED, False)])
+def test_a_damaged_study_is_one_sentence(line: str, is_last: bool, tmp_path: Path):
+    drawn(new_study(tmp_path), 2)
+    file = tmp_path / study.STUDY
+    lines = file.read_bytes().splitlines()
+    lines.insert(len(lines) if is_last else 3, line.encode("latin-1"))
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    study.open_storage.cache_clear()
+    with pytest.raises(InputError, match=r"study\.log' is damaged, so the search cannot go on: choose another"):
+        drawn(new_study(tmp_path), 3, since=2)
+
+
+def test_a_job_that_lost_its_record_goes_on_with_its_trial(tmp_path: Path):
+    first = new_study(tmp_path).ask(0, 3)
+    again = new_study(tmp_path).ask(0, 3)
+    assert first is not None
+    assert again is not None
+    assert (again.number, again.params) == (first.number, first.params)

@@ -120,7 +120,7 @@ def test_label_smoothing_by_hand():
 
 @pytest.mark.parametrize("class_weights", ["ballanced", [1.0, 2.0, 3.0]])
 def test_refuses_class_weights_that_do_not_fit(class_weights: str | list[float]):
-    with pytest.raises(InputError, match="a number for each of the classes a, b"):
+    with pytest.raises(InputError, match="a number from 0 up for each of the classes a, b"):
         make_task(target_of("a", "b"), class_weights=class_weights)
 
 

@@ -73,7 +73,23 @@ def test_a_large_offset_costs_the_metrics_nothing():
 def test_prediction_is_in_own_units():
     spec = Spec([], {}, target_of([10.0, 0.0], [2.0, 3.0]))
     task = RegressionTask(Echo(2), spec)
-    torch.testing.assert_close(task.predict(torch.tensor([[1.0, -1.0]])), torch.tensor([[12.0, -3.0]]))
+    assert task.predict(torch.tensor([[1.0, -1.0]])).tolist() == [[12.0, -3.0]]
+
+
+@pytest.mark.parametrize(("mean", "std"), [(1e9, 100.0), (-1e12, 1e-3), (1e140, 1e130), (1e-130, 1e-139)])
+def test_a_prediction_has_the_digits_of_float64(mean: float, std: float):
+    output = torch.linspace(-3, 3, 101)[:, None]
+    predicted = RegressionTask(Echo(1), Spec([], {}, target_of([mean], [std]))).predict(output)
+    assert predicted.dtype == torch.float64
+    np.testing.assert_array_equal(predicted, mean + std * output.numpy().astype(np.float64))
+
+
+@pytest.mark.parametrize("std", [1e-140, 1e-30, 1e30, 1e139])
+def test_metrics_have_room_for_any_unit(std: float):
+    values = measured(target_of([0.0], [std]), torch.tensor([[1.0], [-1.0]]), torch.tensor([[0.0], [1.0]]))
+    assert values["val/rmse"] == pytest.approx(std * 2.5**0.5)
+    assert values["val/mae"] == pytest.approx(std * 1.5)
+    assert values["val/r2"] == pytest.approx(1 - 5 / 0.5)
 
 
 def test_prediction_of_a_logarithm_is_its_inverse():
@@ -128,6 +144,20 @@ def test_weights_weigh_the_loss_and_leave_the_metrics():
     values = task.measure("val")
     assert values["val/loss"].item() == pytest.approx((1 + 3 * 9) / 4)
     assert values["val/mae"].item() == pytest.approx((2 + 6) / 2)
+
+
+def test_a_batch_whose_weights_are_all_0_counts_nothing():
+    task = RegressionTask(Echo(1), Spec([], {}, target_of([10.0], [2.0])))
+    no_codes, output = torch.zeros(2, 0, dtype=torch.int64), torch.tensor([[1.0], [3.0]], requires_grad=True)
+    loss = task.step(Batch(output, no_codes, torch.zeros(2, 1), torch.zeros(2)), "val")
+    loss.backward()
+    assert loss.item() == 0
+    assert output.grad is not None
+    assert output.grad.tolist() == [[0.0], [0.0]]
+    task.step(Batch(torch.tensor([[2.0], [3.0]]), no_codes, torch.zeros(2, 1), torch.tensor([1.0, 0.0])), "val")
+    assert task.measure("val")["val/loss"].item() == 4
+    task.step(Batch(torch.tensor([[2.0], [3.0]]), no_codes, torch.zeros(2, 1), torch.zeros(2)), "val")
+    assert task.measure("val")["val/loss"].isnan()  # no row counts, so there is none
 
 
 @pytest.mark.parametrize(

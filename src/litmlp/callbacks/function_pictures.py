@@ -44,5 +44,5 @@ class FunctionPictures(Pictures):
         if last and last[0].out_features == 1:
             with input_of(last[0]) as inputs:
                 task.forward(batch)
-            parts = (inputs[0] * last[0].weight * task.std).cpu().numpy()
+            parts = (inputs[0] * last[0].weight).cpu().numpy() * task.target.std.numpy()
             yield "function/pieces", function.pieces(x, parts, predicted, moment)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+EXTREME = 60  # power of two, from which on weights might leave no room for losses and sums
 ROWS_AT_ONCE = 16384  # taken from a table, for several batches
 
 
@@ -49,6 +50,12 @@ class Batch(NamedTuple):
         """Return consecutive rows, as views."""
         columns = ([None] * len(sizes) if tensor is None else tensor.split(sizes) for tensor in self)
         return [Batch(*piece) for piece in zip(*columns, strict=True)]
+
+
+def weights_of_rows(weights: np.ndarray) -> Tensor:
+    """Return weights `[N] float64` as float32; where it has no room for them, all are divided by a power of two."""
+    exponent = int(np.frexp(weights.max())[1])
+    return torch.from_numpy(np.ldexp(weights, -exponent if abs(exponent) > EXTREME else 0).astype(np.float32))
 
 
 class InOrder:

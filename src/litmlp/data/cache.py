@@ -5,11 +5,12 @@ renamed; of jobs that need the same entry at the same time, one fills it and the
 longest are removed when all together outgrow the limit.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from litmlp import paths
+from litmlp import archive, paths
 from litmlp.data.batch import Batch
+from litmlp.errors import InputError
+from litmlp.paths import display
+
+log = logging.getLogger(__name__)
 
 LIMIT_GB = 20.0
 ROWS_AT_ONCE = 16384
@@ -28,6 +33,18 @@ NUMERIC, CODES, STATE = "numeric.npy", "codes.npy", "state.pt"
 def folder() -> Path:
     """Return where entries are: `$LITMLP_CACHE`, or `.cache` beside the folder of runs."""
     return Path(os.environ.get("LITMLP_CACHE") or paths.runs().parent / ".cache")
+
+
+def limit_gb() -> float:
+    """Return how much all entries may take: `$LITMLP_CACHE_GB`, or LIMIT_GB."""
+    given = os.environ.get("LITMLP_CACHE_GB") or str(LIMIT_GB)
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = -1.0
+    if not limit >= 0:
+        raise InputError(f"LITMLP_CACHE_GB is {given!r} in the environment: set it to gigabytes, or leave it out")
+    return limit
 
 
 @contextmanager
@@ -43,8 +60,8 @@ def locked(entry: Path) -> Iterator[None]:
 @contextmanager
 def filling(entry: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes the entry unless an exception passes; then make room."""
-    unfinished = entry.with_suffix(".unfinished")  # of a killed process, perhaps
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = entry.with_suffix(".unfinished")
+    _remove(unfinished)  # of a killed process, perhaps
     unfinished.mkdir()
     try:
         yield unfinished
@@ -56,7 +73,7 @@ def filling(entry: Path) -> Iterator[Path]:
 
 def make_room(kept: Path) -> None:
     """Remove the entries unused for longest, but not `kept`, until the rest is within `$LITMLP_CACHE_GB`."""
-    limit = float(os.environ.get("LITMLP_CACHE_GB", LIMIT_GB)) * 1e9
+    limit = limit_gb() * 1e9
     entries = sorted(kept.parent.glob(f"*/{STATE}"), key=lambda state: state.stat().st_mtime)
     sizes = {state.parent: sum(file.stat().st_size for file in state.parent.iterdir()) for state in entries}
     total = sum(sizes.values())
@@ -68,16 +85,38 @@ def make_room(kept: Path) -> None:
 
 def save(entry: Path, state: dict[str, Any], rows: Batch) -> None:
     """Add to an entry what `stacked` has not written, and thereby complete it."""
-    torch.save({"state": state, "target": rows.target, "weight": rows.weight}, entry / STATE)
+    sizes = {file.name: file.stat().st_size for file in entry.iterdir()}
+    torch.save({"state": state, "target": rows.target, "weight": rows.weight, "sizes": sizes}, entry / STATE)
 
 
-def load(entry: Path) -> tuple[dict[str, Any], Batch]:
-    """Return the state and the rows of an entry, and mark it as used."""
-    os.utime(entry / STATE)
-    content = torch.load(entry / STATE, weights_only=True)
+def load(entry: Path) -> tuple[dict[str, Any], Batch] | None:
+    """Return the state and the rows of an entry, and mark it as used; remove a damaged one, and return None."""
+    try:
+        return _load(entry)
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        log.warning("the encoded rows in %s are damaged, and made anew (%s)", display(entry), reason)
+        _remove(entry)
+        return None
+
+
+def _load(entry: Path) -> tuple[dict[str, Any], Batch]:
+    content = archive.read(entry / STATE)
+    for name, size in content["sizes"].items():
+        if (entry / name).stat().st_size != size:
+            raise ValueError(f"{name} has another size")
     no_columns = torch.zeros(len(content["target"]), 0)
-    numeric, codes = (_mapped(path) if (path := entry / name).exists() else no_columns for name in (NUMERIC, CODES))
+    numeric, codes = (_mapped(entry / name) if name in content["sizes"] else no_columns for name in (NUMERIC, CODES))
+    with suppress(PermissionError):  # where others' entries are shared
+        os.utime(entry / STATE)
     return content["state"], Batch(numeric, codes, content["target"], content["weight"])
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def stacked(columns: list[np.ndarray], order: np.ndarray, dtype: type, path: Path | None) -> Tensor:

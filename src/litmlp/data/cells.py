@@ -6,8 +6,8 @@ Text is worked on level by level, not cell by cell: a column of millions of cell
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
-from typing import NamedTuple
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,11 +25,14 @@ DATE_FORMATS = [
     *("%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y"),
 ]
 FIRST_DATE = datetime(1000, 1, 1)
+FIRST_DAY, LAST_DAY = ((day - date(1970, 1, 1)).days for day in (date.min, date.max))
+PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 NUMBER_STYLES = {  # what a cell of the style matches, its thousands mark, its decimal mark
     "1,234.5": (r"^[-+]?[$€£¥]?\s*([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d+)?\s*[%$€£¥]?$", ",", "."),
     "1.234,5": (r"^[-+]?[$€£¥]?\s*([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?\s*[%$€£¥]?$", ".", ","),
 }
 PLAIN = "plain"
+MOST_LETTERS = 80  # of a cell or a name in a sentence
 _WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
 TRUE_WORDS = ("true", "yes", "t", "y", "on", "1", "1.0")
 FALSE_WORDS = ("false", "no", "f", "n", "off", "0", "0.0")
@@ -189,14 +192,15 @@ def _first_that_fits(names: list[str], cells: pl.Series, read: Callable[[pl.Seri
 def _check_plain(cells: pl.Series) -> None:
     if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
         raise InputError(
-            f"column '{cells.name}' has cells of type {cells.dtype}, which no input is: add it to data.ignore"
+            f"column '{cells.name}' has cells of type {shortened(str(cells.dtype))}, which are neither numbers nor "
+            "text nor dates: write them as such, or leave the column out"
         )
 
 
 def _numbers(cells: pl.Series, style: str) -> pl.Series:
     _check_plain(cells)
     if cells.dtype == pl.Duration:
-        return cells.dt.total_microseconds(fractional=True) / 1e6
+        return cells.to_physical() / PER_SECOND[cells.dtype.time_unit]  # type: ignore[attr-defined]
     if cells.dtype == pl.Time:
         return cells.cast(pl.Int64) / 1e9
     if cells.dtype == pl.Date or cells.dtype == pl.Datetime:
@@ -227,13 +231,48 @@ def _stripped(cells: pl.Series) -> pl.Series:
 
 
 def _naive(dates: pl.Series) -> pl.Series:
+    # By the whole numbers beneath, which count from 1970 in UTC: Polars panics at moments that no calendar has, and at
+    # time zones that it does not know.
+    count = dates.to_physical()
+    is_outside = ~count.is_between(*_ends(dates.dtype)).fill_null(True)
+    if is_outside.any():
+        raise InputError(
+            f"column '{dates.name}' holds a date in its row {(is_outside.arg_max() or 0) + 1} that is not of the years "
+            "1 to 9999: correct the cell, or add the column to data.ignore"
+        )
     if dates.dtype == pl.Date:
         return dates.cast(pl.Datetime("us"))
-    if dates.dtype.time_zone:  # type: ignore[attr-defined]
-        dates = dates.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return dates.dt.cast_time_unit("us")
+    return count.cast(pl.Datetime(dates.dtype.time_unit)).dt.cast_time_unit("us")  # type: ignore[attr-defined]
+
+
+def _ends(kind: pl.DataType) -> tuple[int, int]:
+    # The first and the last whole number of the years 1 to 9999, as far as 64 bits go.
+    per_day = 1 if kind == pl.Date else 86_400 * PER_SECOND[kind.time_unit]  # type: ignore[attr-defined]
+    return max(FIRST_DAY * per_day, -(2**63)), min((LAST_DAY + 1) * per_day, 2**63) - 1
 
 
 def _first(broken: pl.Series, cells: pl.Series) -> str:
     row = broken.arg_max() or 0
-    return f"its row {row + 1} holds {cells[row]!r}"
+    return f"its row {row + 1} holds {shown(cells, row)}"
+
+
+def shown(cells: pl.Series, row: int) -> str:
+    """Return a cell for people, cut short."""
+    return shortened(repr(value_of(cells, row)))
+
+
+def value_of(cells: pl.Series, row: int) -> Any:
+    """Return a cell; of a moment that no calendar has, the whole number beneath."""
+    cell = cells[row : row + 1]
+    if cell.dtype == pl.Duration:
+        return cell.to_physical()[0]
+    if cell.dtype not in (pl.Date, pl.Datetime) or cell[0:1].null_count():
+        return cell[0]
+    if not cell.to_physical().is_between(*_ends(cell.dtype))[0]:
+        return cell.to_physical()[0]
+    return cell[0] if cell.dtype == pl.Date else _naive(cell)[0]
+
+
+def shortened(text: str, letters: int = MOST_LETTERS) -> str:
+    """Return text for a sentence, cut where it is long."""
+    return text if len(text) <= letters else f"{text[:letters]}..."

@@ -328,7 +328,7 @@ KINDS = tuple(column.kind for column in (NumericColumn, BooleanColumn, Categoric
 def _parts_of(moments: Numbers) -> dict[str, Numbers | Levels]:
     microseconds, is_missing = moments
     days = microseconds // DAY
-    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)
+    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)  # at most 9999 years
     calendar = pl.int_range(first, last + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt
     place = days - first  # of each row's day in the calendar, which has each day but once
 

@@ -5,21 +5,26 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, count
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
+from polars.selectors import by_name
 from tqdm import tqdm
 
-from litmlp.data.cells import dictionary_coded, is_text
+from litmlp.data import panics
+from litmlp.data.cells import dictionary_coded, is_text, shortened
 from litmlp.data.columns import KINDS, Column, Encoded
 from litmlp.data.state import different, taken
 from litmlp.errors import InputError, did_you_mean
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 8  # columns in memory, raw
+MOST_AT_ONCE = 8  # columns in memory, raw; of a wide table, parts of its columns
+READS = 100  # of a wide table at most, each of which takes as long as there are columns
 ROWS_WITH_PROGRESS = 1_000_000
+MOST_REASONS = 5  # of columns that are left out, in a sentence
 
 Result = TypeVar("Result")
 Find = Callable[[pl.Series], tuple[Column | None, str]]  # see TabularData.column
@@ -55,7 +60,8 @@ class Inputs:
         self.columns = [one.column for one in treated if one.column is not None]
         self.decisions = {name: one.decision for name, one in zip(names, treated, strict=True)}
         if not self.columns:
-            reasons = "; ".join(f"'{name}' is {decision}" for name, decision in self.decisions.items())
+            some = list(self.decisions.items())[:MOST_REASONS]
+            reasons = "; ".join(f"'{name}' is {decision}" for name, decision in some)
             raise InputError(f"no column beside the target can be an input ({reasons or 'there is none'}): give one")
         return _joined([one.encoded for one in treated])
 
@@ -77,12 +83,13 @@ class Inputs:
     @property
     def numeric_names(self) -> list[str]:
         """A name for each encoded number."""
-        return [name for column in self.columns for name in column.numeric_names]
+        return _different([name for column in self.columns for name in column.numeric_names])
 
     @property
     def cardinalities(self) -> dict[str, int]:
         """A name and the number of codes for each encoded level."""
-        return {name: size for column in self.columns for name, size in column.cardinalities.items()}
+        pairs = [pair for column in self.columns for pair in column.cardinalities.items()]
+        return dict(zip(_different([name for name, _ in pairs]), (size for _, size in pairs), strict=True))
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return tensors and plain values."""
@@ -106,14 +113,16 @@ class _Treated(NamedTuple):
 def collected(frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
     """Read columns; raise InputError where the file turns out to be damaged."""
     try:
-        return frame.select(names).collect()
+        with panics.as_errors():
+            return frame.select(by_name(*names)).collect()  # a bare name may be a pattern, such as * or ^x$
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"cannot read {', '.join(names)}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"cannot read column '{names[0]}': {shortened(str(error).splitlines()[0], 200)}") from error
 
 
 def num_rows(frame: pl.LazyFrame) -> int:
     """Count rows without reading them."""
-    return frame.select(pl.len()).collect().item()
+    with panics.as_errors():
+        return frame.select(pl.len()).collect().item()
 
 
 def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, names: list[str]) -> list[Result]:
@@ -122,21 +131,32 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
         log.info("encoding %d columns of %d rows", len(names), num_rows(frame))
     shows = is_large and sys.stderr.isatty()
 
-    def read_and_treat(name: str) -> Result:
-        cells = collected(frame, [name])[name]
-        return treat(dictionary_coded(cells) if is_text(cells) else cells)
+    def read_and_treat(some: list[str]) -> list[Result]:
+        table = collected(frame, some)
+        return [treat(dictionary_coded(table[name]) if is_text(table[name]) else table[name]) for name in some]
 
     pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
     kinds = frame.collect_schema()
     slow_first = sorted(names, key=lambda name: kinds[name].is_numeric())  # so that none is left for the end
+    at_once = max(1, len(names) // READS)
+    parts = [slow_first[start : start + at_once] for start in range(0, len(names), at_once)]
     try:
         results = tqdm(
-            pool.map(read_and_treat, slow_first), "encoding", len(names), unit="column", leave=False, disable=not shows
+            pool.map(read_and_treat, parts), "encoding", len(parts), unit="part", leave=False, disable=not shows
         )
-        by_name = dict(zip(slow_first, results, strict=True))
+        by_name = dict(zip(slow_first, chain.from_iterable(results), strict=True))
         return [by_name[name] for name in names]
     finally:  # do not go on with other columns after a mistake or a signal
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _different(names: list[str]) -> list[str]:
+    # The month of `when` and a column `when month` would have the same name.
+    different: dict[str, None] = {}
+    for name in names:
+        choices = chain([name], (f"{name} ({number})" for number in count(2)))
+        different[next(choice for choice in choices if choice not in different)] = None
+    return list(different)
 
 
 def _joined(encoded: list[Encoded]) -> Encoded:

@@ -1,12 +1,15 @@
 """Arithmetic typed by a user, evaluated without running code: names, numbers, operators, functions."""
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from litmlp.data.cells import shortened
 from litmlp.errors import InputError, did_you_mean
 
+LONGEST = 2000  # letters of an expression
 CONSTANTS = {"pi": np.float64(np.pi), "e": np.float64(np.e)}
 FUNCTIONS: dict[str, tuple[Callable, int]] = {  # with the number of arguments
     "sin": (np.sin, 1),
@@ -45,12 +48,23 @@ def evaluate(text: str, variables: Mapping[str, np.ndarray]) -> np.ndarray:
     Raises:
         InputError: `text` is no expression of the kinds above, or names something unknown.
     """
+    if len(text) > LONGEST:
+        raise InputError(f"'{shortened(text)}' has {len(text)} letters, but an expression has at most {LONGEST}")
     try:
-        tree = ast.parse(text.replace("^", "**").strip(), mode="eval")
         with np.errstate(all="ignore"):
-            return np.asarray(_value(tree.body, text, variables), dtype=np.float64)
-    except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
-        raise InputError(f"'{text[:80]}' is not an expression: write for example sin(3*x) + x^2") from error
+            return np.asarray(_value(_parsed(text), shortened(text), variables), dtype=np.float64)
+    except (RecursionError, MemoryError) as error:
+        raise InputError(f"'{shortened(text)}' is nested too deeply: write fewer parentheses and signs") from error
+    except OverflowError as error:
+        raise InputError(f"'{shortened(text)}' holds a number that is too large: the largest is 1.8e308") from error
+
+
+def _parsed(text: str) -> ast.AST:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what Python would do with it
+            return ast.parse(text.replace("^", "**").strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:  # which a NUL is, too
+        raise InputError(f"'{shortened(text)}' is not an expression: write for example sin(3*x) + x^2") from error
 
 
 def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.ndarray | float:
@@ -58,12 +72,12 @@ def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.
         return _value(child, text, variables)
 
     match node:
-        case ast.Constant(value=int() | float() as number):
+        case ast.Constant(value=int() | float() as number):  # True and False as well, as 1 and 0
             return np.float64(number)
         case ast.Name(id=name) if name in variables or name in CONSTANTS:
             return variables[name] if name in variables else CONSTANTS[name]
         case ast.Name(id=name):
-            raise InputError(f"'{text}' names '{name}': {did_you_mean(name, [*variables, *CONSTANTS])}")
+            raise InputError(f"'{text}' names '{shortened(name)}': {did_you_mean(name, [*variables, *CONSTANTS])}")
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
             return OPERATORS[type(op)](value(left), value(right))
         case ast.UnaryOp(op, operand) if type(op) in OPERATORS:
@@ -75,6 +89,12 @@ def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.
             if len(arguments) != arity:
                 raise InputError(f"'{text}' gives {name} {len(arguments)} arguments, but it takes {arity}")
             return function(*map(value, arguments))
+        case ast.Call(ast.Name(name), _, [keyword, *_]) if name in FUNCTIONS:
+            raise InputError(
+                f"'{text}' gives {name} an argument by name, {shortened(keyword.arg or '**')}: give values alone"
+            )
         case ast.Call(ast.Name(name)):
-            raise InputError(f"'{text}' calls '{name}': {did_you_mean(name, FUNCTIONS)}")
-    raise InputError(f"'{text}' holds '{ast.unparse(node)}': only numbers, names, + - * / % ^ and functions work")
+            raise InputError(f"'{text}' calls '{shortened(name)}': {did_you_mean(name, FUNCTIONS)}")
+    raise InputError(
+        f"'{text}' holds '{shortened(ast.unparse(node))}': only numbers, names, + - * / % ^ and functions work"
+    )

@@ -6,6 +6,7 @@ import numpy as np
 
 from litmlp.data.expression import evaluate
 from litmlp.data.generated import GeneratedData
+from litmlp.data.scaling import mean_and_std
 from litmlp.errors import did_you_mean
 
 NAMED = {
@@ -38,8 +39,8 @@ class FunctionData(GeneratedData):
         if function.isidentifier() and function not in {*NAMED, "x"}:
             raise ValueError(f"there is no function '{function}': {did_you_mean(function, NAMED)}")
         self.function = NAMED.get(function, function)
-        if not low < high:
-            raise ValueError(f"low={low} must be below high={high}")
+        if not (low < high and high - low < np.inf):
+            raise ValueError(f"low={low} must be below high={high}, and their difference a finite number")
         if not np.isfinite(evaluate(self.function, {"x": np.linspace(low, high, 1001)})).all():
             raise ValueError(f"the function '{function}' is not finite everywhere between {low} and {high}")
         if not 0 <= outliers <= 1:
@@ -55,4 +56,4 @@ class FunctionData(GeneratedData):
         moved = generator.normal(0, 1, x.shape) * self.noise
         if self.outliers:
             moved += np.where(generator.random(x.shape) < self.outliers, generator.uniform(5, 10, x.shape), 0)
-        return {"x": x, "y": y + moved * (y.std() or 1.0)}
+        return {"x": x, "y": y + moved * mean_and_std(y)[1]}

@@ -6,12 +6,14 @@ from typing import ClassVar
 import numpy as np
 from polars import DataFrame, LazyFrame, Series
 
-from litmlp.data.cells import as_numbers
+from litmlp.data.cells import as_numbers, shortened
 from litmlp.data.columns import Column
 from litmlp.data.expression import evaluate
 from litmlp.data.tabular import TabularData
 from litmlp.data.targets import Target
 from litmlp.errors import InputError
+
+MOST_SAMPLES = 10_000_000  # whose columns, and what they are computed from, fit into most memories
 
 
 class GeneratedData(TabularData):
@@ -56,8 +58,8 @@ class GeneratedData(TabularData):
             seed=seed,
             train_rows=train_rows,
         )
-        if num_samples < 10:
-            raise ValueError(f"num_samples must be 10 or more, not {num_samples}")
+        if not 10 <= num_samples <= MOST_SAMPLES:
+            raise ValueError(f"num_samples must be from 10 to {MOST_SAMPLES}, not {num_samples}")
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must lie between 0 and 1, not {noise}")
         self.expressions = [str(text) for text in (self.variables if inputs is None else inputs)]
@@ -93,6 +95,12 @@ class GeneratedData(TabularData):
             raise InputError(f"there is no column '{absent[0]}': the rows need {', '.join(self.variables)}")
         variables = {name: self._values(rows[name]) for name in self.variables}
         values = {text: evaluate(text, variables) for text in self.expressions}
+        for text, value in values.items():
+            if (is_infinite := np.isinf(value)).any():
+                raise InputError(
+                    f"the input '{shortened(text)}' is infinite in row {np.argmax(is_infinite) + 1}: give data.inputs "
+                    "that are finite numbers"
+                )
         return rows.with_columns(
             Series(text, np.broadcast_to(value, len(rows)), nan_to_null=True) for text, value in values.items()
         ).lazy()

@@ -4,6 +4,7 @@ import numpy as np
 
 ROWS_AT_ONCE = 16384  # their intermediate values stay in a core's cache
 NUM_CELLS = 4096
+EXTREME = 900  # power of two
 
 
 class PiecewiseLinear:
@@ -18,11 +19,12 @@ class PiecewiseLinear:
     """
 
     def __init__(self, knots: np.ndarray, heights: np.ndarray) -> None:
-        rise, run = np.diff(heights), np.diff(knots)
-        self.slopes = np.append(rise / run, 0.0)
+        self.exponent, self.ends = _exponent(knots), (knots[0], knots[-1])
+        knots = np.ldexp(knots, -self.exponent)
+        self.slopes = np.append(_quotient(np.diff(heights), np.diff(knots)), 0.0)
         self.heights = heights
         self.low, high = np.quantile(knots, [0.002, 0.998])
-        self.cells_per_unit = NUM_CELLS / (high - self.low) if high > self.low else 0.0
+        self.cells_per_unit = float(_quotient(NUM_CELLS, high - self.low))
         cell_of_knot = self._cell(knots)
         self.knots_below = np.searchsorted(cell_of_knot, np.arange(NUM_CELLS + 1)).astype(np.int32)
         most_in_a_cell = int(np.bincount(cell_of_knot).max())
@@ -31,6 +33,8 @@ class PiecewiseLinear:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return the function of `[N] float64`, `[N] float32`."""
+        if self.exponent:
+            values = np.ldexp(values.clip(*self.ends), -self.exponent)
         result = np.empty(len(values), dtype=np.float32)
         for start in range(0, len(values), ROWS_AT_ONCE):
             stretch = slice(start, start + ROWS_AT_ONCE)
@@ -38,7 +42,8 @@ class PiecewiseLinear:
         return result
 
     def _cell(self, values: np.ndarray) -> np.ndarray:
-        place = (values - self.low) * self.cells_per_unit
+        with np.errstate(over="ignore"):  # infinity is beyond the last cell
+            place = (values - self.low) * self.cells_per_unit
         return np.clip(place, 0, NUM_CELLS, out=place).astype(np.int32)
 
     def _interpolated(self, values: np.ndarray) -> np.ndarray:
@@ -52,3 +57,16 @@ class PiecewiseLinear:
         height *= self.slopes.take(left)
         height += self.heights.take(left)
         return height
+
+
+def _exponent(knots: np.ndarray) -> int:
+    # By how many powers of two all is made smaller: 0, unless distances would leave the numbers that there are.
+    exponent = int(np.frexp(np.abs(knots).max())[1])
+    return exponent if abs(exponent) > EXTREME else 0
+
+
+def _quotient(rise: np.ndarray | float, run: np.ndarray) -> np.ndarray:
+    # 0 where there is none, as of knots that are neighbours among all numbers.
+    with np.errstate(all="ignore"):
+        quotient = rise / run
+    return np.where(np.isfinite(quotient), quotient, 0.0)

@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 import polars as pl
 
-from litmlp.data.cells import FALSE_WORDS, TRUE_WORDS, as_levels, date_format, is_text, number_style
+from litmlp.data.cells import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    as_levels,
+    date_format,
+    is_text,
+    number_style,
+    shortened,
+    value_of,
+)
 
 LEFT_OUT = "left out"
 SHARE_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
@@ -52,8 +61,9 @@ def kind_of(cells: pl.Series, missing_values: list[str]) -> Kind:
 
 
 def _unless_constant(cells: pl.Series, kind: Kind) -> Kind:
-    if cells.null_count() == 0 and cells.min() == cells.max():
-        return Kind(LEFT_OUT, f"all rows have the same value, {cells[0]}")
+    plain = cells.to_physical()  # Polars panics at moments that no calendar has
+    if cells.null_count() == 0 and plain.min() == plain.max():
+        return Kind(LEFT_OUT, f"all rows have the same value, {shortened(str(value_of(cells, 0)))}")
     return kind
 
 
@@ -68,7 +78,7 @@ def _kind_of_text(cells: pl.Series, missing_values: list[str]) -> Kind:
     if num_present == 0:
         return Kind(LEFT_OUT, "it has no values")
     if num_levels == 1 and num_present == len(cells):
-        return Kind(LEFT_OUT, f"all rows have the same value, {levels.names[0]}")
+        return Kind(LEFT_OUT, f"all rows have the same value, {shortened(levels.names[0])}")
     if style := number_style(cells, missing_values):
         if _names_rows(cells, lambda: num_levels, num_present):
             return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
@@ -93,6 +103,6 @@ def _doubt(cells: pl.Series, names: list[str]) -> str:
     odd = names[is_odd.arg_max() or 0]
     row = (cells.cast(pl.String).str.strip_chars() == odd).arg_max() or 0
     return (
-        f"most of its levels are numbers, but row {row + 1} holds {odd!r}: if that stands for a missing cell, add it "
-        "to data.missing_values"
+        f"most of its levels are numbers, but row {row + 1} holds {shortened(repr(odd))}: if that stands for a missing "
+        "cell, add it to data.missing_values"
     )

@@ -1,5 +1,6 @@
 """Bringing a column of numbers to a common scale. Values are `[N] float64`, none missing."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -10,6 +11,10 @@ from torch import Tensor
 from litmlp.data.interpolation import PiecewiseLinear
 from litmlp.data.state import finite, taken
 from litmlp.errors import did_you_mean
+
+FARTHEST = 1e9  # deviations from the mean: float32 has room for what a network makes of them
+LARGEST = float(np.finfo(np.float64).max)
+EXTREME = 900  # power of two, beyond which a difference or a quotient of numbers may be none
 
 
 class Scaling(ABC):
@@ -36,7 +41,7 @@ class Scaling(ABC):
 
 
 class StandardScaling(Scaling):
-    """Mean 0 and standard deviation 1; a constant column becomes 0."""
+    """Mean 0 and standard deviation 1; a constant column becomes 0, and nothing goes beyond a billion deviations."""
 
     state: ClassVar = {"mean": float, "std": float}
 
@@ -46,7 +51,7 @@ class StandardScaling(Scaling):
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Shift and divide."""
-        return ((values - self.mean) / self.std).astype(np.float32)
+        return standardised(values, self.mean, self.std).clip(-FARTHEST, FARTHEST).astype(np.float32)
 
 
 class RobustScaling(Scaling):
@@ -61,12 +66,12 @@ class RobustScaling(Scaling):
     def fit(self, values: np.ndarray) -> None:
         """Take median and quartiles; where these coincide, half the range."""
         low, quarter, self.median, three_quarters, high = quantiles(values, [0, 0.25, 0.5, 0.75, 1]).tolist()
-        spread = three_quarters - quarter or (high - low) / 2
-        self.spread = spread or 1.0
+        spread = three_quarters - quarter or high / 2 - low / 2
+        self.spread = min(spread, LARGEST) or 1.0
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Shift, divide and bend: z / sqrt(1 + (z / 3)^2)."""
-        z = (values - self.median) / self.spread
+        z = standardised(values, self.median, self.spread).clip(-FARTHEST, FARTHEST)
         return (z / np.hypot(1, z / self.limit)).astype(np.float32)
 
 
@@ -120,10 +125,31 @@ def mean_and_std(values: np.ndarray) -> tuple[float, float]:
     """Return both; a deviation of 1 where values are constant but for rounding, or none."""
     if len(values) == 0:
         return 0.0, 1.0
-    mean, std = float(values.mean()), float(values.std())
-    return mean, std if std > 1e-13 * abs(mean) else 1.0
+    exponent = exponent_of(values)
+    near_one = np.ldexp(values, -exponent)  # exact; the sum of squares of others would leave the numbers that there are
+    mean, std = near_one.mean(), near_one.std()
+    varies = std > 1e-13 * abs(mean)
+    return math.ldexp(mean, exponent), (math.ldexp(std, exponent) if varies else 0.0) or 1.0
+
+
+def standardised(values: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """Return how many deviations values lie above the mean, `[N] float64`; infinity beyond the largest number."""
+    exponent = math.frexp(std)[1]
+    with np.errstate(over="ignore"):
+        if abs(exponent) > EXTREME:
+            return (np.ldexp(values, -exponent) - np.ldexp(mean, -exponent)) / np.ldexp(std, -exponent)
+        return (values - mean) / std
+
+
+def exponent_of(values: np.ndarray) -> int:
+    """Return the power of two above all absolute values `[N]`."""
+    return math.frexp(max(float(values.max()), -float(values.min())))[1]
 
 
 def quantiles(values: np.ndarray, shares: np.ndarray | list[float]) -> np.ndarray:
     """Return the values below which `shares` of the rows lie, `[len(shares)]`; 0 where there are no rows."""
-    return np.quantile(values, shares) if len(values) else np.zeros(len(shares))
+    if len(values) == 0:
+        return np.zeros(len(shares))
+    if exponent_of(values) < EXTREME:
+        return np.quantile(values, shares)
+    return 4 * np.quantile(values / 4, shares)  # the distance of two values is a number, then

@@ -19,7 +19,7 @@ from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 
 CACHED_FROM = 32 * 2**20  # bytes of files; smaller ones are read and encoded in a second
-CACHE_VERSION = 1  # of the encoding: raise it where the same settings give other rows than before
+CACHE_VERSION = 2  # of the encoding: raise it where the same settings give other rows than before
 
 
 class TableData(TabularData):
@@ -83,9 +83,13 @@ class TableData(TabularData):
         split = (val_size, test_size, folds, fold, seed, train_rows)
         super().__init__(target, target_type, target_transform, scaling, batch_size, *split)
         self.path = path
-        self.asked_for = {"numeric": numeric or [], "categorical": categorical or [], "date": date or []}
-        self.ignore = ignore or []
-        self.missing_values = missing_values or []
+        self.asked_for = {
+            "numeric": list(numeric or []),
+            "categorical": list(categorical or []),
+            "date": list(date or []),
+        }
+        self.ignore = list(ignore or [])
+        self.missing_values = list(missing_values or [])
         self.min_count = min_count
         self.split_column = split_column
         self.group_column = group_column

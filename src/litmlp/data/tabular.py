@@ -12,8 +12,8 @@ from polars import LazyFrame, Series
 from torch import Tensor
 
 from litmlp.data import cache
-from litmlp.data.batch import Batch, Batches, InOrder, Shuffled
-from litmlp.data.cells import PLAIN, as_numbers
+from litmlp.data.batch import Batch, Batches, InOrder, Shuffled, weights_of_rows
+from litmlp.data.cells import PLAIN, as_numbers, shown
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
 from litmlp.data.encoding import Inputs, collected, num_rows
 from litmlp.data.reading import files_of, read_table
@@ -202,14 +202,18 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def _setup_cached(self, entry: Path) -> None:
         with cache.locked(entry):
-            if not entry.exists():
+            kept = cache.load(entry) if entry.exists() or entry.is_symlink() else None
+            if kept is None:
                 with cache.filling(entry) as unfinished:
                     rows, sizes = self._encoded(unfinished)
                     state = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
                     cache.save(unfinished, state, rows)
+                kept = cache.load(entry)
             else:
                 log.info("encoded rows are in %s", display(entry))
-            state, rows = cache.load(entry)
+        if kept is None:
+            return
+        state, rows = kept
         self.load_state_dict(state["data"])
         self.inputs.decisions = state["decisions"]
         self.tables = _named(rows, state["sizes"])
@@ -228,7 +232,10 @@ class TabularData(pl.LightningDataModule, ABC):
             names = self.candidates(frame.collect_schema().names())
             encoded = self.inputs.fit_and_encode(frame, names, self.column, train, self.missing_values)
             self.is_fitted = True
-        batch = _batch(encoded, order, self.target.encode(target, order), self._weights(frame, order), folder)
+        weights = self._weights(frame, order)
+        if weights is not None:
+            self._check_weights(weights, sizes)
+        batch = _batch(encoded, order, self.target.encode(target, order), weights, folder)
         return batch, sizes
 
     def _targets(self, frame: LazyFrame) -> tuple[Any, np.ndarray]:
@@ -252,13 +259,21 @@ class TabularData(pl.LightningDataModule, ABC):
         cells = collected(frame, [self.weight_column])[self.weight_column]
         weights = as_numbers(cells, self.missing_values)
         is_bad = (weights.values < 0) | (weights.is_missing if weights.is_missing is not None else False)
-        if is_bad[rows].any() or not weights.values[rows].any():
+        if is_bad[rows].any():
             row = int(rows[np.argmax(is_bad[rows])])
             raise InputError(
-                f"column '{cells.name}' should hold weights from 0 up, some above it, but its row {row + 1} holds "
-                f"{cells[row]!r}: correct the cell, or name another data.weight_column"
+                f"column '{cells.name}' should hold weights from 0 up, but its row {row + 1} holds "
+                f"{shown(cells, row)}: correct the cell, or name another data.weight_column"
             )
-        return torch.from_numpy(weights.values[rows].astype(np.float32))
+        return weights_of_rows(weights.values[rows])
+
+    def _check_weights(self, weights: Tensor, sizes: dict[str, int]) -> None:
+        for split, some in zip(sizes, weights.split(list(sizes.values())), strict=True):
+            if not some.any():
+                raise InputError(
+                    f"no row of the {split} split counts, for data.weight_column is '{self.weight_column}', which "
+                    "holds only weights of 0 there: give some above it, or change how the rows are split"
+                )
 
     @property
     def _evaluated_at_once(self) -> int:

@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from litmlp.data.cells import PLAIN, Levels, Numbers, as_levels, as_numbers, is_text, number_style
-from litmlp.data.scaling import mean_and_std
+from litmlp.data.scaling import mean_and_std, standardised
 from litmlp.data.state import different, finite, taken
 from litmlp.errors import InputError, did_you_mean
 
 TRANSFORMS = ("none", "log1p")
+MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
+LARGEST = 1e140  # number: the squares of what a network makes of it are numbers, too
+FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
 
 
 class Target(ABC):
@@ -105,14 +108,42 @@ class NumericTarget(Target):
         return is_complete
 
     def fit(self, parsed: list[Numbers], rows: np.ndarray) -> None:
-        """Take mean and standard deviation; a constant column is only shifted."""
-        both = torch.tensor([mean_and_std(numbers.values[rows]) for numbers in parsed], dtype=torch.float64)
-        self.mean, self.std = both.unbind(dim=1)
+        """Take mean and standard deviation; a constant column is only shifted.
+
+        Raises:
+            InputError: numbers are so much alike that their squared errors are beyond float64.
+        """
+        both = [mean_and_std(numbers.values[rows]) for numbers in parsed]
+        for name, (_, std) in zip(self.columns, both, strict=True):
+            if std < 1 / LARGEST:
+                raise InputError(
+                    f"the target '{name}' varies by only {std:g}, too little to be squared: give it in another unit"
+                )
+        self.mean, self.std = torch.tensor(both, dtype=torch.float64).unbind(dim=1)
 
     def encode(self, parsed: list[Numbers], rows: np.ndarray) -> Tensor:
-        """Return standardised values, `[N, O] float32`."""
-        values = torch.stack([torch.from_numpy(numbers.values[rows]) for numbers in parsed], dim=1)
-        return ((values - self.mean) / self.std).float()
+        """Return standardised values, `[N, O] float32`; raise InputError for one that is too far from the mean."""
+        each = zip(parsed, self.mean.tolist(), self.std.tolist(), strict=True)
+        values = np.stack([standardised(numbers.values[rows], mean, std) for numbers, mean, std in each], axis=1)
+        if (is_far := ~(np.abs(values) <= FARTHEST)).any():
+            place, output = np.argwhere(is_far)[0]
+            raise InputError(
+                f"the target '{self.columns[output]}' holds a number in its row {rows[place] + 1} that is more than "
+                f"{FARTHEST:g} standard deviations of the training rows from their mean: correct the cell"
+            )
+        return torch.from_numpy(values.astype(np.float32))
+
+    def in_own_units(self, output: Tensor, with_mean: bool = True) -> Tensor:
+        """Undo standardising and transform of `[N, O]`, as float64 on the CPU, since float32 has too few digits.
+
+        Args:
+            output: standardised values.
+            with_mean: or without the mean, which has no part in differences; the mean of a logarithm always has.
+        """
+        values = output.cpu().double() * self.std
+        if self.transform == "log1p":
+            return (self.mean + values).expm1().clamp(0, LARGEST)
+        return self.mean + values if with_mean else values
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return `prediction`, or `prediction_<column>` for each of several; `prediction` is `[N, O]`."""
@@ -144,6 +175,12 @@ class NumericTarget(Target):
         return torch.tensor([[-1.0], [0.5], [2.0]])
 
     def _transformed(self, name: str, numbers: Numbers) -> Numbers:
+        if (is_large := np.abs(numbers.values) > LARGEST).any():
+            row = int(np.argmax(is_large))
+            raise InputError(
+                f"the target '{name}' holds {numbers.values[row]:g} in its row {row + 1}, too much to be squared: "
+                f"correct the cell, or give the target in a unit in which it is below {LARGEST:g}"
+            )
         if self.transform == "none":
             return numbers
         if (numbers.values < 0).any():
@@ -246,6 +283,12 @@ class ClassTarget(Target):
 
     def _check(self, parsed: Levels) -> None:
         counts = np.bincount(parsed.codes[parsed.codes >= 0], minlength=len(parsed.names))
+        if len(counts) > MOST_CLASSES and len(counts) * counts.sum() > MOST_SCORES:
+            raise InputError(
+                f"the target '{self.columns[0]}' holds {len(counts)} classes in {counts.sum()} rows, whose "
+                f"scores would fill the memory: join classes until there are {MOST_CLASSES} or fewer, or take another "
+                "data.target"
+            )
         if (counts == 1).sum() > 10:
             raise InputError(
                 f"the target '{self.columns[0]}' holds {len(counts)} different values in {counts.sum()} rows, too many "

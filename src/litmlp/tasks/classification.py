@@ -1,13 +1,16 @@
 """Predicting one of several classes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from litmlp.data.batch import Batch
+from litmlp.data.batch import Batch, weights_of_rows
+from litmlp.data.cells import shortened
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget, Target
 from litmlp.errors import InputError
@@ -47,6 +50,16 @@ class ClassificationTask(Task):
         weights = None if class_weights is None else weights_of(class_weights, spec.target)
         self.register_buffer("class_weights", weights, persistent=False)
 
+    def setup(self, stage: str) -> None:
+        """Make sure that some rows of each split count."""
+        for split, table in getattr(self.trainer.datamodule, "tables", {}).items():  # type: ignore[attr-defined]
+            weights = self.row_weights(table.to(self.device))
+            if weights is not None and not weights.any():
+                raise InputError(
+                    f"no row of the {split} split counts, for task.class_weights is 0 for all of its classes: give one "
+                    "of them a weight above it"
+                )
+
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
         """Accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, mean log-loss."""
@@ -76,11 +89,10 @@ def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:
     if class_weights == "balanced":
         counts = torch.tensor(target.counts, dtype=torch.float32)
         return counts.sum() / (len(counts) * counts)
-    if isinstance(class_weights, str) or len(class_weights) != target.num_outputs:
+    weights = np.array([] if isinstance(class_weights, str) else class_weights, dtype=np.float64)
+    if len(weights) != target.num_outputs or not (weights.min() >= 0 and 0 < weights.max() < math.inf):
         raise InputError(
-            f"task.class_weights is {class_weights!r}: give 'balanced', or a number for each of the classes "
-            f"{', '.join(target.classes)}"
+            f"task.class_weights is {shortened(repr(class_weights), 200)}: give 'balanced', or a number from 0 up for "
+            f"each of the classes {shortened(', '.join(target.classes), 200)}, some above it"
         )
-    if min(class_weights) < 0 or not any(class_weights):
-        raise InputError(f"task.class_weights is {class_weights}: give numbers from 0 up, some of them above 0")
-    return torch.tensor(class_weights, dtype=torch.float32)
+    return weights_of_rows(weights)

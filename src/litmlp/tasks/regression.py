@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error
@@ -28,8 +27,6 @@ class RegressionTask(Task):
     """
 
     target_type = NumericTarget
-    mean: Tensor  # [O], of the targets
-    std: Tensor
 
     def __init__(
         self,
@@ -42,9 +39,7 @@ class RegressionTask(Task):
     ) -> None:
         super().__init__(network, spec, loss or nn.MSELoss(), optimizer, scheduler, l1)
         assert isinstance(spec.target, NumericTarget)
-        self.is_logarithm = spec.target.transform == "log1p"
-        self.register_buffer("mean", spec.target.mean.float())
-        self.register_buffer("std", spec.target.std.float())
+        self.target = spec.target
 
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
@@ -57,12 +52,9 @@ class RegressionTask(Task):
         }
 
     def predict(self, output: Tensor) -> Tensor:
-        """Return values in the target's own units, `[N, O]`."""
-        values = torch.addcmul(self.mean, output, self.std)
-        return values.expm1().clamp_min(0) if self.is_logarithm else values
+        """Return values in the target's own units, `[N, O] float64` on the CPU."""
+        return self.target.in_own_units(output)
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both in the target's own units, less the mean: it cancels, but would cost float32 its digits."""
-        if self.is_logarithm:
-            return self.predict(output), self.predict(target)
-        return output * self.std, target * self.std
+        """Return both in the target's own units, less the mean, which cancels."""
+        return self.target.in_own_units(output, with_mean=False), self.target.in_own_units(target, with_mean=False)

@@ -20,6 +20,7 @@ from litmlp.tasks.collected import Collected
 from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
 STAGES = ("train", "val", "test")
+LEAST_WEIGHT = torch.finfo(torch.float32).tiny  # of a batch, which keeps one without weight from 0/0
 
 
 class Task(pl.LightningModule, ABC):
@@ -124,7 +125,12 @@ class Task(pl.LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Hold what `on_save_checkpoint` kept, until the task is on its device."""
-        self.seen_before = checkpoint.get("seen", self.seen_before)
+        seen = checkpoint.get("seen", self.seen_before)
+        if not isinstance(seen, list) or [type(rows) in (Tensor, type(None)) for rows in seen] != [True] * 3:
+            raise ValueError("what was seen is no outputs, targets and weights")
+        if len({len(rows) for rows in seen if rows is not None}) > 1:
+            raise ValueError("what was seen is of different numbers of rows")
+        self.seen_before = seen
 
     def on_train_start(self) -> None:
         """Go on with an epoch that was broken off."""
@@ -149,11 +155,11 @@ class Task(pl.LightningModule, ABC):
         return batch.weight
 
     def mean_loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the loss, in which a row of weight 2 counts as two rows."""
+        """Return the loss, in which a row of weight 2 counts as two rows; 0 where no row counts."""
         if weight is None:
             return self.loss(output, target)
         losses = self.loss_of_rows(output, target).reshape(len(output), -1).mean(dim=1)  # [N]
-        return (losses * weight).sum() / weight.sum()
+        return (losses * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
 
     @torch.no_grad()
     def measure(self, stage: str) -> dict[str, Tensor]:
@@ -163,7 +169,8 @@ class Task(pl.LightningModule, ABC):
         assert outputs is not None
         assert targets is not None
         compared = self.compared(outputs, targets)
-        values = {"loss": self.mean_loss(outputs, targets, weights)}
+        no_row_counts = weights is not None and not weights.any()
+        values = {"loss": torch.tensor(torch.nan) if no_row_counts else self.mean_loss(outputs, targets, weights)}
         values |= values_of(self.metrics, *compared)
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
