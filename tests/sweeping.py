@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from unittest import mock
 import yaml
 
 from litmlp import train
+from litmlp.files import read_json
 
 PLANE = [
     *("data=plane", "data.num_samples=100", "network.hidden_sizes=[4]", "network.num_frequencies=0"),
@@ -70,7 +70,7 @@ def process(*arguments: str, environment: Mapping[str, str] | None = None) -> su
 
 def records(folder: Path) -> dict[int, dict[str, Any]]:
     """What is on record of each job, by number."""
-    found = {int(file.parent.name): json.loads(file.read_text()) for file in folder.glob("*/job.json")}
+    found = {int(file.parent.name): read_json(file) for file in folder.glob("*/job.json")}
     return dict(sorted(found.items()))
 
 
@@ -89,7 +89,7 @@ def best(folder: Path) -> dict[str, Any]:
 
 
 def metrics(run: Path) -> dict[str, Any]:
-    return json.loads((run / "metrics.json").read_text())
+    return read_json(run / "metrics.json")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -87,7 +87,7 @@ def test_a_fault_that_cannot_be_kept_is_printed(
     [
         (InputError("there is no such column"), 2, "there is no such column"),
         (InputError(f"no file '{'x' * 5000}': check the path"), 2, "xxx [...] xxx"),
-        (InputError("no 'a\x1b[2J\rb\nc\u202e'"), 2, r"no 'a\x1b[2J b c\u202e'"),
+        (InputError("no 'a\x1b[2J\rb\nc\u202e'"), 2, r"no 'a\x1b[2J\rb\nc\u202e'"),
         (TrainingDiverged("the loss is nan"), 1, "the loss is nan"),
         (JobsFailed("2 of 3 jobs failed"), 1, "2 of 3 jobs failed"),
         (Interrupted(15), 143, "stopped by SIGTERM"),
@@ -134,10 +134,10 @@ def test_without_an_error_it_goes_on_and_a_library_may_end_it(capsys: pytest.Cap
 
 def test_an_error_that_ends_a_thread_is_a_sentence(capsys: pytest.CaptureFixture[str]):
     with process.guarded("litmlp-train"):
-        thread = threading.Thread(target=raises(OSError(27, "File too large")))
+        thread = threading.Thread(target=raises(OSError(5, "Input/output error")))
         thread.start()
         thread.join()
-    assert capsys.readouterr().err == "litmlp-train: the system refused a step: File too large\n"
+    assert capsys.readouterr().err == "litmlp-train: the system refused a step: Input/output error\n"
 
 
 def test_the_first_signal_counts_and_is_handled_in_peace():

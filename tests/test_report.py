@@ -125,7 +125,8 @@ def test_numbers_that_are_none_damage_their_run_alone(number: str, runs: Path, c
     file.write_text(file.read_text().replace('"val/loss": 3.0', f'"val/loss": {number}'))
     *_, counts, sentence = said(capsys, "runs").splitlines()
     assert counts.endswith(", 1 damaged")
-    assert sentence.startswith("not used: 'runs/0.1-0/metrics.json' is damaged, for val/loss is no number: resume=")
+    assert sentence.startswith("not used: 'runs/0.1-0/metrics.json' is damaged, for ")
+    assert sentence.endswith(": resume=runs/0.1-0 writes it anew")
 
 
 def test_a_damaged_sweep_keeps_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -18,6 +18,7 @@ from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
 from litmlp.evaluate import evaluate, measure
+from litmlp.files import read_json
 from litmlp.train import main, summary, train
 
 PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *SMALL]
@@ -34,7 +35,7 @@ def assert_same_weights(first: dict[str, torch.Tensor], second: dict[str, torch.
 
 
 def reported(folder: Path) -> dict[str, float]:
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = read_json(folder / "metrics.json")
     return {name: value for name, value in metrics.items() if name != "fit_seconds"}
 
 

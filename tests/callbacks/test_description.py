@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from conftest import SMALL
 from litmlp import paths
 from litmlp.callbacks import description
+from litmlp.files import read_json
 from litmlp.train import train
 
 
@@ -28,7 +28,7 @@ def test_a_run_says_what_it_is(penguins_run: Path):
     assert found.keys() == {"config", "run", "data"}
     unindented = "\n".join(line.removeprefix("    ") for line in found["config"].splitlines())
     assert yaml.safe_load(unindented) == yaml.safe_load((penguins_run / "config.yaml").read_text())
-    columns = json.loads((penguins_run / "columns.json").read_text())
+    columns = read_json(penguins_run / "columns.json")
     for name, treatment in columns.items():
         assert f"| {name} | {treatment} |" in found["data"]
     assert "| train | 220 |" in found["data"]
