@@ -21,8 +21,10 @@ from sweeping import PLANE, command
 
 ERRORS = ("InputError", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
 SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
-ELSEWHERE = ("data/", "sweeps/", "checkpoint.py", "run.py", "report.py", "evaluate.py", "predict.py", "train.py")
-# The files of which no messages are collected yet.
+ELSEWHERE = (  # files whose messages have tests of their own, beside this one
+    *("data/", "sweeps/", "checkpoint.py", "run.py", "report.py", "evaluate.py", "predict.py", "train.py", "archive.py"),
+    *("files.py", "trust.py", "output.py", "resuming.py", "process.py"),
+)
 
 CASES = {  # the message: the wrong overrides, and those that follow its advice instead
     # auto_task.py
@@ -86,7 +88,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     ),
     "{} is {}, but should be of type {}: correct the value": ("network.dropout=much", "network.dropout=0.5"),
     "{} is {}: use a whole number from 0 to {}": ("seed=4294967296", "seed=4294967295"),
-    "{} is {}: give a text": ("init_from=1", "init_from=null"),
+    "{} is {}: give a text": ("monitor=1", "monitor=val/loss"),
     "{}mode is {}: use min or max": ("mode=least", "mode=min"),
     "{}patience is {}: use a whole number from 0 up": (
         "callbacks.early_stopping.patience=-1",
@@ -129,13 +131,9 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "network.activation=ReLU",
     ),
     "normalization is {}: {}": ("network.normalization=layr", "network.normalization=layer"),
-    "task.class_weights is {}: give 'balanced', or a number for each of the classes {}": (
-        "data=xor task.class_weights=[1,2,3]",
-        "data=xor task.class_weights=[1,2]",
-    ),
-    "task.class_weights is {}: give numbers from 0 up, some of them above 0": (
+    "task.class_weights is {}: give 'balanced', or a number from 0 up for each of the classes {}, some above it": (
         "data=xor task.class_weights=[0,0]",
-        "data=xor task.class_weights=[1,2]",
+        "data=xor task.class_weights=[0,2]",
     ),
     "reduction is '{}': use mean or none": (
         "data=xor task/loss=brier task.loss.reduction=sum",
@@ -169,17 +167,18 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "trainer.devices={} with strategy {} would start the run anew for each process: add trainer=ddp": (
         "tests/test_machine.py starts several processes"
     ),
-    "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1; the last good checkpoints "
-    "are kept": "how low a rate must be differs",
+    "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1{}": (
+        "how low a rate must be differs"
+    ),
+    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight above "
+    "it": "tests/test_advice_of_tables.py makes such a split",
     "no pictures by %s: %s: %s": "a fault of the pictures",
     "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
     "'{}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: start a new run, with "
     "init_from=": "tests/test_train.py starts from another run",
-    "{} is {}, but should be a text: put it into quotes twice, \"'like this'\"": "tests/test_bad_input.py",
     "{} is {}, which is not UTF-8: rename what it names": "which file is meant is not known",
     "there is no file '{}' under {}: check the path": "which file is meant is not known",
     "there is not enough memory ({}): use fewer rows, or a smaller network": "memory would have to run out",
-    "the disk is full: make room, and go on with resume=<the run's folder>": "a disk would have to be full",
     "cannot read or write '{}': {}": "what comes after the colon is the reason",
     "a config file is not YAML: {}": "what comes after the colon is the reason",
     "{} refers to another key: {}": "what comes after the colon is the reason",
@@ -206,10 +205,10 @@ class Unweighted:
         return Loss()
 
 
-def messages() -> Iterator[str]:
-    """Every message in the code that says more after a colon, with `{}` for what is filled in."""
+def messages(is_wanted: Callable[[str], bool] = lambda file: not file.startswith(ELSEWHERE)) -> Iterator[str]:
+    """Every message in files of the code that says more after a colon, with `{}` for what is filled in."""
     for file in sorted(paths.PACKAGE.rglob("*.py")):
-        if file.relative_to(paths.PACKAGE).as_posix().startswith(ELSEWHERE):
+        if not is_wanted(file.relative_to(paths.PACKAGE).as_posix()):
             continue
         tree = ast.parse(file.read_text())
         said = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args and _raises(node)]
