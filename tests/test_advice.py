@@ -22,7 +22,17 @@ from sweeping import PLANE, command
 ERRORS = ("InputError", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
 SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
 ELSEWHERE = (  # files whose messages have tests of their own, beside this one
-    *("data/", "sweeps/", "checkpoint.py", "run.py", "report.py", "evaluate.py", "predict.py", "train.py", "archive.py"),
+    *(
+        "data/",
+        "sweeps/",
+        "checkpoint.py",
+        "run.py",
+        "report.py",
+        "evaluate.py",
+        "predict.py",
+        "train.py",
+        "archive.py",
+    ),
     *("files.py", "trust.py", "output.py", "resuming.py", "process.py"),
 )
 

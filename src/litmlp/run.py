@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from fnmatch import fnmatch
@@ -89,14 +89,15 @@ def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
         check_files(folder)
     else:
         check_free(folder)
+    before = _names(folder)
     with claimed(folder):
         if new is not None:
             check_free(folder)  # again: another process may have been here
         _remove_unfinished(folder)
-        yield from _recorded(folder, new)
+        yield from _recorded(folder, new, before)
 
 
-def _recorded(folder: Path, new: dict[str, Any] | None) -> Iterator[None]:
+def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> Iterator[None]:
     status = {"status": "running", "started": _now(), "host": socket.gethostname(), "pid": os.getpid()}
     write_json(folder / STATUS, status)
     if new is not None:
@@ -111,7 +112,7 @@ def _recorded(folder: Path, new: dict[str, Any] | None) -> Iterator[None]:
         except BaseException as error:
             _finish(folder, status, "failed", error=str(error), traceback=traceback.format_exc())
             if new is not None and isinstance(error, InputError):
-                discard(folder)
+                discard(folder, before)
             raise
         _finish(folder, status, "completed")
 
@@ -201,15 +202,15 @@ def check_files(folder: Path) -> None:
             raise InputError(f"'{display(path)}' is not a folder, as it is in a run's: remove it")
 
 
-def discard(folder: Path) -> None:
-    """Remove what a run has written in which nothing was trained."""
+def discard(folder: Path, before: Sequence[str]) -> None:
+    """Remove what a run has written in which nothing was trained, but for the names that were there before."""
     if (folder / CHECKPOINTS).exists():
         return
     for handler in _handlers(folder):
         handler.close()
         logging.getLogger().removeHandler(handler)
     for name in _written(folder):
-        if name in FILES or fnmatch(name, EVENTS):
+        if (name in FILES or fnmatch(name, EVENTS)) and name not in before:
             (folder / name).unlink()
     folders.remove(folder)
 
@@ -244,10 +245,14 @@ def _handlers(folder: Path) -> list[logging.FileHandler]:
 
 def _written(folder: Path) -> list[str]:
     """Return the names in a folder that a run writes as well, but for a log that Hydra has just opened."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    names = _names(folder)
     opened = [Path(handler.baseFilename) for handler in _handlers(folder)]
     new = {path.name for path in opened if _is_empty_file(path)}
     return [name for name in names if any(fnmatch(name, pattern) for pattern in WRITTEN) and name not in new]
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 def _left(folder: Path) -> set[str]:

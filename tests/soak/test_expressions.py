@@ -60,7 +60,7 @@ def by_python(text: str) -> np.ndarray:
 @pytest.mark.soak(share=0.3)
 def test_expressions_have_the_value_that_python_gives_them(soak: Soak) -> None:
     def check(text: str) -> str:
-        np.testing.assert_array_equal(evaluate(text, {"x": X}), by_python(text))
+        np.testing.assert_allclose(evaluate(text, {"x": X}), by_python(text), rtol=1e-13)
         return "right"
 
     soak.explore(st.recursive(LEAVES, larger, max_leaves=20), check)

@@ -69,7 +69,7 @@ def results(folder: Path) -> dict[str, Any]:
     for file in sorted(folder.rglob("*")):
         try:
             found |= {f"{file.relative_to(folder)}/{key}": value for key, value in said_by(file).items()}
-        except ValueError:
+        except (ValueError, OSError):
             found[f"{file.relative_to(folder)}/"] = "damaged"
     return found
 

@@ -25,7 +25,7 @@ def taken(state: Any, hints: dict[str, Any]) -> list[Any]:
 
 def finite(*values: float | Tensor) -> None:
     """Raise ValueError unless all numbers are finite."""
-    if not all(bool(torch.as_tensor(value).isfinite().all()) for value in values):
+    if not all(bool(torch.as_tensor(value, dtype=torch.float64).isfinite().all()) for value in values):
         raise ValueError("a state holds a number that is not finite")
 
 
