@@ -180,8 +180,8 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1{}": (
         "how low a rate must be differs"
     ),
-    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight above "
-    "it": "tests/test_advice_of_tables.py makes such a split",
+    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight "
+    "above it": "tests/test_advice_of_tables.py makes such a split",
     "no pictures by %s: %s: %s": "a fault of the pictures",
     "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
     "'{}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: start a new run, with "

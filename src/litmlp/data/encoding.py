@@ -133,7 +133,7 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
 
     def read_and_treat(some: list[str]) -> list[Result]:
         table = collected(frame, some)
-        return [treat(dictionary_coded(table[name]) if is_text(table[name]) else table[name]) for name in some]
+        return [_treated(treat, table[name]) for name in some]
 
     pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
     kinds = frame.collect_schema()
@@ -148,6 +148,16 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
         return [by_name[name] for name in names]
     finally:  # do not go on with other columns after a mistake or a signal
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _treated(treat: Callable[[pl.Series], Result], cells: pl.Series) -> Result:
+    try:
+        return treat(dictionary_coded(cells) if is_text(cells) else cells)
+    except pl.exceptions.PolarsError as error:  # of whatever Polars cannot do with a type
+        raise InputError(
+            f"column '{cells.name}' has cells of type {shortened(str(cells.dtype))}, which cannot be read as asked "
+            f"({shortened(str(error).splitlines()[0])}): add it to data.ignore"
+        ) from error
 
 
 def _different(names: list[str]) -> list[str]:
