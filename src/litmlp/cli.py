@@ -137,7 +137,7 @@ def sentence(error: BaseException) -> str:
     if is_full_disk(error):
         return "the disk is full: make room, and go on with resume=<the run's folder>"
     if _names_file(error):
-        return f"cannot read or write '{error.filename}': {error.strerror}"
+        return f"cannot read or write {shown(error.filename, MOST_SAID)}: {error.strerror}"
     if _is_of_hydra(error):
         return f"Hydra refuses the command: {_one_line(error)}"
     return _one_line(error)

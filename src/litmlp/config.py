@@ -225,7 +225,7 @@ def check_monitor(config: Config, spec: Spec) -> None:
 def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
     """Raise InputError unless `monitor` of a node is among the metrics, whose modes `better` holds, and `mode` fits."""
     monitor, mode = node["monitor"], node.get("mode", "min")
-    if monitor not in better:
+    if not isinstance(monitor, str) or monitor not in better:
         known = did_you_mean(monitor, better)
         raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {known}")
     if mode not in ("min", "max"):
@@ -233,8 +233,8 @@ def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
     if better[monitor] != mode:
         right = f"{prefix}mode={better[monitor]}"
         raise InputError(f"{prefix}mode is {mode}, but {monitor} is better the other way: add {right}")
-    if node.get("patience", 0) < 0:
-        raise InputError(f"{prefix}patience is {node['patience']}: use a whole number from 0 up")
+    if isinstance(patience := node.get("patience"), int) and patience < 0:
+        raise InputError(f"{prefix}patience is {patience}: use a whole number from 0 up")
 
 
 def check_loss(config: Config, spec: Spec) -> None:
