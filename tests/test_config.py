@@ -75,6 +75,12 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0: use a whole number from 1 up"),
         (["trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0: use a whole number from 1 up"),
         (["trainer.max_time=soon"], "trainer.max_time is 'soon': write days"),
+        (["callbacks.early_stopping.monitor=${data}"], "callbacks.early_stopping.monitor is {.* does not log"),
+        (
+            ["callbacks.checkpoint.mode=max"],
+            "callbacks.checkpoint.mode is max, .* other way: add callbacks.checkpoint.mode=min",
+        ),
+        (["callbacks.epoch_seed.seed=-1"], "callbacks.epoch_seed.seed is -1: use a whole number"),
         (["trainer.devices=0"], "trainer.devices is 0, .*: use trainer.devices=1"),
         (["trainer.logger=false"], "trainer.logger is set when .* use the group logger"),
         (["callbacks.progress._target_=torch.nn.Linear"], "must be a callback"),

@@ -138,7 +138,7 @@ def sentence(error: BaseException) -> str:
     if (what_to_do := no_room(error)) is not None:
         return f"{what_to_do}, and go on with resume=<the run's folder>"
     if _names_file(error):
-        return f"cannot read or write '{error.filename2 or error.filename}': {error.strerror}"
+        return f"cannot read or write {shown(error.filename2 or error.filename, MOST_SAID)}: {error.strerror}"
     if _is_of_hydra(error):
         return f"Hydra refuses the command: {_one_line(error)}"
     return _one_line(error)

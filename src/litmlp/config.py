@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
-from litmlp.build import REFUSALS, Config
+from litmlp.build import MARKS, REFUSALS, Config
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.memory import check_memory
@@ -61,7 +61,8 @@ def check(config: Config) -> None:
     check_monitor(config, spec)
     check_loss(config, spec)
     check_optimizer(config)
-    check_memory(f"data.num_samples={config['data'].get('num_samples')}", 64 * config["data"].get("num_samples", 0))
+    num_samples = config["data"].get("num_samples") or 0
+    check_memory(f"data.num_samples={num_samples}", 64 * num_samples)
     build.network(config, spec)
     build.data(config)
 
@@ -139,7 +140,7 @@ def check_arguments(path: str, node: Config) -> None:
     """Raise InputError if the node's target does not exist or has no such argument, or takes another type."""
     known, takes_any = arguments_of(imported(path, node["_target_"]))
     for name, value in node.items():
-        if name.startswith("_") and name.endswith("_"):
+        if name in MARKS:
             continue
         if name not in known and not takes_any:
             raise InputError(f"there is no config key '{path}.{name}': {did_you_mean(name, known)}")
@@ -225,7 +226,7 @@ def check_monitor(config: Config, spec: Spec) -> None:
 def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
     """Raise InputError unless `monitor` of a node is among the metrics, whose modes `better` holds, and `mode` fits."""
     monitor, mode = node["monitor"], node.get("mode", "min")
-    if monitor not in better:
+    if not isinstance(monitor, str) or monitor not in better:
         known = did_you_mean(monitor, better)
         raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {known}")
     if mode not in ("min", "max"):
@@ -233,8 +234,8 @@ def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
     if better[monitor] != mode:
         right = f"{prefix}mode={better[monitor]}"
         raise InputError(f"{prefix}mode is {mode}, but {monitor} is better the other way: add {right}")
-    if node.get("patience", 0) < 0:
-        raise InputError(f"{prefix}patience is {node['patience']}: use a whole number from 0 up")
+    if isinstance(patience := node.get("patience"), int) and patience < 0:
+        raise InputError(f"{prefix}patience is {patience}: use a whole number from 0 up")
 
 
 def check_loss(config: Config, spec: Spec) -> None:

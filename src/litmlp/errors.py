@@ -60,13 +60,13 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f"known are {', '.join(name if _is_plain(name) else repr(name) for name in first)}{more}"
 
 
-def shown(value: object) -> str:
-    """Return a value as Python writes it, cut where it is long."""
+def shown(value: object, most: int = MOST_SHOWN) -> str:
+    """Return a value as Python writes it, cut in the middle to `most` characters."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no whole number of thousands of digits
         text = "a very long number"
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} ... {text[-15:]}"
+    return text if len(text) <= most else f"{text[: most - 20]} ... {text[-15:]}"
 
 
 def _typed(name: str) -> str:
