@@ -8,6 +8,8 @@ import pytest
 from conftest import compose_config
 from litmlp import trust
 from litmlp.errors import InputError
+from litmlp.files import write_json, write_yaml
+from litmlp.sweeps.folder import SweepFolder
 
 FILE = Path("theirs/config.yaml")
 
@@ -66,7 +68,12 @@ def test_a_sweeps_command_chooses_values(argument: str):
     "argument",
     [
         *("--config-dir=/evil", "-m", "--cfg", "hydra.searchpath=[/evil]", "hydra.run.dir=/etc", "hydra.job.name=x"),
-        *("hydra/launcher=../evil", "hydra.launcher._target_=os.system", "hydra.launcher.setup=[touch x]"),
+        *(
+            "hydra/sweeper/sampler=cmaes",
+            "hydra/launcher=../evil",
+            "hydra.launcher._target_=os.system",
+            "hydra.launcher.setup=[touch x]",
+        ),
         *("hydra.launcher.ray.init.address=evil:10001", "hydra.sweeper.storage=sqlite:////etc/x", "data=../../evil"),
         *("data=/evil", "callbacks.x._target_=os.system", "+callbacks={x:{_target_:os.system}}", "seed=${oc.env:HOME}"),
         *("hydra.sweeper.n_trials=${oc.env:HOME}", "hydra/job_logging=x", "hydra.sweeper.sampler._target_=os.system"),
@@ -83,3 +90,32 @@ def test_a_sweeps_command_that_could_run_code_is_to_be_typed(argument: str):
 def test_a_sweep_without_a_command_is_refused(command: Any):
     with pytest.raises(InputError, match="holds no command"):
         trust.check_command(command, Path("sweep.yaml"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda job: job | {"overrides": ["task.loss._target_=os.system"]},
+        lambda job: job | {"overrides": ["seed=${oc.env:HOME}"]},
+        lambda job: job | {"overrides": ["callbacks=none"]},
+        lambda job: job | {"number": "../../elsewhere"},
+        lambda job: job | {"number": 1},
+    ],
+)
+def test_a_strangers_job_is_not_taken_for_a_record(damage: Any, tmp_path: Path):
+    description = {"space": {"seed": ["0", "1"]}, "monitor": "val/loss", "mode": "min"}
+    sweep = SweepFolder(tmp_path, description)
+    (tmp_path / "0").mkdir()
+    record = {"number": 0, "status": "running", "overrides": ["seed=0"]}
+    write_json(tmp_path / "0/job.json", record)
+    assert sweep.record(0) == record
+    write_json(tmp_path / "0/job.json", damage(record))
+    assert sweep.record(0) == {}
+
+
+def test_what_a_strangers_sweep_fixed_is_not_believed(tmp_path: Path):
+    wanted = {"kind": "grid", "space": {"seed": ["0"]}, "repeats": {}, "fixed": ["data=xor"], "columns": ["seed"]}
+    wanted |= {"monitor": "val/loss", "mode": "min", "config": {}}
+    theirs = wanted | {"fixed": ["data=xor", "task.loss._target_=os.system"], "command": ["data=xor", "seed=0"]}
+    write_yaml(tmp_path / "sweep.yaml", theirs)
+    assert SweepFolder.open(tmp_path, wanted, ["data=xor", "seed=0"]).description["fixed"] == ["data=xor"]

@@ -22,7 +22,7 @@ CLASS = re.compile(
     rf"|{OWN}\.(networks|tasks|data|callbacks|loggers|optimizers)(\.[a-z_0-9]+)*)\.[A-Z]\w*"
 )
 MARK = re.compile("_(target|args|partial|recursive|convert)_")
-GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=\w+")
+GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!cmaes)\w+")  # which unpickles
 SETTING = re.compile(
     r"hydra\.(sweeper\.(n_trials|n_jobs|timeout|on_failure|retry_failed|study_name|repeat|params\.[\w.]+"
     r"|sampler\.\w+|pruner\.\w+)"
@@ -56,7 +56,7 @@ def check_command(command: Any, file: Path) -> list[str]:
     if not isinstance(command, list) or not all(isinstance(argument, str) for argument in command):
         raise InputError(f"'{display(file)}' holds no command: type the command that made the sweep")
     for argument in command:
-        if not _only_chooses(argument):
+        if not only_chooses(argument):
             typed = shlex.join(["litmlp-train", "-m", *command, f"hydra.sweep.dir={file.parent}"])
             raise InputError(
                 f"the sweep's command holds {argument!r}, which could run code: if you trust who made the folder, type "
@@ -65,7 +65,8 @@ def check_command(command: Any, file: Path) -> list[str]:
     return command
 
 
-def _only_chooses(argument: str) -> bool:
+def only_chooses(argument: str) -> bool:
+    """Tell whether an override does no more than choose options and values."""
     key, _, value = argument.lstrip("+~").partition("=")
     if argument.startswith("-") or "${" in argument or MARK.search(argument):
         return False

@@ -50,7 +50,7 @@ def test_the_same_sweep_goes_on(tmp_path: Path):
     finished(opened(tmp_path), record(0))
     again = opened(tmp_path, fixed=["typed in another order"])
     assert again.is_done(0)
-    assert again.description["fixed"] == DESCRIPTION["fixed"]
+    assert again.description["fixed"] == ["typed in another order"]  # the same config; what is stored is not believed
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 from litmlp import paths
 from litmlp.errors import InputError
 from litmlp.files import as_read, is_number, read_json, read_yaml, write_json, write_text, write_yaml
+from litmlp.trust import only_chooses
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
 WRITTEN = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")
@@ -60,7 +61,7 @@ class SweepFolder:
                 f"'{paths.display(path)}' holds a sweep made by another command ({difference} differs): choose another "
                 "hydra.sweep.dir, or type the command that made it"
             )
-        return cls(path, stored)
+        return cls(path, stored | {key: description[key] for key in DERIVED if key in description})
 
     def job(self, number: int) -> Path:
         """Return the folder of a job."""
@@ -72,7 +73,7 @@ class SweepFolder:
             record = read_json(self.job(number) / JOB)
         except InputError:
             return {}
-        return record if _is_record(record, number) else {}
+        return record if _is_record(record, number, self.description["space"]) else {}
 
     def write(self, record: Row) -> None:
         """Put a job on record."""
@@ -156,12 +157,12 @@ class SweepFolder:
             )
 
 
-def _is_record(record: Row, number: int) -> bool:
+def _is_record(record: Row, number: int, space: Mapping[str, Any]) -> bool:
     """Tell whether a job's record is what the job wrote, as far as others depend on it."""
     overrides, metrics, trial = record.get("overrides"), record.get("metrics", {}), record.get("trial", 0)
     if record.get("number") != number or not isinstance(overrides, list) or not isinstance(metrics, dict):
         return False
-    if not all(isinstance(override, str) and "=" in override for override in overrides):
+    if not all(isinstance(text, str) and text.partition("=")[0] in space and only_chooses(text) for text in overrides):
         return False
     numbers = [record.get("score"), record.get("seconds"), *metrics.values()]
     if not all(is_number(value) for value in numbers) or not isinstance(trial, int):
