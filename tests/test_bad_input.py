@@ -232,7 +232,7 @@ PENGUIN = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex
     ("content", "arguments", "message"),
     [
         pytest.param(
-            PENGUIN.replace("island", "land"), [], "'island' .* is missing: did you mean 'land'", id="no column"
+            PENGUIN.replace("island", "land"), [], "'island' .* is missing: add it, or rename .* land, ", id="no column"
         ),
         pytest.param(PENGUIN.replace("2008", "soon"), [], "'year' .* row 1 holds 'soon'", id="text for a number"),
         pytest.param(PENGUIN.replace("40", "inf"), [], "'bill_length_mm' .* row 1 holds inf", id="infinity"),

@@ -306,8 +306,9 @@ def test_a_limit_that_is_no_number_is_refused(
     path: str, folder: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     monkeypatch.setenv("LITMLP_CACHE_GB", given)
-    with pytest.raises(InputError, match=f"LITMLP_CACHE_GB is '{given}'"):
-        ready(path)
+    for _ in range(2):  # the first leaves nothing that the second would take
+        with pytest.raises(InputError, match=f"LITMLP_CACHE_GB is '{given}'"):
+            ready(path)
 
 
 def test_lists_that_are_given_as_nodes_of_a_config_have_the_same_key(path: str, folder: Path) -> None:

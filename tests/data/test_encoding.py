@@ -178,11 +178,11 @@ class TestAnotherTable:
         assert encoded.codes[0].tolist() == [0, 1]
         assert [array.tolist() for array in encoded.numeric] == [[0, 0], [0, 1]]
 
-    def test_absent_column_is_named_with_the_nearest_there_is(self) -> None:
+    def test_absent_column_is_named_with_those_that_there_are(self) -> None:
         inputs, _ = fitted()
         with pytest.raises(
             InputError,
-            match=r"^the column 'colour' that the network was trained on is missing: did you mean 'color'\?$",
+            match=r"^the column 'colour' .* is missing: add it, or rename the one of .*, color, .* that holds it$",
         ):
             inputs.encode(TABLE.rename({"colour": "color"}).lazy(), [])
 

@@ -135,6 +135,7 @@ def test_anything_but_arithmetic_is_refused(text: str) -> None:
         ("9" * 10**6, r"has 1000000 letters, but an expression has at most 2000$"),
         ("9" * 1000, r"holds a number that is too large"),
         ("-" * 1900 + "1", r"is nested too deeply"),
+        ("(" * 300 + "1" + ")" * 300, r"is nested too deeply"),
         ("\0", r"is not an expression"),
         ("\ud800", r"is not an expression"),
     ],

@@ -226,7 +226,10 @@ def test_several_files_are_encoded_one_after_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gap,clean,levels,day\n1,1,red,\n", r"column 'level' .* is missing: did you mean 'levels'\?"),
+        (
+            "gap,clean,levels,day\n1,1,red,\n",
+            r"column 'level' .* is missing: add it, or rename the one of .*, levels, day ",
+        ),
         ("gap,clean,level,day\n1,1,red,\n2,high,red,\n", r"column 'clean' .* row 2 holds 'high'"),
         ("gap,clean,level,day\n1,1,red,\n-inf,1,red,\n", r"column 'gap' .* row 2 holds -inf"),
         ("gap,clean,level,day\n1,1,red,2020-02-30\n", r"column 'day' .* row 1 holds '2020-02-30'"),

@@ -60,6 +60,7 @@ def locked(entry: Path) -> Iterator[None]:
 @contextmanager
 def filling(entry: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes the entry unless an exception passes; then make room."""
+    limit_gb()  # a wrong one is refused before the work
     unfinished = entry.with_suffix(".unfinished")
     _remove(unfinished)  # of a killed process, perhaps
     unfinished.mkdir()

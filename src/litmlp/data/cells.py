@@ -32,6 +32,7 @@ NUMBER_STYLES = {  # what a cell of the style matches, its thousands mark, its d
     "1.234,5": (r"^[-+]?[$€£¥]?\s*([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?\s*[%$€£¥]?$", ".", ","),
 }
 PLAIN = "plain"
+OF_INPUT = ", add the text to data.missing_values, or add the column to data.categorical or data.ignore"  # what to do
 MOST_LETTERS = 80  # of a cell or a name in a sentence
 _WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
 TRUE_WORDS = ("true", "yes", "t", "y", "on", "1", "1.0")
@@ -71,8 +72,14 @@ class Levels(NamedTuple):
     codes: np.ndarray
 
 
-def as_numbers(cells: pl.Series, missing_values: list[str], style: str = PLAIN) -> Numbers:
+def as_numbers(cells: pl.Series, missing_values: list[str], style: str = PLAIN, or_else: str = "") -> Numbers:
     """Read cells as numbers; truth values are 1 and 0, durations seconds.
+
+    Args:
+        cells: of a column.
+        missing_values: texts that stand for a missing cell.
+        style: how numbers are written in text.
+        or_else: what helps beside correcting a cell, as OF_INPUT for a column that is an input.
 
     Raises:
         InputError: a cell is no finite number; it names the first.
@@ -82,11 +89,10 @@ def as_numbers(cells: pl.Series, missing_values: list[str], style: str = PLAIN) 
         return Numbers(numbers.rechunk().to_numpy())  # not a copy
     is_missing = _is_missing(cells, missing_values)
     numbers = numbers.fill_nan(None)
-    broken = (numbers.is_null() & ~is_missing) | numbers.is_infinite().fill_null(False)
+    broken = ~(is_missing | numbers.is_finite().fill_null(False))
     if broken.any():
         raise InputError(
-            f"column '{cells.name}' should hold finite numbers, but {_first(broken, cells)}: correct the cell, add "
-            "the text to data.missing_values, or add the column to data.categorical or data.ignore"
+            f"column '{cells.name}' should hold finite numbers, but {_first(broken, cells)}: correct the cell{or_else}"
         )
     return Numbers(numbers.set(is_missing, 0.0).to_numpy(), is_missing.to_numpy() if is_missing.any() else None)
 
@@ -107,7 +113,7 @@ def as_booleans(cells: pl.Series, missing_values: list[str]) -> Numbers:
     if broken.any():
         raise InputError(
             f"column '{cells.name}' should hold true or false, but {_first(pl.Series(broken), cells)}: correct the "
-            "cell, add the text to data.missing_values, or add the column to data.categorical or data.ignore"
+            f"cell{OF_INPUT}"
         )
     is_missing = levels.codes < 0
     return Numbers(values, is_missing if is_missing.any() else None)
@@ -145,8 +151,10 @@ def as_levels(cells: pl.Series, missing_values: list[str]) -> Levels:
     return Levels(list(place), np.append(places, np.int32(-1)).take(codes_or_last))
 
 
-def as_dates(cells: pl.Series, missing_values: list[str], formats: list[str]) -> pl.Series:
+def as_dates(cells: pl.Series, missing_values: list[str], formats: list[str], or_else: str = "") -> pl.Series:
     """Read cells as moments without a time zone, null where missing; all text follows one of `formats`.
+
+    `or_else` is as in `as_numbers`.
 
     Raises:
         InputError: a cell does not; it names the first that fails in the format that fits most.
@@ -167,7 +175,7 @@ def as_dates(cells: pl.Series, missing_values: list[str], formats: list[str]) ->
     assert fewest is not None
     raise InputError(
         f"column '{cells.name}' should hold dates, written like {formats[0]}, but {_first(fewest, cells)}: correct the "
-        "cell, add the text to data.missing_values, or add the column to data.categorical or data.ignore"
+        f"cell{or_else}"
     )
 
 
@@ -240,7 +248,7 @@ def _naive(dates: pl.Series) -> pl.Series:
     if is_outside.any():
         raise InputError(
             f"column '{dates.name}' holds a date in its row {(is_outside.arg_max() or 0) + 1} that is not of the years "
-            "1 to 9999: correct the cell, or add the column to data.ignore"
+            "1 to 9999: correct the cell, or add the column to data.ignore if it is an input"
         )
     if dates.dtype == pl.Date:
         return dates.cast(pl.Datetime("us"))

@@ -12,6 +12,7 @@ import polars as pl
 from litmlp.data.cells import (
     DATE_FORMATS,
     NUMBER_STYLES,
+    OF_INPUT,
     PLAIN,
     Levels,
     Numbers,
@@ -112,7 +113,7 @@ class NumericColumn(Column):
 
     def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
         """Read numbers."""
-        return as_numbers(cells, missing_values, self.style)
+        return as_numbers(cells, missing_values, self.style, OF_INPUT)
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
         """Learn the scale, and whether cells are missing."""
@@ -267,7 +268,8 @@ class DateColumn(Column):
 
     def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
         """Read dates, as microseconds since 1970."""
-        dates = as_dates(cells, missing_values, [self.date_format] if self.date_format else DATE_FORMATS)
+        formats = [self.date_format] if self.date_format else DATE_FORMATS
+        dates = as_dates(cells, missing_values, formats, OF_INPUT)
         is_missing = dates.is_null().to_numpy() if dates.null_count() else None
         return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
 

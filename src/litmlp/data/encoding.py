@@ -17,7 +17,7 @@ from litmlp.data import panics
 from litmlp.data.cells import dictionary_coded, is_text, shortened
 from litmlp.data.columns import KINDS, Column, Encoded
 from litmlp.data.state import different, taken
-from litmlp.errors import InputError, did_you_mean
+from litmlp.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ class Inputs:
         columns = {column.name: column for column in self.columns}
         if absent := [name for name in columns if name not in names]:
             raise InputError(
-                f"the column '{absent[0]}' that the network was trained on is missing: {did_you_mean(absent[0], names)}"
+                f"the column '{absent[0]}' that the network was trained on is missing: add it, or rename the one of "
+                f"{shortened(', '.join(names), 200)} that holds it"
             )
 
         def treat(cells: pl.Series) -> Encoded:

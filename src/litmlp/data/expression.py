@@ -64,6 +64,8 @@ def _parsed(text: str) -> ast.AST:
         with warnings.catch_warnings(action="ignore"):  # of what Python would do with it
             return ast.parse(text.replace("^", "**").strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:  # which a NUL is, too
+        if "too many nested" in str(error):
+            raise RecursionError from error
         raise InputError(f"'{shortened(text)}' is not an expression: write for example sin(3*x) + x^2") from error
 
 

@@ -38,7 +38,9 @@ class Shares(NamedTuple):
                 )
             return
         if self.folds < 2 or not 0 <= self.fold < self.folds:
-            raise ValueError(f"folds={self.folds} and fold={self.fold}: give 2 or more folds, and a fold from 0 up")
+            raise ValueError(
+                f"folds={self.folds} and fold={self.fold}: give 2 or more folds, and a fold from 0 up to one less"
+            )
         if not 0 < self.val < 1 - 1 / self.folds:
             raise ValueError(f"val_size={self.val} must be a share above 0 that leaves rows to train beside the fold")
 

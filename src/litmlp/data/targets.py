@@ -18,6 +18,7 @@ from litmlp.errors import InputError, did_you_mean
 TRANSFORMS = ("none", "log1p")
 MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
 LARGEST = 1e140  # number: the squares of what a network makes of it are numbers, too
+OR_ELSE = ", add the text to data.missing_values, or use task=classification if the target holds classes"
 FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
 
 
@@ -306,7 +307,7 @@ class ClassTarget(Target):
 
 def _numbers(cells: pl.Series, missing_values: list[str]) -> Numbers:
     style = number_style(cells, missing_values) if is_text(cells) else None
-    return as_numbers(cells, missing_values, style or PLAIN)
+    return as_numbers(cells, missing_values, style or PLAIN, OR_ELSE)
 
 
 def _number_or_text(name: str) -> tuple[float, str]:

@@ -1,0 +1,535 @@
+"""Each advice about a table is followed, as in `test_advice.py`: the mistake, the message, the advice, and it works.
+
+`messages` collects what the code in `data/` says. One without a case here, or a line in `NOT_FOLLOWED`, fails the test.
+"""
+
+import csv
+import gzip
+import os
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest import mock
+
+import polars as pl
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from conftest import compose_config
+from litmlp import build, cli
+from litmlp.auto_task import with_task
+from litmlp.cli import sentence
+from litmlp.config import check
+from litmlp.data import reading, targets
+from litmlp.data import table as tables
+from test_advice import assert_said, messages
+
+NUMBERS = list(range(40))
+HALVES = [i / 2 for i in NUMBERS]
+XY = {"x": NUMBERS, "y": HALVES}
+INF = float("inf")
+AB = ["a", "b"] * 20
+DAYS = [f"2024-01-{1 + i % 28:02d}" for i in NUMBERS]
+SPLIT = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
+TABLE = ["data=table", "data.path=table.csv", "data.target=y"]
+CLASSES = "task=classification"
+CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (i, i * 2) for i in NUMBERS)
+
+
+class Try(NamedTuple):
+    """What a user does: overrides, and files (columns, bytes, or None for a pipe), of which `rows.csv` comes later."""
+
+    overrides: str
+    files: dict[str, Any]
+    cache_gb: str | None = None  # of LITMLP_CACHE_GB, where encoded rows are kept
+
+
+def table(overrides: str = "", **columns: Any) -> Try:
+    """A CSV file with the columns x and y, and others; None leaves one out."""
+    return files(overrides, table_csv={name: cells for name, cells in {**XY, **columns}.items() if cells is not None})
+
+
+def files(overrides: str, **contents: Any) -> Try:
+    """Files, whose endings are written as `table_csv`."""
+    return Try(overrides, {name.replace("_", "."): content for name, content in contents.items()})
+
+
+def later(trained: Try, **columns: Any) -> Try:
+    """Another file, which is read when training is over."""
+    return trained._replace(files=trained.files | {"rows.csv": columns})
+
+
+def odd(cell: Any, cells: list[Any] = NUMBERS) -> list[Any]:
+    return [*cells[:7], cell, *cells[8:]]
+
+
+def moments(first: int) -> pl.Series:
+    return pl.Series([first, *range(39)], dtype=pl.Int64).cast(pl.Datetime("us"))
+
+
+def parquet(overrides: str = "", **columns: Any) -> Try:
+    return files(f"data.path=table.parquet {overrides}", table_parquet={**XY, **columns})
+
+
+def circle(overrides: str = "") -> Try:
+    return Try(f"data=circle {overrides}", {})
+
+
+def inputs(expression: str) -> Try:
+    return circle(f"data.inputs=[{expression}]")
+
+
+A_NUMBER = "column '{}' should hold finite numbers, but {}: correct the cell{}"
+A_DATE = "column '{}' should hold dates, written like {}, but {}: correct the cell{}"
+NO_COLUMN = "there is no column '{}': {}"
+A_WEIGHT = (
+    "column '{}' should hold weights from 0 up, but its row {} holds {}: correct the cell, or name another "
+    "data.weight_column"
+)
+NO_WEIGHT = (
+    "no row of the {} split counts, for data.weight_column is '{}', which holds only weights of 0 there: give some "
+    "above it, or change how the rows are split"
+)
+NO_CLASS_WEIGHT = (
+    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight "
+    "above it"
+)
+CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and those that follow its advice
+    # cache.py
+    (
+        "LITMLP_CACHE_GB is {} in the environment: set it to gigabytes, or leave it out",
+        table()._replace(cache_gb="much"),
+        table()._replace(cache_gb="1.5"),
+        table()._replace(cache_gb=""),
+    ),
+    # cells.py
+    (
+        A_NUMBER,
+        later(table(), x=odd("soon")),
+        later(table(), x=NUMBERS),
+        later(table("data.missing_values=[soon]"), x=odd("soon")),
+        later(table("data.categorical=[x]"), x=odd("soon")),
+        later(table("data.ignore=[x]", z=NUMBERS), x=odd("soon"), z=NUMBERS),
+    ),
+    (
+        A_NUMBER,
+        table("data.numeric=[x]", x=odd("soon")),
+        table("data.missing_values=[soon] data.numeric=[x]", x=odd("soon")),
+    ),
+    (
+        A_NUMBER,
+        parquet(x=odd(INF, HALVES)),
+        parquet("data.missing_values=['inf']", x=odd(INF, HALVES)),
+    ),
+    (
+        A_NUMBER,
+        table("task=regression", y=odd("soon")),
+        table("task=regression"),
+        table("task=regression data.missing_values=[soon]", y=odd("soon")),
+        table("task=classification", y=AB),
+    ),
+    (
+        A_NUMBER,
+        table("data.weight_column=w", w=odd("soon", [1] * 40)),
+        table("data.weight_column=w", w=[1] * 40),
+    ),
+    (A_NUMBER, later(circle(), x1=[1, "soon"], x2=[1, 2]), later(circle(), x1=[1, 1], x2=[1, 2])),
+    (
+        "column '{}' should hold true or false, but {}: correct the cell{}",
+        later(table(t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
+        later(table(t=["yes", "no"] * 20), x=[1, 2], t=["yes", "no"]),
+        later(table("data.missing_values=[soon]", t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
+        later(table("data.categorical=[t]", t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
+        later(table("data.ignore=[t]", t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
+    ),
+    (
+        A_DATE,
+        later(table(t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
+        later(table(t=DAYS), x=NUMBERS, t=DAYS),
+        later(table("data.missing_values=[soon]", t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
+        later(table("data.categorical=[t]", t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
+        later(table("data.ignore=[t]", t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
+    ),
+    (A_DATE, table("data.time_column=t", t=odd("soon", DAYS)), table("data.time_column=t", t=DAYS)),
+    (
+        "column '{}' has cells of type {}, which are neither numbers nor text nor dates: write them as such, or leave "
+        "the column out",
+        parquet("data.categorical=[z]", z=[[i] for i in NUMBERS]),
+        parquet("data.categorical=[z]", z=NUMBERS),
+        parquet("data.ignore=[z]", z=[[i] for i in NUMBERS]),
+    ),
+    (
+        "column '{}' holds a date in its row {} that is not of the years 1 to 9999: correct the cell, or add the "
+        "column to data.ignore if it is an input",
+        parquet(t=moments(2**62)),
+        parquet(t=moments(5)),
+        parquet("data.ignore=[t]", t=moments(2**62)),
+    ),
+    # encoding.py
+    ("no column beside the target can be an input ({}): give one", table(x=None), table()),
+    (
+        "the column '{}' that the network was trained on is missing: add it, or rename the one of {} that holds it",
+        later(table(width=NUMBERS), x=[1], widht=[2]),
+        later(table(width=NUMBERS), x=[1], widht=[2], width=[2]),
+        later(table(width=NUMBERS), x=[1], width=[2]),
+    ),
+    # expression.py, function.py, generated.py
+    ("'{}' holds '{}': only numbers, names, + - * / % ^ and functions work", inputs("x1//2"), inputs("floor(x1/2)")),
+    ("'{}' is nested too deeply: write fewer parentheses and signs", inputs("-" * 1500 + "x1"), inputs("-x1")),
+    (
+        "'{}' is nested too deeply: write fewer parentheses and signs",
+        inputs("(" * 300 + "x1" + ")" * 300),
+        inputs("((x1))"),
+    ),
+    (
+        "'{}' holds a number that is too large: the largest is 1.8e308",
+        inputs(f"x1+1{400 * '0'}"),
+        inputs("x1+1.7e308"),
+    ),
+    ("'{}' is not an expression: write for example sin(3*x) + x^2", inputs("2x1"), inputs("sin(3*x1)+x1^2")),
+    ("'{}' names '{}': {}", inputs("y1"), inputs("x1")),
+    ("'{}' gives {} an argument by name, {}: give values alone", inputs("sin(x=x1)"), inputs("sin(x1)")),
+    ("'{}' calls '{}': {}", inputs("sine(x1)"), inputs("sin(x1)")),
+    (
+        "there is no function '{}': {}",
+        Try("data=function data.function=sinus", {}),
+        Try("data=function data.function=sine", {}),
+    ),
+    (
+        "there is no column '{}': the rows need {}",
+        later(circle(), x1=[1], x3=[1]),
+        later(circle(), x1=[1], x2=[1]),
+    ),
+    (
+        "the input '{}' is infinite in row {}: give data.inputs that are finite numbers",
+        inputs("exp(999*abs(x1))"),
+        inputs("exp(abs(x1))"),
+    ),
+    # reading.py
+    ("'{}' has no rows: give at least one", later(table(), x=[]), later(table(), x=[1])),
+    ("'{}' has no columns: give a table", files("data.path=table.parquet", table_parquet={}), parquet()),
+    (
+        "'{}' is empty, or its first line is: it should name the columns",
+        files("", table_csv=b"\n" + CSV),
+        files("", table_csv=CSV),
+    ),
+    (
+        "'{}' has two columns called '{}': rename one of them",
+        files("", table_csv=CSV.replace(b"x,y", b"y,y")),
+        files("", table_csv=CSV),
+    ),
+    ("no file matches '{}': check the pattern", table("data.path=tabel*.csv"), table("data.path=tab*.csv")),
+    (
+        "cannot tell how to read '{}': name it .csv, .tsv (either also .gz) or .parquet",
+        files("data.path=table.dat", table_dat=CSV),
+        files("data.path=table.csv", table_csv=CSV),
+        files("data.path=table.tsv", table_tsv=CSV),
+        files("data.path=table.csv.gz", table_csv_gz=gzip.compress(CSV)),
+        parquet(),
+    ),
+    (
+        "'{}' is a folder, a pipe or a device, not a file: save the rows to a file",
+        files("", table_csv=None),
+        files("", table_csv=CSV),
+    ),
+    (
+        "'{}' and '{}' have different columns ({}): make them alike",
+        files("data.path=*.parquet", a_parquet=XY, b_parquet={**XY, "z": NUMBERS}),
+        files("data.path=*.parquet", a_parquet=XY, b_parquet=XY),
+    ),
+    (
+        "the folder '{}' holds more than {} files and folders: name the one below it that holds the Parquet files, or "
+        "a pattern such as folder/*.parquet",
+        Try("data.path=all", {"all/some/a.parquet": XY, **{f"all/{i}.txt": b"" for i in NUMBERS}}),
+        Try("data.path=all/some", {"all/some/a.parquet": XY, **{f"all/{i}.txt": b"" for i in NUMBERS}}),
+        Try("data.path=all/*.parquet", {"all/a.parquet": XY, **{f"all/{i}.txt": b"" for i in NUMBERS}}),
+    ),
+    (
+        "cannot read '{}' as {}: {}",  # "... so write them with line feeds"
+        files("", table_csv=CSV.replace(b"\n", b"\r")),
+        files("", table_csv=CSV),
+    ),
+    (
+        "cannot read '{}' as {}: {}",  # "... the first line, which should name the columns"
+        files("", table_csv=CSV.replace(b"x,y", b"x")),
+        files("", table_csv=CSV),
+    ),
+    (
+        "'{}' has a column whose name has {} letters ('{}'), more than {}: rename it, and see whether the first line "
+        "names the columns",
+        table(**{"z" * 600: NUMBERS}),
+        table(z=NUMBERS),
+    ),
+    (
+        "'{}' has a column called '{}', which would be taken for a pattern: rename it",
+        table(**{"^z$": NUMBERS}),
+        table(z=NUMBERS),
+    ),
+    (
+        "the folder '{}' holds no Parquet files: give one that does, or a file",
+        Try("data.path=some", {"some/table.csv": XY}),
+        Try("data.path=some", {"some/table.parquet": XY}),
+        Try("data.path=some/table.csv", {"some/table.csv": XY}),
+    ),
+    (
+        "'{}' grows to more than {} times its size when it is decompressed, which could fill the memory: decompress it "
+        "yourself if you trust it, with gzip -dk",
+        files("data.path=table.csv.gz", table_csv_gz=gzip.compress(CSV + b"\n" * 100_000)),
+        files("data.path=table.csv", table_csv=CSV),
+    ),
+    # scaling.py, splits.py
+    ("scaling is '{}': {}", table("data.scaling=quantiles"), table("data.scaling=quantile")),
+    (
+        "data.group_column has {} different groups, but no group may be on two sides of the split: give {} or more "
+        "groups",
+        table("data.group_column=g", g=AB),
+        table("data.group_column=g", g=[i % 3 for i in NUMBERS]),
+    ),
+    (
+        "data.group_column has {} different groups, but no group may be on two sides of the split: give {} or more "
+        "groups",
+        table("data.group_column=g data.folds=4", g=AB),
+        table("data.group_column=g data.folds=4", g=[i % 4 for i in NUMBERS]),
+    ),
+    (
+        "the split column '{}' holds {}: its cells must say train, val or test",
+        table("data.split_column=s", s=odd("tset", SPLIT)),
+        table("data.split_column=s", s=SPLIT),
+    ),
+    (
+        "data.train_rows is {}, but there are {} training rows: give that or less",
+        table("data.train_rows=39"),
+        table("data.train_rows=26"),
+        table("data.train_rows=5"),
+    ),
+    (
+        "folds={} and fold={}: give 2 or more folds, and a fold from 0 up to one less",
+        table("data.folds=1"),
+        table("data.folds=2 data.fold=0"),
+        table("data.folds=2 data.fold=1"),
+    ),
+    (
+        "the {} split has {} of {} rows, but needs 2 or more: give more rows, or change how they are split",
+        table("data.val_size=0.02"),
+        table("data.val_size=0.02", x=NUMBERS * 4, y=HALVES * 4),
+        table("data.val_size=0.2"),
+    ),
+    # table.py
+    (
+        "the time column '{}' holds no time in its row {}: leave the row out, or fill it",
+        table("data.time_column=t", t=odd(None, DAYS)),
+        table("data.time_column=t", x=NUMBERS[1:], y=HALVES[1:], t=DAYS[1:]),
+        table("data.time_column=t", t=DAYS),
+    ),
+    (
+        "data.{} and data.{} each split the rows: give one of them",
+        table("data.split_column=s data.time_column=t", s=SPLIT, t=DAYS),
+        table("data.split_column=s", s=SPLIT, t=DAYS),
+        table("data.time_column=t", s=SPLIT, t=DAYS),
+    ),
+    (NO_COLUMN, table("data.ignore=[widht]", width=NUMBERS), table("data.ignore=[width]", width=NUMBERS)),
+    (NO_COLUMN, table("data.time_column=wen", when=DAYS), table("data.time_column=when", when=DAYS)),
+    (
+        "column '{}' is in {} and in {}: leave it in one of them",
+        table("data.numeric=[x] data.categorical=[x]"),
+        table("data.numeric=[x]"),
+        table("data.categorical=[x]", x=AB),
+    ),
+    # tabular.py
+    (
+        "no row has a value in the target {}: give rows that do",
+        table("task=regression", y=[None] * 40),
+        table("task=regression", y=[*[None] * 10, *NUMBERS[10:]]),
+    ),
+    (
+        A_WEIGHT,
+        table("data.weight_column=w", w=odd(-1)),
+        table("data.weight_column=w", w=NUMBERS),
+        table("data.weight_column=v", w=odd(-1), v=NUMBERS),
+    ),
+    (
+        "there is no target column '{}': {}",
+        table("task=regression data.target=widht", width=NUMBERS),
+        table("task=regression data.target=width", width=NUMBERS),
+    ),
+    (
+        NO_WEIGHT,
+        table("data.weight_column=w data.split_column=s", s=SPLIT, w=[int(s != "val") for s in SPLIT]),
+        table("data.weight_column=w data.split_column=s", s=SPLIT, w=odd(1, [1] * 40)),
+        table("data.weight_column=w", s=SPLIT, w=[int(s != "val") for s in SPLIT]),
+    ),
+    # targets.py
+    (
+        "target_transform is '{}': {}",
+        table("data.target_transform=log"),
+        table("data.target_transform=log1p"),
+    ),
+    (
+        "the target '{}' holds a number in its row {} that is more than {} standard deviations of the training rows "
+        "from their mean: correct the cell",
+        later(table(), x=[1, 2], y=[3, 1e20]),
+        later(table(), x=[1, 2], y=[3, 1e2]),
+    ),
+    (
+        "the target '{}' holds {} in its row {}, too much to be squared: correct the cell, or give the target in a "
+        "unit in which it is below {}",
+        table(y=[i * 1e150 for i in NUMBERS]),
+        table(y=[i * 1e120 for i in NUMBERS]),
+        table(),
+    ),
+    (
+        "the target '{}' holds {} in its row {}, but target_transform=log1p needs numbers from 0 up: leave it out, or "
+        "correct the cell",
+        table("data.target_transform=log1p", y=odd(-0.5)),
+        table("", y=odd(-0.5)),
+        table("data.target_transform=log1p", y=odd(0.5)),
+    ),
+    (
+        "target_transform={} is for numbers, but the task has classes: leave it out",
+        table(f"{CLASSES} data.target_transform=log1p", y=AB),
+        table(CLASSES, y=AB),
+    ),
+    (
+        "the target '{}' holds fractions, not classes: use task=regression",
+        table(CLASSES),
+        table("task=regression"),
+    ),
+    (
+        "the target '{}' has a single class, {}, in the training rows: classification needs two or more",
+        table(CLASSES, y=["a"] * 40),
+        table(CLASSES, y=AB),
+    ),
+    (
+        "the target '{}' holds the class {}, which is not among the training rows' classes: {}",
+        later(table(CLASSES, y=["apple", "pear"] * 20), x=[1, 2], y=["apple", "pera"]),
+        later(table(CLASSES, y=["apple", "pear"] * 20), x=[1, 2], y=["apple", "pear"]),
+    ),
+    (
+        "the target '{}' holds {} classes in {} rows, whose scores would fill the memory: join classes until there are "
+        "{} or fewer, or take another data.target",
+        table(CLASSES, x=NUMBERS * 10, y=[i % 30 for i in range(400)], z=AB * 10),
+        table(CLASSES, x=NUMBERS * 10, y=[i % 20 for i in range(400)], z=AB * 10),
+        table(f"{CLASSES} data.target=z", x=NUMBERS * 10, y=[i % 30 for i in range(400)], z=AB * 10),
+    ),
+    (
+        "the target '{}' holds {} different values in {} rows, too many to be classes: use task=regression if they are "
+        "numbers, or choose another data.target",
+        table(CLASSES, y=NUMBERS, z=AB),
+        table("task=regression", y=NUMBERS, z=AB),
+        table(f"{CLASSES} data.target=z", y=NUMBERS, z=AB),
+    ),
+    (
+        "the class {} of the target '{}' has a single row{}, too few to learn and to test: leave it out, or join "
+        "classes",
+        table(CLASSES, y=odd("c", AB)),
+        table(CLASSES, x=NUMBERS[1:], y=AB[1:]),
+        table(CLASSES, y=odd("a", AB)),
+    ),
+    (
+        "the target '{}' varies by only {}, too little to be squared: give it in another unit",
+        table(y=[i * 1e-150 for i in NUMBERS]),
+        table(),
+    ),
+    # of the task, for the rows of a split
+    (
+        NO_CLASS_WEIGHT,
+        table(f"{CLASSES} task.class_weights=[0,1] data.split_column=s", s=SPLIT, y=[*AB[:20], *"a" * 10, *AB[:10]]),
+        table(f"{CLASSES} task.class_weights=[0.5,1] data.split_column=s", s=SPLIT, y=[*AB[:20], *"a" * 10, *AB[:10]]),
+    ),
+]
+NOT_FOLLOWED = {  # the message: why no advice can be followed here
+    "cannot read column '{}': {}": "what comes after the colon is the reason",
+    "'{}' and the files after it do not fit together: {}": "what comes after the colon is the reason",
+    "'{}' claims {} rows, but has {} bytes: it is damaged, or made to fill the memory": (
+        "what comes after the colon is the reason"
+    ),
+    "encoded rows are not kept, for %s cannot be written: %s": "what comes after the colon is the reason",
+}
+
+
+def test_each_message_in_the_code_has_a_case_here():
+    assert _found() - _here() == set()
+
+
+def test_each_case_here_is_of_a_message_in_the_code():
+    assert _here() - _found() == set()
+
+
+def _found() -> set[str]:
+    return {*messages(lambda file: file.startswith("data/")), NO_CLASS_WEIGHT}
+
+
+def _here() -> set[str]:
+    return {message for message, *_ in CASES} | NOT_FOLLOWED.keys()
+
+
+@pytest.fixture(autouse=True)
+def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(reading, "MOST_DECOMPRESSED", 10_000)
+    monkeypatch.setattr(targets, "MOST_CLASSES", 20)
+    monkeypatch.setattr(targets, "MOST_SCORES", 10_000)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[message for message, *_ in CASES])
+def test_who_follows_an_advice_about_a_table_succeeds(
+    case: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    message, wrong, *rights = case
+    with pytest.raises(Exception) as refused:  # noqa: PT011  # also what a constructor refuses
+        do(wrong, tmp_path / "wrong", monkeypatch)
+    assert_said(message, sentence(refused.value), str(rights))
+    for number, right in enumerate(rights):
+        do(right, tmp_path / f"right_{number}", monkeypatch)
+
+
+def do(a_try: Try, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the files in a new folder, check the config, read the table, and then the other file if there is one."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name, content in a_try.files.items():
+        write(Path(name), content)
+    if a_try.cache_gb is not None:
+        monkeypatch.setattr(tables, "CACHED_FROM", 0)
+        monkeypatch.setenv("LITMLP_CACHE", "cache")
+        monkeypatch.setenv("LITMLP_CACHE_GB", a_try.cache_gb)
+    config = with_task(configured(a_try.overrides))
+    check(config)
+    data = build.data(config)
+    data.setup()
+    if (rows := a_try.files.get("rows.csv")) is not None:
+        data.encode_file("rows.csv", has_target="y" in rows)
+    task = build.task(config, data.spec)
+    with mock.patch.object(type(task), "trainer", SimpleNamespace(datamodule=data)):
+        task.setup("fit")
+
+
+def write(file: Path, content: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if content is None:
+        os.mkfifo(file)
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    elif file.suffix == ".parquet":
+        pl.DataFrame(content).write_parquet(file)
+    else:
+        with file.open("w", newline="") as stream:
+            csv.writer(stream).writerows([list(content), *zip(*content.values(), strict=True)])
+
+
+def configured(overrides: str) -> dict[str, Any]:
+    """Compose a config; as that takes time, its parts only once for all cases, and single values are set here."""
+    typed = overrides.split()
+    parts = [part for part in typed if "." not in part.partition("=")[0]]
+    table = [] if any(part.startswith("data=") for part in parts) else TABLE
+    config = deepcopy(composed(*table, *parts))
+    values = [cli.normalized(value, open_keys=True) for value in typed if value not in parts]
+    for value in OverridesParser.create().parse_overrides(values):
+        group, name = value.key_or_group.split(".")
+        config[group][name] = value.value()
+    return config
+
+
+composed = cache(compose_config)
