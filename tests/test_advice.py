@@ -7,7 +7,7 @@ message is to add its line here. `{}` stands for what a message fills in.
 import ast
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,17 @@ from sweeping import PLANE, command
 ERRORS = ("InputError", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
 SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
 ELSEWHERE = (  # files whose messages have tests of their own, beside this one
-    *("data/", "sweeps/", "checkpoint.py", "run.py", "report.py", "evaluate.py", "predict.py", "train.py", "archive.py"),
+    *(
+        "data/",
+        "sweeps/",
+        "checkpoint.py",
+        "run.py",
+        "report.py",
+        "evaluate.py",
+        "predict.py",
+        "train.py",
+        "archive.py",
+    ),
     *("files.py", "trust.py", "output.py", "resuming.py", "process.py"),
 )
 
@@ -170,8 +180,8 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1{}": (
         "how low a rate must be differs"
     ),
-    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight above "
-    "it": "tests/test_advice_of_tables.py makes such a split",
+    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight "
+    "above it": "tests/test_advice_of_tables.py makes such a split",
     "no pictures by %s: %s: %s": "a fault of the pictures",
     "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
     "'{}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: start a new run, with "
@@ -205,22 +215,36 @@ class Unweighted:
         return Loss()
 
 
-def messages(is_wanted: Callable[[str], bool] = lambda file: not file.startswith(ELSEWHERE)) -> Iterator[str]:
-    """Every message in files of the code that says more after a colon, with `{}` for what is filled in."""
+def messages(
+    is_wanted: Callable[[str], bool] = lambda file: not file.startswith(ELSEWHERE),
+    errors: Collection[str] = ERRORS,
+    saying: Collection[str] = SAYING,
+) -> Iterator[str]:
+    """Every message in files of the code that says more after a colon, with `{}` for what is filled in.
+
+    Args:
+        is_wanted: whether a file is looked at, by its path in the package.
+        errors: what is called with a message.
+        saying: functions that return messages.
+    """
     for file in sorted(paths.PACKAGE.rglob("*.py")):
         if not is_wanted(file.relative_to(paths.PACKAGE).as_posix()):
             continue
         tree = ast.parse(file.read_text())
-        said = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args and _raises(node)]
-        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in SAYING]
+        said = [
+            node.args[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and node.args and _called(node) in errors
+        ]
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in saying]
         said += [
             node.value for one in functions for node in ast.walk(one) if isinstance(node, ast.Return) and node.value
         ]
         yield from (text for node in said if ": " in (text := template(node)))
 
 
-def _raises(node: ast.Call) -> bool:
-    return (getattr(node.func, "id", None) or getattr(node.func, "attr", None)) in ERRORS
+def _called(node: ast.Call) -> str | None:
+    return getattr(node.func, "id", None) or getattr(node.func, "attr", None)
 
 
 def template(node: ast.expr) -> str:
