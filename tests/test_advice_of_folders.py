@@ -28,7 +28,8 @@ SEARCH = "small -m hydra/sweeper=optuna hydra.sweeper.n_trials=1 optimizer.lr"
 PREDICT = "predict checkpoint=run input=rows.csv output"
 AGAIN = "hydra.sweep.dir=again"
 LONG = "x" * 250
-CUT = "truncate -s 3000 run/checkpoints/last.ckpt; train resume=run trainer.max_epochs=3"
+FURTHER = "train resume=run trainer.max_epochs=3"
+CUT = f"truncate -s 3000 run/checkpoints/last.ckpt; {FURTHER}"
 CHANGED = "change run/checkpoints/best.ckpt"
 NO_BEST = "'{}' holds no checkpoints/best.ckpt: give a run's folder or a .ckpt file"
 LOST = "'{}' is {}, for {}: {}"
@@ -143,14 +144,14 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     (
         "{}, so the run cannot go on from there: remove '{}', and it starts again",
         CUT,
-        "rm -r run/checkpoints; train resume=run trainer.max_epochs=3",
+        f"rm -r run/checkpoints; {FURTHER}",
     ),
     (TAKEN, "small hydra.run.dir=run", "train resume=run"),
     (TAKEN, "small hydra.run.dir=run", "small hydra.run.dir=other"),
     (
         "'{}' is still running{}: stop that one first",
-        "held run; train resume=run trainer.max_epochs=3",
-        "released; train resume=run trainer.max_epochs=3",
+        f"held run; {FURTHER}",
+        f"released; {FURTHER}",
     ),
     (
         "'{}' holds {}, which this run would overwrite: choose another hydra.run.dir",
@@ -172,16 +173,21 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     *(
         (
             NO_FILE,
-            f"rm -f run/{name}; mkdir run/{name}; train resume=run trainer.max_epochs=3",
-            f"rmdir run/{name}; {TO}",
+            f"rm -f run/{name}; mkdir run/{name}; {FURTHER}",
+            f"rmdir run/{name}; {FURTHER}",
         )
-        for TO in ["train resume=run trainer.max_epochs=3"]
-        for name in ("train.log", "metrics.json", "checkpoints/last.ckpt", "status.json")
+        for name in (
+            "train.log",
+            "metrics.json",
+            "checkpoints/last.ckpt",
+            "status.json",
+            ".lock",
+        )
     ),
     (
         NO_FOLDER,
-        "rm -r run/checkpoints; touch run/checkpoints; train resume=run trainer.max_epochs=3",
-        "rm run/checkpoints; train resume=run trainer.max_epochs=3",
+        f"rm -r run/checkpoints; touch run/checkpoints; {FURTHER}",
+        f"rm run/checkpoints; {FURTHER}",
     ),
     (
         "trainer.max_epochs is {}, but the run has done {} epochs: give {} or more",
@@ -189,7 +195,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     ),
     (
         "this run is complete: raise trainer.max_epochs to train further",
-        *("train resume=run", "train resume=run trainer.max_epochs=3"),
+        *("train resume=run", FURTHER),
     ),
     (
         "resume goes on with one run: give one folder, without -m",
@@ -398,8 +404,8 @@ def _base(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def case(number: int) -> Any:
-    message, _, advice = CASES[number]
-    takes_longer = "launcher=joblib" in advice  # whose processes import all anew
+    message, mistake, advice = CASES[number]
+    takes_longer = SEARCH in mistake or "launcher=joblib" in advice  # whose processes import all anew
     is_another = message in [said for said, *_ in CASES[:number]]
     return pytest.param(*CASES[number], id=message, marks=[pytest.mark.slow] if takes_longer or is_another else [])
 

@@ -197,41 +197,32 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
     path = folder / "config.yaml"
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
-    before = read_yaml(path)
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    given = [override for override in parsed if override.key_or_group != "resume"]
-    for override in given:
+    before, typed_keys = read_yaml(path), []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
+        if key == "resume":
+            continue
         if not key.startswith(("trainer.", "callbacks.", "logger.", "threads")):
             raise InputError(
                 f"'{key}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: "
                 "start a new run, with init_from="
             )
-        _take_out(before, key.split("."))
-    check_config(before, path)  # but not what the user types
-    for override in given:
-        _change(before, override.key_or_group.split("."), override)
+        _change(before, key.split("."), override)
+        typed_keys.append(key)
+    check_config(before, path, typed_keys)
     return before
 
 
-def _take_out(config: Any, keys: list[str]) -> None:
-    *groups, last = keys
-    for group in groups:
-        config = config.get(group) if isinstance(config, dict) else None
-    if isinstance(config, dict):
-        config.pop(last, None)
-
-
 def _change(config: dict[str, Any], keys: list[str], override: Override) -> None:
-    if override.is_delete():
-        _take_out(config, keys)
-        return
     *groups, last = keys
     for group in groups:
         if not isinstance(config.get(group), dict):
             config[group] = {}
         config = config[group]
-    config[last] = override.value()
+    if override.is_delete():
+        config.pop(last, None)
+    else:
+        config[last] = override.value()
 
 
 def _names_unknown_key(error: BaseException) -> TypeGuard[OmegaConfBaseException]:
