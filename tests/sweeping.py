@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import yaml
 
-from litmlp import train
 from litmlp.files import read_json
 
 PLANE = [
@@ -40,17 +40,17 @@ def sweep(folder: Path, *arguments: str) -> Said:
     return command(*typed(folder, *arguments))
 
 
-def command(*arguments: str) -> Said:
+def command(*arguments: str, name: str = "train") -> Said:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
-        mock.patch.object(sys, "argv", ["litmlp-train", *arguments]),
+        mock.patch.object(sys, "argv", [f"litmlp-{name}", *arguments]),
         mock.patch.dict(os.environ),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
         os.environ.pop("HYDRA_FULL_ERROR", None)
         try:
-            train.main()
+            import_module(f"litmlp.{name}").main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     return Said(code, out.getvalue(), err.getvalue())

@@ -7,7 +7,7 @@ message is to add its line here. `{}` stands for what a message fills in.
 import ast
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,22 +215,36 @@ class Unweighted:
         return Loss()
 
 
-def messages(is_wanted: Callable[[str], bool] = lambda file: not file.startswith(ELSEWHERE)) -> Iterator[str]:
-    """Every message in files of the code that says more after a colon, with `{}` for what is filled in."""
+def messages(
+    is_wanted: Callable[[str], bool] = lambda file: not file.startswith(ELSEWHERE),
+    errors: Collection[str] = ERRORS,
+    saying: Collection[str] = SAYING,
+) -> Iterator[str]:
+    """Every message in files of the code that says more after a colon, with `{}` for what is filled in.
+
+    Args:
+        is_wanted: whether a file is looked at, by its path in the package.
+        errors: what is called with a message.
+        saying: functions that return messages.
+    """
     for file in sorted(paths.PACKAGE.rglob("*.py")):
         if not is_wanted(file.relative_to(paths.PACKAGE).as_posix()):
             continue
         tree = ast.parse(file.read_text())
-        said = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args and _raises(node)]
-        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in SAYING]
+        said = [
+            node.args[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and node.args and _called(node) in errors
+        ]
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in saying]
         said += [
             node.value for one in functions for node in ast.walk(one) if isinstance(node, ast.Return) and node.value
         ]
         yield from (text for node in said if ": " in (text := template(node)))
 
 
-def _raises(node: ast.Call) -> bool:
-    return (getattr(node.func, "id", None) or getattr(node.func, "attr", None)) in ERRORS
+def _called(node: ast.Call) -> str | None:
+    return getattr(node.func, "id", None) or getattr(node.func, "attr", None)
 
 
 def template(node: ast.expr) -> str:

@@ -81,7 +81,7 @@ def test_a_strangers_pickle_runs_no_code(best: dict, tmp_path: Path):
 @pytest.mark.parametrize("content", [b"", b"# Title", pickle.dumps({"state_dict": {}})])
 def test_another_file_is_refused_in_a_sentence(content: bytes, tmp_path: Path):
     (tmp_path / "other").write_bytes(content)
-    with pytest.raises(InputError, match=r"other' is not a checkpoint, or a damaged one: give a run's folder"):
+    with pytest.raises(InputError, match=r"other' is not a checkpoint, or a damaged one: give another run's folder"):
         predict(str(tmp_path / "other"), tmp_path / "rows.csv")
 
 

@@ -12,6 +12,7 @@ from litmlp.evaluate import evaluate
 from litmlp.paths import ROOT
 from litmlp.predict import predict
 from litmlp.train import train
+from sweeping import command
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -64,3 +65,21 @@ def test_a_file_without_the_target_is_refused(penguins_run: Path, tmp_path: Path
 def test_the_moved_checkpoint_alone_measures_another_file(penguins_run: Path, tmp_path: Path):
     shutil.copy(penguins_run / "checkpoints/best.ckpt", tmp_path / "alone.ckpt")
     assert evaluate("alone.ckpt", "test", str(ROOT / "data/penguins.csv"))["test/accuracy"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("run", "run/evaluate-test.json"),
+        ("run/checkpoints/best.ckpt", "run/evaluate-test.json"),
+        ("run/checkpoints/last.ckpt", "run/evaluate-test-last.json"),
+        ("alone.ckpt", "evaluate-test.json"),
+    ],
+)
+def test_the_command_writes_beside_what_it_measures(given: str, written: str, bumps_run: Path):
+    shutil.copytree(bumps_run, "run")
+    shutil.copy("run/checkpoints/last.ckpt", "alone.ckpt")
+    said = command(f"checkpoint={given}", name="evaluate")
+    assert said.code == 0, said
+    assert said.out.splitlines()[-1].endswith(written)
+    assert json.loads(Path(written).read_text())["test/rmse"] > 0

@@ -52,6 +52,15 @@ def test_a_path_out_of_the_folder_is_refused(value: str):
         trust.check_config({"logger": {"csv": {"name": value}}}, FILE)
 
 
+def test_what_the_user_types_is_trusted_and_nothing_beside_it():
+    config = {"logger": {"csv": {"_target_": "mine.Logger", "name": "../x"}}}
+    trust.check_config(config, FILE, ["logger.csv.name", "logger.csv._target_"])
+    trust.check_config(config, FILE, ["logger.csv"])
+    for typed in (["logger.csv.name"], ["logger.csv._target_"], ["logger.cs"], ["logger.csv.name.x"], []):
+        with pytest.raises(InputError, match=r"no class of this project|leads out of the run's folder"):
+            trust.check_config(config, FILE, typed)
+
+
 @pytest.mark.parametrize(
     "argument",
     [

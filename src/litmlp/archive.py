@@ -68,7 +68,9 @@ def _checked(path: Path, file: BinaryIO) -> Any:
             f"'{path}' holds more than tensors and plain values ({error}), which could run code: it was not loaded"
         ) from error
     except zipfile.BadZipFile as error:
-        raise Damaged(f"'{path}' is not a checkpoint, or a damaged one: give a run's folder or a .ckpt file") from error
+        raise Damaged(
+            f"'{path}' is not a checkpoint, or a damaged one: give another run's folder or .ckpt file"
+        ) from error
     except Exception as error:  # whatever a damaged archive or pickle leads to
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise Damaged(f"'{path}' is not a checkpoint, or a damaged one ({reason}): give another") from error

@@ -197,7 +197,7 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
     path = folder / "config.yaml"
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
-    before = read_yaml(path)
+    before, typed_keys = read_yaml(path), []
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
         if key == "resume":
@@ -208,7 +208,8 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
                 "start a new run, with init_from="
             )
         _change(before, key.split("."), override)
-    check_config(before, path)
+        typed_keys.append(key)
+    check_config(before, path, typed_keys)
     return before
 
 

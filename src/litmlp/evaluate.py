@@ -112,7 +112,12 @@ def _job(config: "DictConfig") -> None:
 def _beside(checkpoint: str, split: str, rows: str | None) -> Path:
     given = find(checkpoint)
     name = split if rows is None else Path(rows).stem
-    return (given if given.is_dir() else given.parent) / f"evaluate-{name}.json"
+    folder = given if given.is_dir() else given.parent
+    place = given.absolute().parent
+    if given.is_file() and place.name == run.CHECKPOINTS and output.is_run(place.parent):
+        folder = place.parent  # its checkpoints lie alone
+        name = name if given.name == "best.ckpt" else f"{name}-{given.stem}"
+    return folder / f"evaluate-{name}.json"
 
 
 def main() -> None:

@@ -64,16 +64,17 @@ def _check_replaced(output: Path, read: Iterable[Path]) -> None:
 def _is_of_a_run(output: Path) -> bool:
     for path in (output.absolute(), output.resolve()):
         folder = path.parent
-        if folder.name in ("checkpoints", run.PICTURES) and _is_run(folder.parent):
+        if folder.name in (run.CHECKPOINTS, run.PICTURES) and is_run(folder.parent):
             return True
-        if _is_run(folder) and any(fnmatch(path.name, name) for name in OF_A_RUN):
+        if is_run(folder) and any(fnmatch(path.name, name) for name in OF_A_RUN):
             return True
         if (folder / SWEEP).is_file() and path.name in OF_A_SWEEP:
             return True
     return False
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is that of a run."""
     return any((folder / name).is_file() for name in (run.CONFIG, run.STATUS))
 
 

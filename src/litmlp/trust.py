@@ -6,7 +6,7 @@ is built at all.
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -32,19 +32,23 @@ SETTING = re.compile(
 )
 
 
-def check_config(config: dict[str, Any], file: Path) -> None:
+def check_config(config: dict[str, Any], file: Path, typed: Sequence[str] = ()) -> None:
     """Raise InputError if a run's config names a class that is not this project's, or a place outside the folder.
 
-    Classes are the project's if a file in `conf/` names them, or if they belong to this package or to torch.
+    Classes are the project's if a file in `conf/` names them, or if they belong to this package or to torch. What the
+    user has typed, by its keys, is as it should be.
     """
     for key, target in _targets(config):
-        if not (isinstance(target, str) and (CLASS.fullmatch(target) or target in named_in_conf())):
+        if not _is_among(f"{key}._target_", typed) and not (
+            isinstance(target, str) and (CLASS.fullmatch(target) or target in named_in_conf())
+        ):
             raise InputError(
                 f"'{display(file)}' asks for {target!r} as {key}, which is no class of this project or of torch: if "
                 "you trust who made the folder, name the class in a file of conf/, and type the command again"
             )
     for key, value in _texts({name: config.get(name) for name in ("callbacks", "logger")}):
-        if value.startswith(("/", "~")) or ".." in PurePath(value).parts:
+        leads_out = value.startswith(("/", "~")) or ".." in PurePath(value).parts
+        if leads_out and not _is_among(key, typed):
             raise InputError(
                 f"'{display(file)}' says {key}={value}, which leads out of the run's folder: if that is meant, add it "
                 "to the command"
@@ -65,8 +69,11 @@ def check_command(command: Any, file: Path) -> list[str]:
     return command
 
 
+def _is_among(key: str, typed: Sequence[str]) -> bool:
+    return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in typed)
+
+
 def only_chooses(argument: str) -> bool:
-    """Tell whether an override does no more than choose options and values."""
     key, _, value = argument.lstrip("+~").partition("=")
     if argument.startswith("-") or "${" in argument or MARK.search(argument):
         return False

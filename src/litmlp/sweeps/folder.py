@@ -177,7 +177,7 @@ def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
         stored = read_yaml(file)
     except InputError:
         stored = {}
-    if not {"command", *wanted} <= stored.keys() | {"study_name"}:
+    if not wanted.keys() <= stored.keys() | {"study_name"}:
         raise InputError(f"'{paths.display(file)}' is damaged, or no sweep's: choose another hydra.sweep.dir")
     return stored
 
