@@ -171,23 +171,12 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *("rm -r run/config.yaml run/checkpoints; train resume=run", "small hydra.run.dir=again"),
     ),
     *(
-        (
-            NO_FILE,
-            f"rm -f run/{name}; mkdir run/{name}; {FURTHER}",
-            f"rmdir run/{name}; {FURTHER}",
-        )
-        for name in (
-            "train.log",
-            "metrics.json",
-            "checkpoints/last.ckpt",
-            "status.json",
-            ".lock",
-        )
+        (NO_FILE, f"rm -f run/{name}; mkdir run/{name}; {FURTHER}", f"rmdir run/{name}; {FURTHER}")
+        for name in ("train.log", "metrics.json", "checkpoints/last.ckpt", "status.json", ".lock")
     ),
     (
         NO_FOLDER,
-        f"rm -r run/checkpoints; touch run/checkpoints; {FURTHER}",
-        f"rm run/checkpoints; {FURTHER}",
+        *(f"rm -r run/checkpoints; touch run/checkpoints; {FURTHER}", f"rm run/checkpoints; {FURTHER}"),
     ),
     (
         "trainer.max_epochs is {}, but the run has done {} epochs: give {} or more",
