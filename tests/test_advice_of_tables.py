@@ -445,6 +445,9 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "'{}' claims {} rows, but has {} bytes: it is damaged, or made to fill the memory": (
         "what comes after the colon is the reason"
     ),
+    "column '{}' has cells of type {}, which cannot be read as asked ({}): add it to data.ignore": (
+        "no type is known that Polars cannot read so"
+    ),
     "encoded rows are not kept, for %s cannot be written: %s": "what comes after the colon is the reason",
 }
 

@@ -78,7 +78,12 @@ def test_a_sweeps_command_chooses_values(argument: str):
     [
         *("--config-dir=/evil", "-m", "--cfg", "hydra.searchpath=[/evil]", "hydra.run.dir=/etc", "hydra.job.name=x"),
         *(
-            "hydra/sweeper/sampler=cmaes",
+            *(
+                "hydra/sweeper/sampler=cmaes",
+                "logger.csv.name=../../x",
+                "++logger.csv.name='/x'",
+                "callbacks.a={b: ~/x}",
+            ),
             "hydra/launcher=../evil",
             "hydra.launcher._target_=os.system",
             "hydra.launcher.setup=[touch x]",

@@ -74,12 +74,14 @@ def _is_among(key: str, typed: Sequence[str]) -> bool:
 
 
 def only_chooses(argument: str) -> bool:
+    """Tell whether an override does no more than choose options and values, and no place outside the folder."""
     key, _, value = argument.lstrip("+~").partition("=")
     if argument.startswith("-") or "${" in argument or MARK.search(argument):
         return False
     if key.startswith("hydra"):
         return bool(GROUP.fullmatch(argument) or SETTING.fullmatch(argument.lstrip("+")))
-    return "." in key or not (value.startswith("/") or ".." in value)  # an option is a file of conf/
+    is_data = "." in key and key.partition(".")[0] not in ("callbacks", "logger")  # an option is a file of conf/
+    return is_data or not (".." in value or re.search(r"(^|['\"\[{:,])\s*[/~]", value))
 
 
 @lru_cache(maxsize=1)

@@ -142,8 +142,8 @@ class Job:
 
     def _stored(self, folder: Path) -> dict[str, Any]:
         file = folder / run.CONFIG
-        config = read_yaml(file)
-        check_config(config, file)
+        config, typed = read_yaml(file), (*self.sweep.description["fixed"], *self.sweep.description["space"])
+        check_config(config, file, [text.partition("=")[0].lstrip("+~") for text in typed])
         return config
 
     def _repeats(self, number: int) -> Iterator[tuple[Path, Sequence[str]]]:
