@@ -30,7 +30,7 @@ from torch import nn
 from litmlp import checkpoint, process, run
 from litmlp.data.expression import evaluate
 from litmlp.errors import did_you_mean
-from litmlp.files import replacing, write_text
+from litmlp.files import read_json, replacing, write_text
 from litmlp.paths import ROOT, display, runs
 from litmlp.pictures.style import COLOURS, GREY, blank, new_figure, to_image
 from litmlp.tasks import BrierLoss
@@ -64,7 +64,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.metrics = json.loads((folder / run.METRICS).read_text())
+        self.metrics = read_json(folder / run.METRICS)
 
     @property
     def values(self) -> dict[str, str]:

@@ -346,7 +346,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "a warning is an error by PYTHONWARNINGS or -W ({}: {}): leave that out": SYSTEM,
     "a package that is needed cannot be imported ({}): install this project again": "a package would have to be broken",
     "{}: {}": REASON,
-    "this is a fault of litmlp, not of yours ({}): please report it as CONTRIBUTING.md says, with {}": "of a fault",
+    "this is a fault of litmlp, not of yours ({}): report it as CONTRIBUTING.md says, with {}": "of a fault",
     "runs: {}": COUNTS,
     "  %s: %s": COUNTS,
     "not used: {}": REASON,

@@ -185,9 +185,12 @@ def test_a_later_signal_ends_what_hangs():
     assert (done.returncode, done.stderr) == (130, "x: stopped by SIGINT at once\n")
 
 
-PRINTS = (
-    "from litmlp import process\nwith process.guarded('x'):\n    print('±' * 100000)\n    print('end', flush=True)\n"
-)
+PRINTS = """
+from litmlp import process
+with process.guarded('x'):
+    print('±' * 100000)
+    print('end', flush=True)
+"""
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,8 @@ def test_streams_that_cannot_take_what_is_printed(shell: str, code: int, said: s
 
 
 def test_a_closed_stream_leaves_its_number_to_no_file():
-    code = "from litmlp import process\nprocess.use_own_streams()\nprint(open('/dev/zero').fileno(), file=sys.stderr)"
+    code = "from litmlp import process\nprocess.use_own_streams()\n"
+    code += "print(open('/dev/zero').fileno(), file=sys.stderr)"
     command = f'"{sys.executable}" -c "import sys\n{code}" >&- <&-'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50)
     assert done.stderr == "3\n"

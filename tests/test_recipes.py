@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from conftest import copy_project
+from litmlp.files import read_json
 from litmlp.paths import ROOT
 
 FOLDER = ROOT / "docs/recipes"
@@ -67,7 +68,7 @@ def run(project: Path, *command: str) -> str:
 
 
 def metrics(folder: Path) -> dict[str, float]:
-    return json.loads((folder / "metrics.json").read_text())
+    return read_json(folder / "metrics.json")
 
 
 def same(evaluated: Path, trained: dict[str, float]) -> bool:

@@ -105,7 +105,7 @@ def _job(config: "DictConfig") -> None:
     metrics = evaluate(checkpoint, split, rows)
     width = max(map(len, metrics))
     print("\n".join(f"{name:{width}}  {value:10.4f}" for name, value in metrics.items()))
-    write_json(file, metrics)
+    write_json(file, metrics, is_summed=False)
     print(display(file))
 
 

@@ -74,10 +74,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to `path` atomically, as indented JSON; a number that is not finite becomes null."""
+def write_json(path: Path, content: dict[str, Any], is_summed: bool = True) -> None:
+    """Write `content` to `path` atomically, as indented JSON; a number that is not finite becomes null.
+
+    Without a sum where nothing but the user reads it.
+    """
     finite = {key: _finite_or_none(value) for key, value in content.items()}
-    summed = finite | {SUM: _sum(_compact(finite))}
+    summed = finite | ({SUM: _sum(_compact(finite))} if is_summed else {})
     write_text(path, json.dumps(summed, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 

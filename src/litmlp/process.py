@@ -253,7 +253,7 @@ def _fault(error: BaseException) -> str:
     except OSError:
         print(known, file=sys.stderr)
         where = "what stands above"
-    return f"this is a fault of litmlp, not of yours ({reason}): please report it as CONTRIBUTING.md says, with {where}"
+    return f"this is a fault of litmlp, not of yours ({reason}): report it as CONTRIBUTING.md says, with {where}"
 
 
 def _surroundings() -> str:

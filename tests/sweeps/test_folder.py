@@ -183,7 +183,8 @@ def test_without_a_score_there_is_no_best(tmp_path: Path):
 def test_rows_of_processes_that_end_together_are_all_kept(tmp_path: Path):
     opened(tmp_path)
     script = (
-        "import sys, pathlib; from litmlp.files import read_yaml; from litmlp.sweeps.folder import SweepFolder\n"
+        "import sys, pathlib\nfrom litmlp.files import read_yaml\n"
+        "from litmlp.sweeps.folder import SweepFolder\n"
         "sweep = SweepFolder(pathlib.Path('.'), read_yaml(pathlib.Path('sweep.yaml')))\n"
         "print(flush=True); sys.stdin.readline()\n"
         "for n in range(int(sys.argv[1]), 40, 2):\n"

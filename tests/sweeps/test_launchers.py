@@ -1,6 +1,5 @@
 """The same sweep wherever its jobs run."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import slurm
+from litmlp.files import read_json
 from sweeping import PLANE, SEARCH, contents, outcomes, process, rows
 
 pytestmark = pytest.mark.slow
@@ -41,8 +41,8 @@ def test_a_launcher_changes_no_result(launcher: str, plain: Path, tmp_path: Path
     assert "4 jobs: 4 completed" in said
     assert outcomes(folder) == outcomes(plain)
     for number in range(4):
-        theirs = json.loads((folder / str(number) / "metrics.json").read_text())
-        ours = json.loads((plain / str(number) / "metrics.json").read_text())
+        theirs = read_json(folder / str(number) / "metrics.json")
+        ours = read_json(plain / str(number) / "metrics.json")
         assert theirs | {"fit_seconds": 0} == ours | {"fit_seconds": 0}
     before = contents(folder)
     again = finished(folder, *GRID, "hydra/launcher=basic")
