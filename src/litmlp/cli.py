@@ -4,7 +4,8 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
@@ -57,12 +58,25 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
 
 
 def _compose_and_run(name: str, job: Callable[[DictConfig], Any], open_keys: bool) -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves errors to us
     sys.argv[1:] = sweep_resumed(typed(sys.argv[1:], open_keys))
     errors: list[Exception] = []
-    hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=name)(_keeping(errors, job))()
+    with _leaving_errors_to_us():
+        hydra.main(version_base="1.3", config_path=str(paths.CONF), config_name=name)(_keeping(errors, job))()
     if errors:
         raise errors[0]
+
+
+@contextmanager
+def _leaving_errors_to_us() -> Iterator[None]:
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then prints nothing of its own
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
