@@ -1,8 +1,10 @@
 """What tests share: composing configs, runs that several tests look at, and the budget of the soak."""
 
+import logging
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +13,27 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from litmlp import cli, paths
-from litmlp.train import train
+from litmlp import cli, evaluate, paths, predict
+from litmlp.train import main, train
 from soak.soaking import Soak
 
 SMALL = ["network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.accelerator=cpu", "threads=1"]
+NO_PICTURES = [f"~callbacks.{name}" for name in ("classification_pictures", "regression_pictures", "importance")]
+UNDRAWN = [*SMALL, *NO_PICTURES]
+COMMANDS = {"train": main, "evaluate": evaluate.main, "predict": predict.main}
+Refused = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_thread_and_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
+    # A command that a test calls lets Hydra set up logging for the whole process: the next test starts as the first.
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 def compose_config(*overrides: str) -> dict[str, Any]:
@@ -50,6 +62,23 @@ def copy_project(folder: Path) -> Path:
 @pytest.fixture
 def config() -> Callable[..., dict[str, Any]]:
     return compose_config
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a command that must fail, and return the sentence it says."""
+
+    def run(name: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [f"litmlp-{name}", *arguments])
+        with pytest.raises(SystemExit) as end:
+            COMMANDS[name]()
+        said = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2, said
+        assert len(said) == 1, said
+        assert said[0].startswith(f"litmlp-{name}: ")
+        return said[0]
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -8,30 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from litmlp import evaluate, predict, train
+from conftest import COMMANDS, Refused
 
-COMMANDS = {"train": train.main, "evaluate": evaluate.main, "predict": predict.main}
 ROWS = "\n".join(f"{i},{i % 7},{'ab'[i % 2]},{i * 3},2024-01-{i % 28 + 1:02},{i % 5}" for i in range(60))
 GOOD = f"size,code,level,y,when,group\n{ROWS}\n"
-Refused = Callable[..., str]
-
-
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Run a command that must fail, and return the sentence it says."""
-
-    def run(name: str, *arguments: str) -> str:
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it
-        monkeypatch.setattr(sys, "argv", [f"litmlp-{name}", *arguments])
-        with pytest.raises(SystemExit) as end:
-            COMMANDS[name]()
-        said = capsys.readouterr().err.strip().splitlines()
-        assert end.value.code == 2, said
-        assert len(said) == 1, said
-        assert said[0].startswith(f"litmlp-{name}: ")
-        return said[0]
-
-    return run
 
 
 def training(*arguments: str, path: str = "table.csv", target: str = "y") -> list[str]:

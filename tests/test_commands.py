@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Refused
 from litmlp.paths import ROOT
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -65,11 +66,18 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
         (["seed=0,1"], "seed is given several values, 0,1: add -m to run each"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing_behind(arguments: list[str], message: str, tmp_path: Path):
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    arguments: list[str], message: str, refused: Refused, tmp_path: Path
+):
     given = arguments if arguments[0].startswith("resume") else [*arguments, "hydra.run.dir=mine"]
-    done = run(SCRIPTS / "litmlp-train", *given, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"litmlp-train: {message}")
+    assert refused("train", *given).startswith(f"litmlp-train: {message}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_ends_the_process_with_2(tmp_path: Path):
+    done = run(SCRIPTS / "litmlp-train", "data.path=nowhere.csv", "hydra.run.dir=mine", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("litmlp-train: there is no file 'nowhere.csv'")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

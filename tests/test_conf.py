@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import compose_config
+from conftest import NO_PICTURES, compose_config
 from litmlp.paths import CONF
 from litmlp.train import train
 
@@ -27,6 +27,8 @@ BESIDE = {  # what an option needs beside the defaults
     ("sweep", "classification"): ["data=penguins"],
 }
 
+UNDRAWN = {"optimizer", "scheduler", "network", "task/loss", "trainer"}  # what is drawn does not depend on these
+
 
 def test_every_group_of_the_design_is_there():
     names = {group for group, _ in OPTIONS}
@@ -43,6 +45,8 @@ def test_option_trains_a_step(group: str, option: str, tmp_path: Path):
     if (group, option) == ("trainer", "ddp"):
         pytest.skip("several processes have a test of their own, in test_train.py")
     small = [] if group == "network" else ["network.hidden_sizes=[4]"]
+    if group in UNDRAWN:
+        small += NO_PICTURES
     experiment, _, folder = group.partition("/") if group.startswith("experiment") else (group, "", "")
     named = f"{experiment}={folder}/{option}" if folder else f"{group}={option}"
     overrides = [named, *BESIDE.get((group, option), []), *small]

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from conftest import SMALL, compose_config
+from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import build, loop
 from litmlp.data import Batch, Batches
 from litmlp.data.batch import InOrder
@@ -55,7 +55,7 @@ class Looking(pl.Callback):
 
 def trained(folder: Path, *overrides: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The last checkpoint and the reported metrics of a run."""
-    config = compose_config(*PENGUINS, "trainer.max_epochs=3", *overrides)
+    config = compose_config(*PENGUINS, "trainer.max_epochs=3", *UNDRAWN, *overrides)
     if config["optimizer"].get("fused", True) is None:
         del config["optimizer"]["fused"]
     metrics = train(config, folder)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import SMALL, compose_config
+from conftest import UNDRAWN, compose_config
 from litmlp import build, checkpoint
 from litmlp.config import check
 from litmlp.data import Batch
@@ -22,7 +22,7 @@ from litmlp.evaluate import evaluate
 from litmlp.tasks import ClassificationTask
 from litmlp.train import KEPT, KEPT_BETWEEN_STEPS, PRODUCTS_TO_SHARE, threads, train
 
-PENGUINS = ["data=penguins", *SMALL]
+PENGUINS = ["data=penguins", *UNDRAWN]
 
 
 @pytest.fixture

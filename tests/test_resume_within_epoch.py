@@ -8,13 +8,13 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from conftest import SMALL, compose_config
+from conftest import UNDRAWN, compose_config
 from litmlp import build, checkpoint, loop
 from litmlp.callbacks import best_and_last
 from litmlp.evaluate import evaluate
 from litmlp.train import train
 
-PENGUINS = ["data=penguins", "data.batch_size=16", "network.dropout=0.3", "trainer.max_epochs=3", *SMALL]
+PENGUINS = ["data=penguins", "data.batch_size=16", "network.dropout=0.3", "trainer.max_epochs=3", *UNDRAWN]
 SETTINGS = {
     "default": [],
     "weighted": ["task.class_weights=balanced"],

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import SMALL, compose_config
+from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
@@ -21,7 +21,7 @@ from litmlp.evaluate import evaluate, measure
 from litmlp.files import read_json
 from litmlp.train import main, summary, train
 
-PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *SMALL]
+PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *UNDRAWN]
 
 
 def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
@@ -178,7 +178,12 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path, mo
 
 
 def test_without_checkpoints_the_final_weights_are_tested(tmp_path: Path):
-    metrics = train(compose_config(*PENGUINS, "callbacks=none", "trainer.enable_progress_bar=false"), tmp_path / "run")
+    metrics = train(
+        compose_config(
+            "data=penguins", "trainer.max_epochs=6", *SMALL, "callbacks=none", "trainer.enable_progress_bar=false"
+        ),
+        tmp_path / "run",
+    )
     assert metrics["epochs"] == 6
     assert 0 < metrics["objective"] < 2
 
@@ -212,6 +217,7 @@ def test_events_hold_curves_and_one_hparams_entry_with_final_metrics(penguins_ru
     assert hparams["seed"].number_value == 42
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run(tmp_path: Path):
     overrides = ["data=penguins", "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=3"]
     folder = tmp_path / "run"

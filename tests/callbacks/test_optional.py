@@ -9,14 +9,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import SMALL
+from conftest import SMALL, UNDRAWN
 from litmlp import checkpoint
 from litmlp.callbacks import Distributions, StepLoss
 from litmlp.networks.hidden import input_of
 from litmlp.train import train
 
 Config = Callable[..., dict[str, Any]]
-PENGUINS = ["data=penguins", "trainer.max_epochs=3", *SMALL]
+PENGUINS = ["data=penguins", "trainer.max_epochs=3", *UNDRAWN]
 
 
 def events(folder: Path) -> EventAccumulator:
