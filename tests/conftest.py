@@ -25,9 +25,13 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _alike_wherever_it_runs(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
+    if request.node.get_closest_marker("gpu") is None:  # else a GPU measures what the CPU has trained
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
     # A command that a test calls lets Hydra set up logging for the whole process: the next test starts as the first.
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
