@@ -101,12 +101,13 @@ def test_what_a_person_edited_is_used_and_said(name: str):
     assert said == [f"{name} was changed since it was written: what it says now is used"]
 
 
-def test_a_person_may_write_without_a_sum():
+def test_what_has_no_sum_is_used_and_said():
+    """A person may have written it, or it was cut short where a line ends."""
     Path("x.json").write_text('{"a": 1}')
     Path("x.yaml").write_text("a: 2024-01-01\n")
     with warnings_of_files() as said:
         assert (read_json(Path("x.json")), read_yaml(Path("x.yaml"))) == ({"a": 1}, {"a": "2024-01-01"})
-    assert not said
+    assert [line.split()[0] for line in said] == ["x.json", "x.yaml"]
 
 
 LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuvw"))

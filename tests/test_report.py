@@ -12,6 +12,7 @@ import yaml
 
 from litmlp import report
 from litmlp.errors import InputError
+from litmlp.files import write_json, write_yaml
 from litmlp.report import compare
 from litmlp.sweeps import pictures
 
@@ -26,8 +27,8 @@ def a_run(folder: Path, score: float | None, status: str = "completed", **config
         "optimizer": {"lr": 0.1},
         "logger": {"where": str(folder)},
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings | config))
-    (folder / "status.json").write_text(json.dumps({"status": status}))
+    write_yaml(folder / "config.yaml", settings | config)
+    write_json(folder / "status.json", {"status": status})
     if score is not None:
         metrics = {
             "val/loss": score,
@@ -36,7 +37,7 @@ def a_run(folder: Path, score: float | None, status: str = "completed", **config
             "objective": score,
             "fit_seconds": 1.5,
         }
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        write_json(folder / "metrics.json", metrics)
     return folder
 
 

@@ -1,7 +1,7 @@
 """Files that are whole or not there: written beside their place, then renamed onto it, and checked when read.
 
-JSON and YAML files end with a sum (CRC-32) of their content. A file whose sum differs was changed since it was written,
-perhaps by a person, so this is said and the file is used; one that cannot be parsed is refused.
+JSON and YAML files end with a sum (CRC-32) of their content. A file whose sum differs, or is gone, was changed since it
+was written, perhaps by a person, so this is said and the file is used; one that cannot be parsed is refused.
 """
 
 import json
@@ -93,8 +93,7 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`; raise InputError where it holds none."""
     content = _read(path, json.loads)
-    given = content.pop(SUM, None)
-    if given not in (None, _sum(_compact(content))):
+    if content.pop(SUM, None) != _sum(_compact(content)):
         _say_changed(path)
     return content
 
@@ -144,8 +143,8 @@ def _parsed(path: Path, text: str) -> Any:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_NESTED:
             raise NotPlain("its values are nested too deeply")
-    body, mark, given = text.rpartition(f"# {SUM}: ")
-    if mark and given.strip() != _sum(body):
+    body, _, given = text.rpartition(f"# {SUM}: ")
+    if given.strip() != _sum(body):
         _say_changed(path)
     return yaml.load(text, Loader=Loader)
 
