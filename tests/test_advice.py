@@ -70,6 +70,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     "cannot read {}: write key=value, and quote values with special characters": ("seed!=1", "seed=1"),
     "{} is given several values, {}: add -m to run each{}": ("seed=0,1", "seed=0,1 -m"),
     "there is no config key {}: {}": ("hydra.runn.dir=x", "hydra.run.dir=x"),
+    "resume names a run's folder, so hydra.run.dir cannot name another: leave one of them out": ("resume=run", ""),
     # config.py
     "there is no config key '{}': {}": ("+trainr=1", "trainer=cpu"),
     "there is no config key '{}.{}': {}": ("trainer.max_epoch=1", "trainer.max_epochs=1"),
@@ -288,6 +289,7 @@ BY_THE_COMMAND = (
     "cannot read",
     "{} is given",
     "there is no config key {}:",
+    "resume names",
 )
 
 

@@ -83,7 +83,8 @@ def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
     """Return a command line as Hydra wants it: flags first, and overrides as `normalized` returns them.
 
     Raises:
-        InputError: a flag that Hydra does not have, or several options where a group takes one.
+        InputError: a flag that Hydra does not have, several options where a group takes one, or two folders for one
+            run.
     """
     flags = [argument for argument in arguments if not _is_override(argument)]
     overrides = [normalized(argument, open_keys) for argument in arguments if _is_override(argument)]
@@ -91,6 +92,9 @@ def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
         key, _, value = override.partition("=")
         if value.startswith("[") and _is_group(key) and key not in LISTS:
             raise InputError(f"{key} takes one option, not {shown(value)}: give one, or several as {key}=a,b with -m")
+    given = dict(override.split("=", 1) for override in overrides if "=" in override)
+    if given.get("resume") not in (None, *NOTHING) and "hydra.run.dir" in given:
+        raise InputError("resume names a run's folder, so hydra.run.dir cannot name another: leave one of them out")
     _check_flags([*flags, *overrides])
     return [*flags, *overrides]
 
