@@ -144,6 +144,16 @@ def test_a_target_hidden_in_a_list_is_found(best: dict, tmp_path: Path):
         checkpoint.load(tmp_path / "evil.ckpt")
 
 
+@pytest.mark.parametrize("key", ["network.dropout", "task.label_smoothing", "data.val_size"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_refused(key: str, value: float, best: dict, tmp_path: Path):
+    part, _, name = key.partition(".")
+    best["hyper_parameters"][part][name] = value
+    torch.save(best, tmp_path / "odd.ckpt")
+    with pytest.raises(InputError, match=rf"{key} is {value}: give a finite number"):
+        checkpoint.load(tmp_path / "odd.ckpt")
+
+
 def test_a_strangers_config_reads_no_secret(best: dict, tmp_path: Path):
     best["hyper_parameters"]["data"]["path"] = "${oc.env:HOME}"
     torch.save(best, tmp_path / "evil.ckpt")

@@ -174,6 +174,28 @@ def test_a_signal_in_a_destructor_is_not_lost():
         stopped()
 
 
+def test_a_signal_that_a_library_swallows_is_raised_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process, "SECONDS_TO_LOOK", 0.01)
+    done = []
+
+    def stopped() -> None:
+        for _ in range(3):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                threading.Event().wait(10)
+            except BaseException:
+                done.append("swallowed")
+        try:
+            threading.Event().wait(10)
+        finally:
+            threading.Event().wait(0.1)  # several looks
+            done.append("tidied up")
+
+    with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
+        stopped()
+    assert done == ["swallowed"] * 3 + ["tidied up"]
+
+
 def test_a_later_signal_ends_what_hangs():
     code = (
         "import os, signal, time\nfrom litmlp import process\nprocess.SECONDS_TO_TIDY_UP = 0.0\n"

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from litmlp import archive, build
 from litmlp.build import MARKS, Config
-from litmlp.config import check_arguments, nodes
+from litmlp.config import check_arguments, check_leaf, leaves, nodes
 from litmlp.data import TabularData
 from litmlp.errors import InputError
 from litmlp.paths import find, portable
@@ -131,6 +131,8 @@ def harmless(config: Config, path: Path) -> Config:
         if name.startswith("_") and name.endswith("_") and not (name in MARKS and isinstance(value, str | bool)):
             raise InputError(f"'{path}' holds {key}, which no description has: not loaded")
     try:
+        for key, value in leaves(renamed):
+            check_leaf(key, value)
         for key, node in nodes(renamed):
             check_arguments(key, node)
     except InputError as error:

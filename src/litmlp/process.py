@@ -25,6 +25,8 @@ from litmlp.errors import (
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SECONDS_TO_TIDY_UP = 2.0
+SECONDS_TO_LOOK = 1.0
+HAS_ALARM = hasattr(signal, "setitimer")  # Windows has none
 LONGEST_SENTENCE = 900  # characters
 FAILED, REFUSED, FAULT = 1, 2, 70  # exit codes; the last is EX_SOFTWARE of sysexits.h
 
@@ -72,39 +74,51 @@ def raising_on_signals(program: str) -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and the end of the terminal into `Interrupted`, which no handler on the way swallows.
 
     The first signal counts. Others change nothing while the first has its effects; after two seconds they end a
-    process that hangs.
+    process that hangs. Code that drops every exception, as some libraries have while they are imported, may drop this
+    one too: so an alarm looks each second whether it is still on its way, and else raises it again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stopping: list[float] = []  # since when
+    stopping: list[tuple[int, float]] = []  # by which signal, since when
 
     def handle(number: int, frame: FrameType | None) -> None:
         if not stopping:
-            stopping.append(time.monotonic())
+            stopping.append((number, time.monotonic()))
+            _look_each(SECONDS_TO_LOOK)
             raise Interrupted(number)
-        if time.monotonic() - stopping[0] > SECONDS_TO_TIDY_UP:
+        if time.monotonic() - stopping[0][1] > SECONDS_TO_TIDY_UP:
             os.write(2, f"{program}: {Interrupted(number)} at once\n".encode())
             os._exit(Interrupted(number).exit_code)
 
-    def send_again(unraisable: Any) -> None:  # what is raised in a destructor is lost
-        if isinstance(unraisable.exc_value, Interrupted):
-            stopping.clear()
-            threading.Timer(0.01, os.kill, (os.getpid(), unraisable.exc_value.signal_number)).start()
-        else:
+    def look(number: int, frame: FrameType | None) -> None:
+        handled_now = sys.exception()  # also by a frame further out, whose `finally` or `except` is at work
+        if stopping and not (handled_now and interruption(handled_now)):
+            raise Interrupted(stopping[0][0])
+
+    def drop(unraisable: Any) -> None:  # what is raised in a destructor is lost, until `look` finds out
+        if not isinstance(unraisable.exc_value, Interrupted):
             hook(unraisable)
 
     hook = sys.unraisablehook
     handled = [number for number in SIGNALS if number != SIGNALS[-1] or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in handled}
-    sys.unraisablehook = send_again
+    if HAS_ALARM:
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, look)
+    sys.unraisablehook = drop
     try:
         yield
     finally:
-        stopping.append(time.monotonic())
+        _look_each(0)
+        stopping.append((0, time.monotonic()))
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _look_each(seconds: float) -> None:
+    if HAS_ALARM:
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
 
 @contextmanager

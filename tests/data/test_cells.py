@@ -461,3 +461,12 @@ def test_a_moment_of_no_calendar_is_a_sentence(unit: str) -> None:
         moments = pl.Series("when", [0, number]).cast(pl.Datetime(unit))
         with pytest.raises(InputError, match="'when' holds a date in its row 2 that is not of the years 1 to 9999"):
             as_dates(moments, [], [])
+        with pytest.raises(InputError, match="'when' holds a date in its row 2 that is not of the years 1 to 9999"):
+            as_levels(moments, [])
+
+
+def test_days_and_moments_are_levels_too() -> None:
+    days = pl.Series("day", [0, 1, None, 0], dtype=pl.Int32).cast(pl.Date)
+    assert as_levels(days, []).names == ["1970-01-01", "1970-01-02"]
+    moments = pl.Series("when", [0, 1_500], dtype=pl.Int64).cast(pl.Datetime("ms", "Asia/Tokyo"))
+    assert as_levels(moments, []).names == ["1970-01-01 00:00:00.000000", "1970-01-01 00:00:01.500000"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from soak.soaking import SIGNS_OF_A_FAULT, Soak
-from soak.test_environment import SHORT, assert_whole, finished  # noqa: F401
+from soak.test_environment import SHORT, STRANGE, assert_whole, finished  # noqa: F401
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_PAUSE = 0.05  # seconds, between two signals of a storm
@@ -25,7 +25,7 @@ def test_signals(soak: Soak, finished: Path, tmp_path: Path) -> None:  # noqa: F
         ["train", "-m", "seed=0,1", *SHORT, "trainer.max_epochs=1000000"],
         ["train", *SHORT],
         ["train", "--help"],
-        ["evaluate", f"checkpoint={finished}/run", "output=out.json"],
+        ["evaluate", f"checkpoint={finished}/run", f"data.path={finished}/{STRANGE}.csv", "output=out.json"],
         ["report", str(finished)],
     ]
     for number, generator in enumerate(soak.rounds(least=1)):

@@ -131,6 +131,9 @@ def dictionary_coded(cells: pl.Series) -> pl.Series:
         return cells
     if cells.dtype == pl.Duration:
         cells = cells.to_physical()  # Polars writes none as text
+    if cells.dtype == pl.Date or cells.dtype == pl.Datetime:
+        moments = _naive(cells)  # raises where Polars would panic
+        cells = cells if cells.dtype == pl.Date else moments
     return cells.cast(pl.String).cast(pl.Categorical(pl.Categories.random()))
 
 
