@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,16 @@ def test_a_signal_that_a_library_swallows_is_raised_again(monkeypatch: pytest.Mo
     with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
         stopped()
     assert done == ["swallowed"] * 3 + ["tidied up"]
+
+
+def test_a_signal_that_is_swallowed_until_the_end_is_raised_there():
+    def stopped() -> None:
+        with suppress(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(10)
+
+    with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
+        stopped()
 
 
 def test_a_later_signal_ends_what_hangs():

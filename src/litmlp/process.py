@@ -75,7 +75,7 @@ def raising_on_signals(program: str) -> Iterator[None]:
 
     The first signal counts. Others change nothing while the first has its effects; after two seconds they end a
     process that hangs. Code that drops every exception, as some libraries have while they are imported, may drop this
-    one too: so an alarm looks each second whether it is still on its way, and else raises it again.
+    one too: so an alarm looks each second whether it is still on its way, and else raises it again, as does the end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -108,6 +108,8 @@ def raising_on_signals(program: str) -> Iterator[None]:
     sys.unraisablehook = drop
     try:
         yield
+        if stopping:
+            raise Interrupted(stopping[0][0])
     finally:
         _look_each(0)
         stopping.append((0, time.monotonic()))
