@@ -63,6 +63,7 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
         (["data.path=nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["resume=nowhere"], "there is no file 'nowhere'"),
         (["seed"], "cannot read 'seed': write key=value"),
+        (["hydra.verbose=[1,2]"], "Hydra refuses the command: A logger name must be a string"),
         (["seed=0,1"], "seed is given several values, 0,1: add -m to run each"),
     ],
 )

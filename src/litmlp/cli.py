@@ -256,12 +256,13 @@ def _names_file(error: BaseException) -> TypeGuard[OSError]:
 
 
 def _is_of_hydra(error: BaseException) -> bool:
-    """Tell whether an error was raised by Hydra's own code, as some of those are that a command line causes."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    """Tell whether Hydra's own code, or what it calls but for ours, raised an error that a command line causes."""
+    trace, packages = error.__traceback__, []
+    while trace is not None:
+        packages.append(str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0])
         trace = trace.tb_next
-    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
-    return module.partition(".")[0] in ("hydra", "omegaconf", "antlr4")
+    of_hydra, ours = ("hydra", "omegaconf", "antlr4"), (__name__.partition(".")[0], "hydra_plugins")
+    return next((name in of_hydra for name in reversed(packages) if name in (*of_hydra, *ours)), False)
 
 
 def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:

@@ -53,7 +53,8 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str | Path) -> None:
-        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        # The writer's thread looks for lines at least so often: a signal may have cut off the call that wakes it.
+        super().__init__(save_dir, name="", version="", default_hp_metric=False, flush_secs=2)
         self.next_flush = 0.0
 
     @override

@@ -204,3 +204,12 @@ def test_any_numbers_become_finite_ones_in_the_same_order(name: str) -> None:
         scaled = scaling.apply(np.sort([*values, *ENDS, -1.7976931348623157e308]))
         assert np.isfinite(scaled).all()
         assert (np.diff(scaled) >= -1e-6).all()
+
+
+@pytest.mark.parametrize(("name", "key"), [("standard", "std"), ("robust", "spread")])
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_state_that_divides_by_nothing_is_refused(name: str, key: str, value: float) -> None:
+    scaling = scaling_named(name)
+    scaling.fit(np.array([1.0, 2.0, 4.0]))
+    with pytest.raises(ValueError, match="above 0"):
+        scaling_named(name).load_state_dict(scaling.state_dict() | {key: value})

@@ -306,3 +306,9 @@ def test_strata_are_the_same_where_the_class_is() -> None:
 @pytest.mark.parametrize("labels", [("b", "NAN", "a", "b"), ("NAN", "b", "a", "a")])
 def test_a_class_called_nan_has_its_place_among_the_texts(labels: tuple[str, ...]) -> None:
     assert classes(*labels).classes == ["NAN", "a", "b"]  # "NAN" is not a mark of missing cells, but float() takes it
+
+
+def test_a_numeric_state_that_divides_by_nothing_is_refused() -> None:
+    state = NumericTarget.example().state_dict()
+    with pytest.raises(ValueError, match="above 0"):
+        NumericTarget(["example"]).load_state_dict(state | {"std": torch.zeros(1, dtype=torch.float64)})

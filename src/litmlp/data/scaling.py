@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from litmlp.data.interpolation import PiecewiseLinear
-from litmlp.data.state import finite, taken
+from litmlp.data.state import finite, positive, taken
 from litmlp.errors import did_you_mean
 
 FARTHEST = 1e9  # deviations from the mean: float32 has room for what a network makes of them
@@ -53,6 +53,11 @@ class StandardScaling(Scaling):
         """Shift and divide."""
         return standardised(values, self.mean, self.std).clip(-FARTHEST, FARTHEST).astype(np.float32)
 
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        positive(self.std)
+
 
 class RobustScaling(Scaling):
     """Median 0 and interquartile range 1, then bent smoothly so that nothing goes beyond 3.
@@ -73,6 +78,11 @@ class RobustScaling(Scaling):
         """Shift, divide and bend: z / sqrt(1 + (z / 3)^2)."""
         z = standardised(values, self.median, self.spread).clip(-FARTHEST, FARTHEST)
         return (z / np.hypot(1, z / self.limit)).astype(np.float32)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        positive(self.spread)
 
 
 class QuantileScaling(Scaling):

@@ -29,6 +29,12 @@ def finite(*values: float | Tensor) -> None:
         raise ValueError("a state holds a number that is not finite")
 
 
+def positive(*values: float | Tensor) -> None:
+    """Raise ValueError unless all numbers are above 0, so that others can be divided by them."""
+    if not all(bool((torch.as_tensor(value, dtype=torch.float64) > 0).all()) for value in values):
+        raise ValueError("a state holds a deviation that is not above 0")
+
+
 def different(texts: list[str]) -> list[str]:
     """Return different texts; raise ValueError for one that occurs twice."""
     if len(set(texts)) < len(texts):

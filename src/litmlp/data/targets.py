@@ -12,7 +12,7 @@ from torch import Tensor
 
 from litmlp.data.cells import PLAIN, Levels, Numbers, as_levels, as_numbers, is_text, number_style
 from litmlp.data.scaling import mean_and_std, standardised
-from litmlp.data.state import different, finite, taken
+from litmlp.data.state import different, finite, positive, taken
 from litmlp.errors import InputError, did_you_mean
 
 TRANSFORMS = ("none", "log1p")
@@ -163,6 +163,7 @@ class NumericTarget(Target):
         )
         self.columns = different(names)
         finite(self.mean, self.std)
+        positive(self.std)
         if not self.mean.shape == self.std.shape == (len(self.columns),):
             raise ValueError("a state has a mean and a deviation for each target")
 
