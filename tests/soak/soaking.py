@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ MOST_SECONDS = 10.0  # of the processor, for a small input
 MOST_MEGABYTES = 2_000.0
 CPU_LIMIT = 60  # seconds, after which a command is killed
 EXAMPLES_A_ROUND = 25
+LETTERS_OF_A_KIND = 60  # at the start of the last line of what an error says
 SIGNS_OF_A_FAULT = ("Traceback (most recent call last)", "panicked at", "a fault of litmlp", "Segmentation fault")
 
 
@@ -146,12 +148,13 @@ class Soak:
 
     @contextmanager
     def trial(self, described: str) -> Iterator[None]:
-        """Keep what an AssertionError says of the input `described`, and go on."""
+        """Keep what an error says of the input `described`, and go on."""
         try:
             yield
-        except AssertionError as error:
+        except Exception as error:
             self.count("FAILED")
-            self.failures.append((described, str(error)))
+            said = str(error) if isinstance(error, AssertionError) else "".join(traceback.format_exception(error))
+            self.failures.append((described, said))
 
     def explore(self, strategy: Any, check: Callable[[Any], str]) -> None:
         """Draw inputs from a strategy of Hypothesis; `check` returns how one ended, or raises AssertionError.
@@ -183,10 +186,14 @@ class Soak:
         return f"{self.name}: {sum(self.counts.values())} tried: {told or 'nothing'}"
 
     def finish(self) -> None:
-        """Raise AssertionError with the smallest input that failed, if any did."""
-        if self.failures:
-            described, error = min(self.failures, key=lambda failure: len(failure[0]))
+        """Raise AssertionError with the smallest input that failed of each kind, if any did."""
+        smallest: dict[str, str] = {}
+        for described, error in sorted(self.failures, key=lambda failure: len(failure[0])):
+            kind = (error.strip().splitlines() or [""])[-1][:LETTERS_OF_A_KIND]
+            smallest.setdefault(kind, f"{described}\n{error}")
+        if smallest:
+            told = "\n\n".join(smallest.values())
             raise AssertionError(
-                f"{len(self.failures)} of {sum(self.counts.values())} failed with seed {self.seed}; the smallest:\n"
-                f"{described}\n{error}"
+                f"{len(self.failures)} of {sum(self.counts.values())} failed with seed {self.seed}; the smallest of "
+                f"each of {len(smallest)} kinds:\n{told}"
             )

@@ -59,7 +59,10 @@ def killed(arguments: list[str], folder: Path, moments: list[str], generator: ra
         time.sleep(0.0005)
     time.sleep(delay)
     process.send_signal(number)
-    code = process.wait(LAST_WORDS)
+    try:
+        code = process.wait(LAST_WORDS)
+    finally:
+        process.kill()
     return f"{number.name} {f'{delay:.3f} s after {file.name}' if is_awaited else f'after {delay:.3f} s'} -> {code}"
 
 
