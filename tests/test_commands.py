@@ -63,6 +63,8 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
         (["data.path=nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["resume=nowhere"], "there is no file 'nowhere'"),
         (["seed"], "cannot read 'seed': write key=value"),
+        ([f"init_from={'9' * 4000}"], "cannot look for '9999"),
+        ([f"data.path={'9' * 4000}.csv", "data=table", "data.target=y"], "cannot look for '9999"),
         (["hydra.verbose=[1,2]"], "Hydra refuses the command: A logger name must be a string"),
         (["seed=0,1"], "seed is given several values, 0,1: add -m to run each"),
     ],

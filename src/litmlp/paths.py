@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from litmlp.errors import InputError
+from litmlp.errors import InputError, shown
 
 PACKAGE = Path(__file__).parent
 IN_WHEEL = (PACKAGE / "conf").is_dir()
@@ -18,8 +18,11 @@ def runs() -> Path:
 def find(path: str | Path) -> Path:
     """Return `path` as seen from the current folder or else from the project; raise InputError if in neither."""
     for candidate in (expanded(path), ROOT / path):
-        if candidate.exists():
-            return candidate
+        try:
+            if candidate.exists():
+                return candidate
+        except OSError as error:  # the name is too long, or leads through a folder of somebody else's
+            raise InputError(f"cannot look for {shown(str(path))}, for the system says {error.strerror!r}") from error
     places = " nor under ".join(str(place) for place in dict.fromkeys((Path.cwd(), ROOT)))
     raise InputError(f"there is no file '{path}' under {places}: check the path")
 
