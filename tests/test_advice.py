@@ -189,6 +189,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "init_from=": "tests/test_train.py starts from another run",
     "{} is {}, which is not UTF-8: rename what it names": "which file is meant is not known",
     "there is no file '{}' under {}: check the path": "which file is meant is not known",
+    "cannot look for {} ({}): check the path": "which file is meant is not known",
     "there is not enough memory ({}): use fewer rows, or a smaller network": "memory would have to run out",
     "cannot read or write {}: {}": "what comes after the colon is the reason",
     "a config file is not YAML: {}": "what comes after the colon is the reason",

@@ -262,7 +262,6 @@ def test_a_large_table_takes_lists(key: str, monkeypatch: pytest.MonkeyPatch) ->
     Path("table.csv").write_text(GOOD)
     monkeypatch.setattr("litmlp.data.table.CACHED_FROM", 0)
     monkeypatch.setenv("LITMLP_CACHE", "entries")
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     column = "when" if key == "date" else "code"
     monkeypatch.setattr(sys, "argv", ["litmlp-train", *training(f"data.{key}=[{column}]", "callbacks=none")])
     COMMANDS["train"]()

@@ -256,7 +256,7 @@ def _names_file(error: BaseException) -> TypeGuard[OSError]:
 
 
 def _is_of_hydra(error: BaseException) -> bool:
-    """Tell whether Hydra's own code, or what it calls but for ours, raised an error that a command line causes."""
+    """Tell whether an error comes of Hydra's code or of what it calls, but not of ours: a command line caused it."""
     trace, packages = error.__traceback__, []
     while trace is not None:
         packages.append(str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0])

@@ -22,7 +22,7 @@ def find(path: str | Path) -> Path:
             if candidate.exists():
                 return candidate
         except OSError as error:  # the name is too long, or leads through a folder of somebody else's
-            raise InputError(f"cannot look for {shown(str(path))}, for the system says {error.strerror!r}") from error
+            raise InputError(f"cannot look for {shown(str(path))} ({error.strerror}): check the path") from error
     places = " nor under ".join(str(place) for place in dict.fromkeys((Path.cwd(), ROOT)))
     raise InputError(f"there is no file '{path}' under {places}: check the path")
 

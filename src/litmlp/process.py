@@ -71,11 +71,13 @@ def guarded(program: str) -> Iterator[None]:
 
 @contextmanager
 def raising_on_signals(program: str) -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and the end of the terminal into `Interrupted`, which no handler on the way swallows.
+    """Raise `Interrupted` at Ctrl-C, SIGTERM and the end of the terminal.
 
     The first signal counts. Others change nothing while the first has its effects; after two seconds they end a
-    process that hangs. Code that drops every exception, as some libraries have while they are imported, may drop this
-    one too: so an alarm looks each second whether it is still on its way, and else raises it again, as does the end.
+    process that hangs.
+
+    Some libraries drop every exception in places, as while they are imported. So an alarm looks each second whether
+    the exception is still being handled, and raises it again if it is not. The end of this context does so as well.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -92,7 +94,7 @@ def raising_on_signals(program: str) -> Iterator[None]:
             os._exit(Interrupted(number).exit_code)
 
     def look(number: int, frame: FrameType | None) -> None:
-        handled_now = sys.exception()  # also by a frame further out, whose `finally` or `except` is at work
+        handled_now = sys.exception()  # also if it is a caller whose `finally` or `except` is at work
         if stopping and not (handled_now and interruption(handled_now)):
             raise Interrupted(stopping[0][0])
 

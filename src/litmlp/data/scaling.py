@@ -18,9 +18,15 @@ EXTREME = 900  # power of two, beyond which a difference or a quotient of number
 
 
 class Scaling(ABC):
-    """Fitted on training rows; its state is plain numbers and tensors, whose types `state` names."""
+    """Fitted on training rows; its state is plain numbers and tensors.
+
+    Attributes:
+        state: the type of each number or tensor, by its name.
+        divisors: those by which values are divided.
+    """
 
     state: ClassVar[dict[str, type]]
+    divisors: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def fit(self, values: np.ndarray) -> None:
@@ -37,6 +43,7 @@ class Scaling(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         finite(*taken(state, self.state))
+        positive(*(state[name] for name in self.divisors))
         vars(self).update(state)
 
 
@@ -44,6 +51,7 @@ class StandardScaling(Scaling):
     """Mean 0 and standard deviation 1; a constant column becomes 0, and nothing goes beyond a billion deviations."""
 
     state: ClassVar = {"mean": float, "std": float}
+    divisors = ("std",)
 
     def fit(self, values: np.ndarray) -> None:
         """Take mean and standard deviation."""
@@ -53,11 +61,6 @@ class StandardScaling(Scaling):
         """Shift and divide."""
         return standardised(values, self.mean, self.std).clip(-FARTHEST, FARTHEST).astype(np.float32)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        super().load_state_dict(state)
-        positive(self.std)
-
 
 class RobustScaling(Scaling):
     """Median 0 and interquartile range 1, then bent smoothly so that nothing goes beyond 3.
@@ -66,6 +69,7 @@ class RobustScaling(Scaling):
     """
 
     state: ClassVar = {"median": float, "spread": float}
+    divisors = ("spread",)
     limit = 3.0
 
     def fit(self, values: np.ndarray) -> None:
@@ -78,11 +82,6 @@ class RobustScaling(Scaling):
         """Shift, divide and bend: z / sqrt(1 + (z / 3)^2)."""
         z = standardised(values, self.median, self.spread).clip(-FARTHEST, FARTHEST)
         return (z / np.hypot(1, z / self.limit)).astype(np.float32)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        super().load_state_dict(state)
-        positive(self.spread)
 
 
 class QuantileScaling(Scaling):
