@@ -1,5 +1,6 @@
 """How commands end, whatever happens in them."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -205,6 +206,36 @@ def test_a_signal_that_is_swallowed_until_the_end_is_raised_there():
 
     with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
         stopped()
+
+
+def test_a_signal_while_a_module_is_imported_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where C++ code imports a module, as torch does, an exception would end the process with its memory dumped."""
+    name = f"signalled_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "import os, signal, threading\nos.kill(os.getpid(), signal.SIGTERM)\nthreading.Event().wait(0.1)\nend = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(process, "SECONDS_TO_LOOK", 0.01)
+    imported = []
+
+    def stopped() -> None:
+        imported.append(importlib.import_module(name).end)
+        threading.Event().wait(10)
+
+    with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
+        stopped()
+    assert imported == [True]
+
+
+def test_too_little_address_space_is_said_before_libraries_are_loaded():
+    """Between 1.0 and 1.3 GB they end the process with its memory dumped, or wait for ever."""
+    command = f'ulimit -v 1200000; "{sys.executable}" -m litmlp.train data=xor'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "litmlp-train: the process may use 1.2 GB of address space, but PyTorch and Polars need more than 2.1 GB: "
+        "allow more with ulimit -v\n",
+    )
 
 
 def test_a_later_signal_ends_what_hangs():

@@ -27,6 +27,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 SECONDS_TO_TIDY_UP = 2.0
 SECONDS_TO_LOOK = 1.0
 HAS_ALARM = hasattr(signal, "setitimer")  # Windows has none
+FEWEST_BYTES = 2**31  # of address space; 1.4 GB on a machine of two cores
 LONGEST_SENTENCE = 900  # characters
 FAILED, REFUSED, FAULT = 1, 2, 70  # exit codes; the last is EX_SOFTWARE of sysexits.h
 
@@ -76,8 +77,9 @@ def raising_on_signals(program: str) -> Iterator[None]:
     The first signal counts. Others change nothing while the first has its effects; after two seconds they end a
     process that hangs.
 
-    Some libraries drop every exception in places, as while they are imported. So an alarm looks each second whether
-    the exception is still being handled, and raises it again if it is not. The end of this context does so as well.
+    Some libraries drop every exception in places. So an alarm looks each second whether the exception is still being
+    handled, and raises it again if it is not. The end of this context does so as well. While a module is imported,
+    nothing is raised, since code in C++ that imports another one may end the process then; the alarm does it later.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -88,6 +90,8 @@ def raising_on_signals(program: str) -> Iterator[None]:
         if not stopping:
             stopping.append((number, time.monotonic()))
             _look_each(SECONDS_TO_LOOK)
+            if HAS_ALARM and _imports(frame):
+                return
             raise Interrupted(number)
         if time.monotonic() - stopping[0][1] > SECONDS_TO_TIDY_UP:
             os.write(2, f"{program}: {Interrupted(number)} at once\n".encode())
@@ -95,7 +99,7 @@ def raising_on_signals(program: str) -> Iterator[None]:
 
     def look(number: int, frame: FrameType | None) -> None:
         handled_now = sys.exception()  # also if it is a caller whose `finally` or `except` is at work
-        if stopping and not (handled_now and interruption(handled_now)):
+        if stopping and not _imports(frame) and not (handled_now and interruption(handled_now)):
             raise Interrupted(stopping[0][0])
 
     def drop(unraisable: Any) -> None:  # what is raised in a destructor is lost, until `look` finds out
@@ -118,6 +122,15 @@ def raising_on_signals(program: str) -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported where the program is."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _look_each(seconds: float) -> None:
@@ -206,8 +219,23 @@ def _check_surroundings() -> None:
             shown = ascii(argument)[:200]
             raise InputError(f"{shown} is no text in UTF-8: give another name, or set LC_ALL=C.UTF-8 and no PYTHONUTF8")
 
+    _check_address_space()
     _check_variable("POLARS_MAX_THREADS", "a whole number above 0", lambda text: text.isdecimal() and int(text) > 0)
     _check_variable("LITMLP_CACHE_GB", "a number of 0 or more", lambda text: 0 <= float(text) < float("inf"))
+
+
+def _check_address_space() -> None:
+    """Raise InputError where libraries could not even be loaded: they would end the process, or wait for ever."""
+    try:
+        import resource
+    except ImportError:  # of Windows
+        return
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= allowed < FEWEST_BYTES:
+        raise InputError(
+            f"the process may use {allowed / 1e9:.1f} GB of address space, but PyTorch and Polars need more than "
+            f"{FEWEST_BYTES / 1e9:.1f} GB: allow more with ulimit -v"
+        )
 
 
 def _check_variable(name: str, expected: str, is_good: Callable[[str], bool]) -> None:
