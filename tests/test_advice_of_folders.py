@@ -330,10 +330,9 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "output '{}' is there and may not be written: give another name": "the tests' user may be root, who may write all",
     "'{}' cannot be written to ({}): copy it to where you may write, and give the copy": "as above: tests/test_run.py",
     "standard output cannot be written ({}): all else is done": "it says what was done: tests/test_process.py",
-    (
-        "the process may use {} GB of address space, but PyTorch and Polars need more than {} GB: allow more with "
-        "ulimit -v"
-    ): "the limit is one of the whole test: tests/test_process.py",
+    "the process may use {} GB of address space, but PyTorch and Polars need {} GB: allow more with ulimit -v": (
+        "the limit is one of the whole test: tests/test_process.py"
+    ),
     "interrupted: go on with litmlp-train resume=%s": "tests/test_train.py goes on",
     "stopped: type the same command again, or litmlp-train resume={}": "tests/sweeps/test_job.py goes on",
     "the disk is full: make room, and type the same command again": "tests/soak/test_disks.py makes room",

@@ -27,7 +27,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 SECONDS_TO_TIDY_UP = 2.0
 SECONDS_TO_LOOK = 1.0
 HAS_ALARM = hasattr(signal, "setitimer")  # Windows has none
-FEWEST_BYTES = 2**31  # of address space; 1.4 GB on a machine of two cores
+FEWEST_BYTES, BYTES_A_CORE = 2_400_000_000, 30_000_000  # of address space: a small run takes 2.35 GB on two cores
 LONGEST_SENTENCE = 900  # characters
 FAILED, REFUSED, FAULT = 1, 2, 70  # exit codes; the last is EX_SOFTWARE of sysexits.h
 
@@ -209,6 +209,11 @@ def _own_stream(number: int, before: TextIO | None) -> TextIO:
     )
 
 
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _check_surroundings() -> None:
     try:
         os.getcwd()  # noqa: PTH109
@@ -225,16 +230,17 @@ def _check_surroundings() -> None:
 
 
 def _check_address_space() -> None:
-    """Raise InputError where libraries could not even be loaded: they would end the process, or wait for ever."""
+    """Raise InputError if a run would be short of address space: libraries then end the process, or wait for ever."""
     try:
         import resource
     except ImportError:  # of Windows
         return
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if 0 <= allowed < FEWEST_BYTES:
+    needed = FEWEST_BYTES + BYTES_A_CORE * cores()  # each library starts a thread a core
+    if 0 <= allowed < needed:
         raise InputError(
-            f"the process may use {allowed / 1e9:.1f} GB of address space, but PyTorch and Polars need more than "
-            f"{FEWEST_BYTES / 1e9:.1f} GB: allow more with ulimit -v"
+            f"the process may use {allowed / 1e9:.2f} GB of address space, but PyTorch and Polars need "
+            f"{needed / 1e9:.2f} GB: allow more with ulimit -v"
         )
 
 

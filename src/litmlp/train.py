@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from litmlp import cli, folders, run
+from litmlp import cli, folders, process, run
 from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_yaml, write_json
 from litmlp.paths import display
@@ -191,15 +191,15 @@ def threads(given: str | int, task: "Task", batch_size: int) -> int:
     from torch.nn import Linear
 
     products = batch_size * sum(m.weight.numel() for m in task.network.modules() if isinstance(m, Linear))
-    return 1 if products < PRODUCTS_TO_SHARE else _cores()
+    return 1 if products < PRODUCTS_TO_SHARE else _share_of_cores()
 
 
-def _cores() -> int:
-    """Return the number of cores that this process may use; those who start several at once set OMP_NUM_THREADS."""
+def _share_of_cores() -> int:
+    """Return how many cores this run may keep busy: those who start several at once set OMP_NUM_THREADS."""
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested loops, the outer
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return process.cores()
 
 
 def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from litmlp.process import cores
+
 _place: tuple[int, FileLock] | None = None  # held as long as this process lives
 
 
@@ -24,11 +26,6 @@ def share(side_by_side: int, folder: Path) -> None:
     devices = gpus()
     if len(devices) > 1 and _place is None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[place(side_by_side, folder) % len(devices)]
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:
