@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch import Callback
 
+from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import process
 from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged
+from litmlp.files import read_json
+from litmlp.train import train
 
 SAYS_NOTHING_OF_ITSELF = type("Wordless", (RuntimeError,), {"__str__": lambda self: 1 / 0})
 Panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})  # as Rust's come to Python
@@ -208,23 +212,44 @@ def test_a_signal_that_is_swallowed_until_the_end_is_raised_there():
         stopped()
 
 
-def test_a_signal_while_a_module_is_imported_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where C++ code imports a module, as torch does, an exception would end the process with its memory dumped."""
+@pytest.fixture
+def signalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a module that sends its process a signal while it is imported."""
     name = f"signalled_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(
         "import os, signal, threading\nos.kill(os.getpid(), signal.SIGTERM)\nthreading.Event().wait(0.1)\nend = True\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_a_signal_while_a_module_is_imported_waits_for_its_end(signalled: str, monkeypatch: pytest.MonkeyPatch):
+    """Where C++ code imports a module, as torch does, an exception would end the process with its memory dumped."""
     monkeypatch.setattr(process, "SECONDS_TO_LOOK", 0.01)
     imported = []
 
     def stopped() -> None:
-        imported.append(importlib.import_module(name).end)
+        imported.append(importlib.import_module(signalled).end)
         threading.Event().wait(10)
 
     with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
         stopped()
     assert imported == [True]
+
+
+def test_a_signal_that_waits_is_not_taken_for_an_end_of_the_program(
+    signalled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lightning may see SIGTERM first: it ends training with a SystemExit, and a sweep's other jobs were not run."""
+    monkeypatch.setattr(process, "SECONDS_TO_LOOK", 3600.0)
+
+    class Importing(Callback):
+        def on_train_batch_start(self, *_: Any) -> None:
+            importlib.import_module(signalled)
+
+    with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
+        train(compose_config("data=xor", *SMALL, *UNDRAWN), tmp_path / "run", callbacks=[Importing()])
+    assert read_json(tmp_path / "run/status.json")["status"] == "interrupted"
 
 
 def test_too_little_address_space_is_said_before_libraries_are_loaded():

@@ -113,7 +113,11 @@ def raising_on_signals(program: str) -> Iterator[None]:
         before[signal.SIGALRM] = signal.signal(signal.SIGALRM, look)
     sys.unraisablehook = drop
     try:
-        yield
+        try:
+            yield
+        except SystemExit:  # Lightning ends training with one at SIGTERM, and the exit code would be 0
+            if not stopping:
+                raise
         if stopping:
             raise Interrupted(stopping[0][0])
     finally:
