@@ -109,7 +109,7 @@ def test_parquet_columns_are_read_one_by_one(tmp_path: Path) -> None:
     path = parquet(tmp_path / "t.parquet", a=list(range(9000)), b=[f"text {i}" for i in range(9000)])
     content = bytearray(path.read_bytes())
     at = content.index(b"PAR1") + 4
-    content[at : at + 100] = b"\xff" * 100  # the first page, of column a
+    content[at + 100 : at + 200] = b"\xff" * 100  # of the first page, of column a, behind its header
     path.write_bytes(content)
     table = read_table([path])
     assert table.select("b").collect()["b"][-1] == "text 8999"

@@ -207,6 +207,16 @@ def renamed_zone(content: bytes, zone: str, other: str) -> bytes:
     raise AssertionError("there is no such zone")
 
 
+def with_damaged_pages(content: bytes, generator: random.Random) -> bytes:
+    """The same Parquet file with some bits changed in the headers of pages, which say how large these are."""
+    starts = [match.start() for match in re.finditer(rb"\x15[\x00\x04\x06]\x15", content)] or [0]
+    changed = bytearray(content)
+    for _ in range(generator.choice([1, 1, 2, 3])):
+        place = generator.choice(starts) + generator.randrange(30)
+        changed[min(place, len(changed) - 1)] ^= 1 << generator.randrange(8)
+    return bytes(changed)
+
+
 def write_parquet_table(generator: random.Random, folder: Path) -> tuple[str, list[str]]:
     """Write a table as Parquet, perhaps damaged; return its file's name and its columns' names."""
     num_rows = generator.choice([0, 1, 12, 40, 40, 40, 200])
@@ -226,7 +236,7 @@ def write_parquet_table(generator: random.Random, folder: Path) -> tuple[str, li
     if has_zone:
         content = renamed_zone(content, "Israel", generator.choice(["+02:00", "-11:30", "Nowher", "      ", "+99:99"]))
     if generator.random() < 0.3:
-        content = damaged(content, generator)
+        content = generator.choice([damaged, with_damaged_pages])(content, generator)
     file.write_bytes(content)
     return file.name, names
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from litmlp.data import panics
+from litmlp.data import panics, parquet
 from litmlp.data.cells import MISSING, shortened
 from litmlp.errors import InputError
 from litmlp.paths import ROOT, find
@@ -136,6 +136,7 @@ def _read(file: Path, missing_values: Sequence[str], text_columns: Sequence[str]
 
 
 def _scan_parquet(file: Path) -> pl.LazyFrame:
+    parquet.check(file)
     frame = pl.scan_parquet(file, glob=False)
     num_rows, size = frame.select(pl.len()).collect().item(), file.stat().st_size  # both without reading rows
     if num_rows > MOST_ROWS and num_rows > MOST_ROWS_A_BYTE * size:
