@@ -33,9 +33,15 @@ class BestAndLast(Checkpoint):
         self.mode = mode
         self.best_score = math.inf if mode == "min" else -math.inf
         self.best_epoch = -1
+        self.was_stopped = False  # by a callback, after which nothing but the test was left to do
         self.unwritten_best: dict[str, Any] | None = None
         self.next_write = 0.0
         self.last_write = perf_counter()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do not go on with what was stopped."""
+        if self.was_stopped:
+            trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights if they are the best so far; the first ones are."""
@@ -66,6 +72,7 @@ class BestAndLast(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final state."""
+        self.was_stopped = trainer.should_stop
         self._write(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -81,11 +88,13 @@ class BestAndLast(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        state = {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        return state | {"was_stopped": True} if self.was_stopped else state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        self.was_stopped = state_dict.get("was_stopped") is True
 
     def _is_best(self, score: float) -> bool:
         return score < self.best_score if self.mode == "min" else score > self.best_score

@@ -136,7 +136,7 @@ class Job:
                     columns=self.sweep.description["columns"],
                 )
             )
-            if pruning is not None and pruning.is_pruned:
+            if pruning is not None and pruning.pruned_at is not None:
                 return results, True
         return results, False
 
