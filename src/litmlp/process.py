@@ -78,8 +78,9 @@ def raising_on_signals(program: str) -> Iterator[None]:
     process that hangs.
 
     Some libraries drop every exception in places. So an alarm looks each second whether the exception is still being
-    handled, and raises it again if it is not. The end of this context does so as well. While a module is imported,
-    nothing is raised, since code in C++ that imports another one may end the process then; the alarm does it later.
+    handled, and raises it again if it is not. The end of this context does so as well, also if it is a `SystemExit`:
+    Lightning ends training with one at SIGTERM. While a module is imported, nothing is raised, since code in C++ that
+    imports another one may end the process then; the alarm does it later.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -115,7 +116,7 @@ def raising_on_signals(program: str) -> Iterator[None]:
     try:
         try:
             yield
-        except SystemExit:  # Lightning ends training with one at SIGTERM, and the exit code would be 0
+        except SystemExit:
             if not stopping:
                 raise
         if stopping:

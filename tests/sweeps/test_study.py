@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from litmlp import paths
 from litmlp.errors import InputError
+from litmlp.files import write_json
 from litmlp.sweeps import study
 from litmlp.sweeps.folder import SweepFolder
 from sweeping import PLANE, SEARCH, command, metrics, outcomes, records, sweep
@@ -234,6 +235,33 @@ def test_the_study_agrees_with_the_records(pruned: Path):
         if job["status"] == "completed":
             assert trial.value == job["score"]
             assert list(trial.intermediate_values) == list(range(6))
+
+
+def running_again(folder: Path, number: int) -> None:
+    """Take the end of a job off the record, as if it had been killed after its run was complete."""
+    kept = {key: records(folder)[number][key] for key in ("number", "overrides", "trial")}
+    write_json(folder / f"{number}/job.json", kept | {"status": "running"})
+
+
+def test_a_job_that_was_killed_once_its_pruned_run_was_complete_is_pruned(pruned: Path, tmp_path: Path):
+    shutil.copytree(pruned, tmp_path / "sweep")
+    running_again(tmp_path / "sweep", 2)
+    assert command("resume=sweep").code == 1  # as before, for one job diverged
+    assert outcomes(tmp_path / "sweep") == outcomes(pruned)
+
+
+def test_a_run_before_the_pruned_one_of_a_job_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of two repeats the second is ended in its first epoch, whose number is then 3."""
+    monkeypatch.setattr(optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.last_step >= 3)
+    folder, pruner = tmp_path / "sweep", "hydra/sweeper/pruner=median"
+    said = sweep(folder, *SEARCH, "hydra.sweeper.n_trials=1", pruner, "seed=0,1", "trainer.max_epochs=3")
+    assert said.code == 0, said
+    expected = outcomes(folder)
+    assert expected[0][0] == "pruned"
+    assert [metrics(folder / f"0/{index}")["epochs"] for index in (0, 1)] == [3, 1]
+    running_again(folder, 0)
+    command(f"resume={folder}")
+    assert outcomes(folder) == expected
 
 
 def test_epochs_of_repeats_are_counted_on(tmp_path: Path):

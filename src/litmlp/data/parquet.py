@@ -15,7 +15,8 @@ from polars.exceptions import ComputeError
 MARK = b"PAR1"
 DEEPEST = 20  # structures within each other
 SLACK = 2**20  # bytes: not all programs count headers in the size of a column
-DATA, DICTIONARY, DATA_2 = 5, 7, 8  # fields of a page's header that tell of its values
+DICTIONARY = 7  # the field of a page's header that tells of it, and there the first one of how many values it has
+COUNTS = {5: (1,), 8: (1, 2, 3)}  # the same of both kinds of pages with data: values, and also nulls and rows
 
 
 class _Kind:
@@ -51,7 +52,7 @@ def _check_pages(content: mmap.mmap, chunk: dict[int, Any]) -> None:
         reader = _Reader(content, place)
         page = reader.struct()
         place = reader.place + page[3]
-        counts = [page[DATA][1]] if DATA in page else [page[DATA_2][count] for count in (1, 2, 3) if DATA_2 in page]
+        counts = [page[kind][field] for kind, fields in COUNTS.items() if kind in page for field in fields]
         is_sound = (
             0 <= page[2] <= 2 * size + SLACK
             and reader.place <= place <= len(content)

@@ -121,22 +121,16 @@ class Job:
 
         results = []
         for index, (folder, repeat) in enumerate(self._repeats(number)):
-            if (metrics := run.metrics_of(folder)) is not None:
-                results.append(metrics)
-                continue
-            begun = run.is_asked(folder)
-            config = self._stored(folder) if begun else self._composed([*record["overrides"], *repeat])
-            pruning = self._pruning(record, study, config, index)
-            results.append(
-                train(
-                    config,
-                    folder,
-                    resume=True,
-                    callbacks=[pruning] if pruning else [],
-                    columns=self.sweep.description["columns"],
-                )
-            )
-            if pruning is not None and pruning.pruned_at is not None:
+            metrics, pruning = run.metrics_of(folder), None
+            if metrics is None or (study is not None and self.sweep.description["pruner"] is not None):
+                is_asked = run.is_asked(folder)
+                config = self._stored(folder) if is_asked else self._composed([*record["overrides"], *repeat])
+                pruning = self._pruning(record, study, config, index)
+            if metrics is None:
+                callbacks, columns = [pruning] if pruning else [], self.sweep.description["columns"]
+                metrics = train(config, folder, resume=True, callbacks=callbacks, columns=columns)
+            results.append(metrics)
+            if pruning is not None and pruning.has_ended(metrics["epochs"]):
                 return results, True
         return results, False
 
