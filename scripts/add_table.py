@@ -37,7 +37,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", help="CSV or TSV, also gzipped, or Parquet; a folder or a pattern of Parquet files")
+    parser.add_argument("path", help="text such as CSV, also compressed, or Parquet; a folder, or a pattern")
     parser.add_argument("--target", required=True, nargs="+", help="the column to predict; several for regression")
     parser.add_argument("--name", help="of the new option of data; default: the file's name")
     parser.add_argument("--task", choices=["regression", "classification"], help="default: what the target calls for")

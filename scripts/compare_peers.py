@@ -30,7 +30,6 @@ from threadpoolctl import threadpool_limits
 
 from litmlp import build, cli, paths
 from litmlp.data import ClassTarget, NumericTarget, TableData
-from litmlp.data.cells import MISSING
 from litmlp.train import train
 
 TABLES = ("california", "diamonds", "adult", "penguins")
@@ -90,7 +89,7 @@ def peers(data: TableData, seed: int) -> dict[str, Result]:
     known = np.concatenate([rows["train"], rows["val"]])
     numeric = [column.name for column in data.inputs.columns if column.kind == "numeric"]
     texts = [column.name for column in data.inputs.columns if column.kind == "categorical"]
-    missing = [*MISSING, *data.missing_values]
+    missing = [*data.notation.level_marks]
     texts_filled = pl.when(~pl.col(texts).is_in(missing)).then(pl.col(texts)).fill_null("missing").name.keep()
     inputs = frame.select(pl.col(numeric).cast(pl.Float64), *([texts_filled] if texts else [])).collect()
     target = frame.select(data.target.columns).collect().to_series().to_numpy()

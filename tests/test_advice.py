@@ -43,6 +43,11 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "data=penguins task=auto data.target=specis",
         "data=penguins data.target=species",
     ),
+    "{}, and of classes one target at a time can be learned: give data.target={}, or task=regression if they are "
+    "amounts": (
+        "data=table data.path=pairs.csv data.target=[a,b]",
+        "data=table data.path=pairs.csv data.target=[a,b] task=regression",
+    ),
     "no row has a value in the target {}: give rows that do": (
         "data=table data.path=empty.csv data.target=y",
         "data=table data.path=table.csv data.target=y",
@@ -269,6 +274,7 @@ def test_each_line_here_is_a_message_in_the_code():
 def _tables() -> None:
     Path("table.csv").write_text("x,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(40)))
     Path("empty.csv").write_text("x,y\n" + "".join(f"{i},\n" for i in range(40)))
+    Path("pairs.csv").write_text("x,a,b\n" + "".join(f"{i * 1.5},{i % 2},{i // 2 % 2}\n" for i in range(40)))
     Path("texts.csv").write_text("x,z,y\n" + "".join(f"{i * 1.5},{i % 3},text {i}\n" for i in range(40)))
 
 

@@ -25,6 +25,7 @@ SAYING = ("refusal_of_system", "no_room", "_fault")
 SMALL = [*PLANE, "callbacks=checkpoint", "logger=none"]
 GRID = "small -m seed=range(0,1) hydra.sweep.dir"
 SEARCH = "small -m hydra/sweeper=optuna hydra.sweeper.n_trials=1 optimizer.lr"
+KEEP = "predict checkpoint=run input=p.csv output=o.csv keep"
 PREDICT = "predict checkpoint=run input=rows.csv output"
 AGAIN = "hydra.sweep.dir=again"
 LONG = "x" * 250
@@ -84,6 +85,14 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     (
         "{} is {}, where a path is expected: if it is one, write {}=\"'...'\"",
         *("mv run true; evaluate checkpoint=true", "evaluate checkpoint=\"'true'\""),
+    ),
+    (
+        "keep names '{}', but there is no such column: {}",
+        *(f"{PREDICT}=out.csv keep=[x3]", f"{PREDICT}=out.csv keep=[x1]"),
+    ),
+    (
+        "keep names '{}', as a column of predictions is called: rename it in the file",
+        *(f"printf 'x1,x2,{name}\\n1,2,3\\n' > p.csv; {KEEP}=[{name}]" for name in ("prediction", "predicted")),
     ),
     ("cannot tell how to write '{}': name it {}", f"{PREDICT}=out.txt", f"{PREDICT}=out.parquet"),
     ("output '{}' is no ordinary file: give another name", f"mkfifo a.csv; {PREDICT}=a.csv", f"{PREDICT}=b.csv"),

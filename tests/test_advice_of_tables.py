@@ -5,7 +5,9 @@
 
 import csv
 import gzip
+import io
 import os
+import zipfile
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -22,12 +24,13 @@ from litmlp import build, cli
 from litmlp.auto_task import with_task
 from litmlp.cli import sentence
 from litmlp.config import check
-from litmlp.data import reading, targets
+from litmlp.data import reading, targets, unpacked
 from litmlp.data import table as tables
 from test_advice import assert_said, messages
 
 NUMBERS = list(range(40))
 HALVES = [i / 2 for i in NUMBERS]
+THOUSANDS = [f"{1000 + i:,}.5" for i in NUMBERS]
 XY = {"x": NUMBERS, "y": HALVES}
 INF = float("inf")
 AB = ["a", "b"] * 20
@@ -81,8 +84,15 @@ def inputs(expression: str) -> Try:
     return circle(f"data.inputs=[{expression}]")
 
 
-A_NUMBER = "column '{}' should hold finite numbers, but {}: correct the cell{}"
-A_DATE = "column '{}' should hold dates, written like {}, but {}: correct the cell{}"
+def packed(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, CSV)
+    return file.getvalue()
+
+
+A_CELL = "column '{}' should hold {}, but {}: correct the cell{}"
 NO_COLUMN = "there is no column '{}': {}"
 A_WEIGHT = (
     "column '{}' should hold weights from 0 up, but its row {} holds {}: correct the cell, or name another "
@@ -106,7 +116,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
     ),
     # cells.py
     (
-        A_NUMBER,
+        A_CELL,
         later(table(), x=odd("soon")),
         later(table(), x=NUMBERS),
         later(table("data.missing_values=[soon]"), x=odd("soon")),
@@ -114,30 +124,30 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         later(table("data.ignore=[x]", z=NUMBERS), x=odd("soon"), z=NUMBERS),
     ),
     (
-        A_NUMBER,
+        A_CELL,
         table("data.numeric=[x]", x=odd("soon")),
         table("data.missing_values=[soon] data.numeric=[x]", x=odd("soon")),
     ),
     (
-        A_NUMBER,
-        parquet(x=odd(INF, HALVES)),
-        parquet("data.missing_values=['inf']", x=odd(INF, HALVES)),
+        A_CELL,
+        parquet(x=[*[INF] * 5, *HALVES[5:]]),
+        parquet("data.missing_values=['inf']", x=[*[INF] * 5, *HALVES[5:]]),
     ),
     (
-        A_NUMBER,
+        A_CELL,
         table("task=regression", y=odd("soon")),
         table("task=regression"),
         table("task=regression data.missing_values=[soon]", y=odd("soon")),
         table("task=classification", y=AB),
     ),
     (
-        A_NUMBER,
+        A_CELL,
         table("data.weight_column=w", w=odd("soon", [1] * 40)),
         table("data.weight_column=w", w=[1] * 40),
     ),
-    (A_NUMBER, later(circle(), x1=[1, "soon"], x2=[1, 2]), later(circle(), x1=[1, 1], x2=[1, 2])),
+    (A_CELL, later(circle(), x1=[1, "soon"], x2=[1, 2]), later(circle(), x1=[1, 1], x2=[1, 2])),
     (
-        "column '{}' should hold true or false, but {}: correct the cell{}",
+        A_CELL,
         later(table(t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
         later(table(t=["yes", "no"] * 20), x=[1, 2], t=["yes", "no"]),
         later(table("data.missing_values=[soon]", t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
@@ -145,14 +155,26 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         later(table("data.ignore=[t]", t=["yes", "no"] * 20), x=[1, 2], t=["yes", "soon"]),
     ),
     (
-        A_DATE,
+        A_CELL,
         later(table(t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
         later(table(t=DAYS), x=NUMBERS, t=DAYS),
         later(table("data.missing_values=[soon]", t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
         later(table("data.categorical=[t]", t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
         later(table("data.ignore=[t]", t=DAYS), x=NUMBERS, t=odd("soon", DAYS)),
     ),
-    (A_DATE, table("data.time_column=t", t=odd("soon", DAYS)), table("data.time_column=t", t=DAYS)),
+    (A_CELL, table("data.time_column=t", t=odd("soon", DAYS)), table("data.time_column=t", t=DAYS)),
+    (
+        A_CELL,
+        table("data.time_column=t", t=[f"2024d{i + 1:03}" for i in NUMBERS]),
+        table("data.time_column=t data.date_format=%Yd%j", t=[f"2024d{i + 1:03}" for i in NUMBERS]),
+    ),
+    (
+        "the numbers of column '{}' have different units, as in {} and {}: write them in one unit{}",
+        table("data.numeric=[x]", x=odd("3 g", [f"{i} kg" for i in NUMBERS])),
+        table("data.numeric=[x]", x=odd("3 kg", [f"{i} kg" for i in NUMBERS])),
+        table("data.categorical=[x]", x=odd("3 g", [f"{i} kg" for i in NUMBERS]), z=NUMBERS),
+        table("data.ignore=[x]", x=odd("3 g", [f"{i} kg" for i in NUMBERS]), z=NUMBERS),
+    ),
     (
         "column '{}' has cells of type {}, which are neither numbers nor text nor dates: write them as such, or leave "
         "the column out",
@@ -210,24 +232,54 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
     # reading.py
     ("'{}' has no rows: give at least one", later(table(), x=[]), later(table(), x=[1])),
     ("'{}' has no columns: give a table", files("data.path=table.parquet", table_parquet={}), parquet()),
+    ("'{}' is empty: give a table", files("", table_csv=b"\n"), files("", table_csv=CSV)),
     (
-        "'{}' is empty, or its first line is: it should name the columns",
-        files("", table_csv=b"\n" + CSV),
-        files("", table_csv=CSV),
-    ),
-    (
-        "'{}' has two columns called '{}': rename one of them",
+        "'{}' has two columns called {}: rename one of them",
         files("", table_csv=CSV.replace(b"x,y", b"y,y")),
         files("", table_csv=CSV),
     ),
     ("no file matches '{}': check the pattern", table("data.path=tabel*.csv"), table("data.path=tab*.csv")),
     (
-        "cannot tell how to read '{}': name it .csv, .tsv (either also .gz) or .parquet",
-        files("data.path=table.dat", table_dat=CSV),
-        files("data.path=table.csv", table_csv=CSV),
-        files("data.path=table.tsv", table_tsv=CSV),
-        files("data.path=table.csv.gz", table_csv_gz=gzip.compress(CSV)),
-        parquet(),
+        "'{}' is a page for browsers, not a table: download the table itself",
+        files("", table_csv=b"<!doctype html><html>"),
+        files("", table_csv=CSV),
+    ),
+    (
+        "'{}' packs {} files, not one: unpack it, and name the table's file",
+        files("data.path=table.zip", table_zip=packed("a.csv", "b.csv")),
+        files("data.path=a.csv", a_csv=CSV),
+        files("data.path=table.zip", table_zip=packed("a.csv")),
+    ),
+    (
+        "'{}' is not written in {} ({}): name its encoding, as data.encoding=cp1252",
+        files("data.encoding=utf-8", table_csv=CSV.replace(b"x", b"\xe9")),
+        files("data.encoding=cp1252", table_csv=CSV.replace(b"x", b"\xe9")),
+    ),
+    (
+        "line {} of '{}' {}: correct it, or add data.damaged_rows=repair or data.damaged_rows=skip",
+        files("", table_csv=CSV + b"1,2,3\n"),
+        files("", table_csv=CSV),
+        files("data.damaged_rows=repair", table_csv=CSV + b"1,2,3\n"),
+        files("data.damaged_rows=skip", table_csv=CSV + b"1,2,3\n"),
+    ),
+    (
+        "the decimal mark is '{}', as data.decimal, data.thousands or the checkpoint says, but column '{}' holds {}: "
+        "write the numbers alike, or leave these keys out",
+        table("data.decimal=,", x=HALVES),
+        table("data.decimal=,", y=NUMBERS),
+        table("", x=HALVES),
+    ),
+    (
+        "the mark of thousands is {}, as data.thousands or the checkpoint says, but column '{}' holds {}: write the "
+        "numbers alike, or leave data.thousands out",
+        table("data.thousands=_", x=THOUSANDS),
+        table("data.thousands=_", x=[number.replace(",", "_") for number in THOUSANDS]),
+        table("", x=THOUSANDS),
+    ),
+    (
+        "{} names {} columns, but '{}' has {}: give as many",
+        files("data.header=[x,y,z]", table_csv=CSV),
+        files("data.header=[x,y]", table_csv=CSV),
     ),
     (
         "'{}' is a folder, a pipe or a device, not a file: save the rows to a file",
@@ -235,27 +287,27 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         files("", table_csv=CSV),
     ),
     (
-        "'{}' and '{}' have different columns ({}): make them alike",
+        "'{}' and '{}' have different columns ({}): make them alike, or name the files that are meant by a pattern, "
+        "such as folder/*.csv",
         files("data.path=*.parquet", a_parquet=XY, b_parquet={**XY, "z": NUMBERS}),
         files("data.path=*.parquet", a_parquet=XY, b_parquet=XY),
+        files("data.path=a*.parquet", a_parquet=XY, b_parquet={**XY, "z": NUMBERS}),
     ),
     (
-        "the folder '{}' holds more than {} files and folders: name the one below it that holds the Parquet files, or "
+        "the folder '{}' holds Parquet files ('{}') and text ('{}'): say which are meant with a pattern, such as "
+        "'{}/**/*{}'",
+        Try("data.path=some", {"some/deep/table.parquet": XY, "some/notes.txt": CSV}),
+        Try("data.path=some/**/*.parquet", {"some/deep/table.parquet": XY, "some/notes.txt": CSV}),
+    ),
+    (
+        "the folder '{}' holds more than {} files and folders: name the one below it that holds the table's files, or "
         "a pattern such as folder/*.parquet",
         Try("data.path=all", {"all/some/a.parquet": XY, **{f"all/{i}.txt": b"" for i in NUMBERS}}),
         Try("data.path=all/some", {"all/some/a.parquet": XY, **{f"all/{i}.txt": b"" for i in NUMBERS}}),
         Try("data.path=all/*.parquet", {"all/a.parquet": XY, **{f"all/{i}.txt": b"" for i in NUMBERS}}),
     ),
-    (
-        "cannot read '{}' as {}: {}",  # "... so write them with line feeds"
-        files("", table_csv=CSV.replace(b"\n", b"\r")),
-        files("", table_csv=CSV),
-    ),
-    (
-        "cannot read '{}' as {}: {}",  # "... the first line, which should name the columns"
-        files("", table_csv=CSV.replace(b"x,y", b"x")),
-        files("", table_csv=CSV),
-    ),
+    ("cannot read '{}' as {}: {}", files("", table_csv=b"PAR1"), files("", table_csv=CSV)),
+    ("cannot read '{}' as text: it is a binary file", files("", table_csv=bytes(range(256))), files("", table_csv=CSV)),
     (
         "'{}' has a column whose name has {} letters ('{}'), more than {}: rename it, and see whether the first line "
         "names the columns",
@@ -268,14 +320,14 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         table(z=NUMBERS),
     ),
     (
-        "the folder '{}' holds no Parquet files: give one that does, or a file",
-        Try("data.path=some", {"some/table.csv": XY}),
+        "the folder '{}' holds no tables, such as .csv or .parquet: give one that does",
+        Try("data.path=some", {"some/table.log": CSV}),
         Try("data.path=some", {"some/table.parquet": XY}),
-        Try("data.path=some/table.csv", {"some/table.csv": XY}),
+        Try("data.path=some", {"some/table.csv": XY}),
     ),
     (
         "'{}' grows to more than {} times its size when it is decompressed, which could fill the memory: decompress it "
-        "yourself if you trust it, with gzip -dk",
+        "yourself if you trust it",
         files("data.path=table.csv.gz", table_csv_gz=gzip.compress(CSV + b"\n" * 100_000)),
         files("data.path=table.csv", table_csv=CSV),
     ),
@@ -322,6 +374,49 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         table("data.time_column=t", t=odd(None, DAYS)),
         table("data.time_column=t", x=NUMBERS[1:], y=HALVES[1:], t=DAYS[1:]),
         table("data.time_column=t", t=DAYS),
+    ),
+    ("data.damaged_rows is {}: {}", table("data.damaged_rows=mend"), table("data.damaged_rows=repair")),
+    (
+        "data.date_format cannot be used: {}",
+        table("data.date_format=soon"),
+        table("data.date_format=%d.%m.%Y", t=["01.02.2024", "02.02.2024"] * 20),
+    ),
+    (
+        "data.date_format is {}, but no input column follows it{}: correct it, or leave it out",
+        table("data.date_format=%d.%m.%Y", t=["01/02/2024", "02/02/2024"] * 20),
+        table("data.date_format=%d/%m/%Y", t=["01/02/2024", "02/02/2024"] * 20),
+        table("", t=["01/02/2024", "02/02/2024"] * 20),
+    ),
+    ("data.decimal is {}: use '.' or ','", table("data.decimal=;"), table("data.decimal=.", x=HALVES)),
+    (
+        "data.delimiter is {}, but '{}' holds none: leave it out to find it",
+        table("data.delimiter=|"),
+        table(),
+    ),
+    ("data.{} is {}: give one letter", table("data.quote=xx"), table("data.quote=x")),
+    (
+        "data.encoding is {}, which is no encoding that Python knows: use utf-8, or cp1252",
+        table("data.encoding=klingon"),
+        table("data.encoding=utf-8"),
+        table("data.encoding=cp1252"),
+    ),
+    (
+        "data.header names a column twice: give different names",
+        files("data.header=[y,y]", table_csv=CSV),
+        files("data.header=[x,y]", table_csv=CSV),
+    ),
+    ("data.skip_rows is {}, but '{}' has {} lines: give less", table("data.skip_rows=100"), table("data.skip_rows=0")),
+    ("data.skip_rows is {}: give a number from 0 up", table("data.skip_rows=-1"), table("data.skip_rows=0")),
+    (
+        "data.thousands is {}, as is the decimal mark: give another data.decimal",
+        table("data.thousands=. data.decimal=."),
+        table("data.thousands=. data.decimal=,", y=NUMBERS),
+    ),
+    (
+        "data.thousands is {}: give one mark, or nothing at all",
+        table("data.thousands=,,"),
+        table("data.thousands=,"),
+        table(),
     ),
     (
         "data.{} and data.{} each split the rows: give one of them",
@@ -441,7 +536,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
 ]
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "cannot read column '{}': {}": "what comes after the colon is the reason",
-    "'{}' and the files after it do not fit together: {}": "what comes after the colon is the reason",
+    "cannot read {} as one table: {}": "what comes after the colon is the reason",
     "'{}' claims {} rows, but has {} bytes: it is damaged, or made to fill the memory": (
         "what comes after the colon is the reason"
     ),
@@ -471,7 +566,7 @@ def _here() -> set[str]:
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MOST_ENTRIES", 20)
-    monkeypatch.setattr(reading, "MOST_DECOMPRESSED", 10_000)
+    monkeypatch.setattr(unpacked, "MOST_UNPACKED", 10_000)
     monkeypatch.setattr(targets, "MOST_CLASSES", 20)
     monkeypatch.setattr(targets, "MOST_SCORES", 10_000)
 

@@ -42,6 +42,14 @@ def test_several_targets_call_for_regression(config: Callable[..., dict[str, Any
     assert chosen(config, [i % 2 for i in ROWS], target="[x,y]") == "RegressionTask"
 
 
+@pytest.mark.parametrize("cells", [["no", "yes"], [0, 1], [False, True]])
+def test_several_targets_of_classes_are_refused_in_a_sentence(config: Callable[..., dict[str, Any]], cells: list):
+    columns = {"a": [cells[i % 2] for i in ROWS], "b": [cells[i % 3 > 0] for i in ROWS]}
+    pl.DataFrame({"x": ROWS, **columns}).write_csv("rows.csv")
+    with pytest.raises(InputError, match=r"of classes one target at a time can be learned: give data.target=a, or"):
+        with_task(config("data=table", "data.path=rows.csv", "data.target=[a,b]"))
+
+
 def test_a_few_rows_of_whole_numbers_are_no_classes(config: Callable[..., dict[str, Any]]) -> None:
     pl.DataFrame({"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3, 4, 5, 6]}).write_csv("rows.csv")
     overrides = ["data=table", "data.path=rows.csv", "data.target=y"]
@@ -74,7 +82,7 @@ def test_a_run_keeps_the_task_and_says_what_columns_were_taken_for(
     metrics = train(config(*overrides), tmp_path / "run")
     assert "test/accuracy" in metrics
     assert "litmlp.tasks.ClassificationTask" in (tmp_path / "run/config.yaml").read_text()
-    assert read_json(tmp_path / "run/columns.json") == {
+    assert read_json(tmp_path / "run/columns.json")["columns"] == {
         "id": "left out: it looks like an identifier: each row has another number",
         "when": "date, written like %Y-%m-%d, as time, month, weekday",
         "level": "categorical, 2 levels",
@@ -87,4 +95,4 @@ def test_columns_may_have_any_name(config: Callable[..., dict[str, Any]], tmp_pa
     pl.DataFrame({name: [(i * k) % 7 + 0.5 for i in ROWS] for k, name in enumerate(names, 1)}).write_csv("rows.csv")
     overrides = ["data=table", "data.path=rows.csv", "data.target=1st = (€)", "trainer.max_epochs=1", *SMALL]
     train(config(*overrides), tmp_path / "run")
-    assert set(read_json(tmp_path / "run/columns.json")) == set(names[:3])
+    assert set(read_json(tmp_path / "run/columns.json")["columns"]) == set(names[:3])

@@ -8,9 +8,10 @@ import polars as pl
 from litmlp import build
 from litmlp.config import check_arguments, check_parts
 from litmlp.data import NumericTarget, TableData
-from litmlp.data.cells import as_levels, is_text, number_style
+from litmlp.data.cells import as_levels, is_text
 from litmlp.data.encoding import collected
-from litmlp.data.kinds import FEWEST_ROWS, SHARE_OF_IDENTIFIERS
+from litmlp.data.kinds import FEWEST_ROWS, LEFT_OUT, SHARE_OF_IDENTIFIERS, kind_of
+from litmlp.data.notation import Notation
 from litmlp.errors import InputError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -36,24 +37,47 @@ def with_task(config: dict[str, Any]) -> dict[str, Any]:
 
 def task_of(data: TableData) -> tuple[str, str]:
     """Return the class of the task that a table's target calls for, and why."""
-    if len(data.target.columns) > 1:
-        return REGRESSION, "there are several targets"
-    frame, (name,) = data.read(), data.target.columns
+    data.says, columns = False, data.target.columns
+    frame = data.read(text_columns=columns)
     names = frame.collect_schema().names()
-    if name not in names:
-        raise InputError(f"there is no target column '{name}': {did_you_mean(name, names)}")
-    cells = collected(frame, [name])[name]
+    for name in columns:
+        if name not in names:
+            data.say(data.written, data.assumed)
+            raise InputError(f"there is no target column '{name}': {did_you_mean(name, names)}")
+    found = [_task_of_cells(collected(frame, [name])[name], data.notation) for name in columns]
+    if len(columns) == 1:
+        return found[0]
+    classes = [(name, reason) for name, (task, reason) in zip(columns, found, strict=True) if task == CLASSIFICATION]
+    amounts = [name for name, (task, reason) in zip(columns, found, strict=True) if task == REGRESSION]
+    for name, reason in classes:
+        if not amounts or "whole numbers" not in reason:
+            raise InputError(
+                f"{reason}, and of classes one target at a time can be learned: give data.target={name}, or "
+                "task=regression if they are amounts"
+            )
+    return REGRESSION, "there are several targets"
+
+
+def _task_of_cells(cells: pl.Series, notation: Notation) -> tuple[str, str]:
     if cells.null_count() == len(cells):
-        raise InputError(f"no row has a value in the target {name}: give rows that do")
+        raise InputError(f"no row has a value in the target {cells.name}: give rows that do")
     if cells.dtype == pl.Boolean:
-        return CLASSIFICATION, f"the target '{name}' is true or false"
-    if is_text(cells) and number_style(cells, data.missing_values) is None:
-        return CLASSIFICATION, _described(cells, data.missing_values)
+        return CLASSIFICATION, f"the target '{cells.name}' is true or false"
+    if is_text(cells):
+        kind = kind_of(cells, notation)
+        if kind.name != "numeric" and not (kind.name == LEFT_OUT and _are_numbers(cells)):
+            return CLASSIFICATION, _described(cells, notation)
+        if cells.str.contains(r"^\s*0\d+\s*$").any():
+            return CLASSIFICATION, f"the target '{cells.name}' holds whole numbers that begin with zeros, as codes do"
     return _by_numbers(cells)
 
 
-def _described(cells: pl.Series, missing_values: list[str]) -> str:
-    levels = as_levels(cells, missing_values)
+def _are_numbers(cells: pl.Series) -> bool:
+    return cells.cast(pl.Float64, strict=False).count() == cells.count()
+
+
+def _described(cells: pl.Series, notation: Notation) -> str:
+    levels = as_levels(cells, notation)
     num_rows = int((levels.codes >= 0).sum())
     if num_rows >= FEWEST_ROWS and len(levels.names) > SHARE_OF_IDENTIFIERS * num_rows:
         raise InputError(
@@ -64,9 +88,9 @@ def _described(cells: pl.Series, missing_values: list[str]) -> str:
 
 
 def _by_numbers(cells: pl.Series) -> tuple[str, str]:
-    present = cells.drop_nulls()
-    numbers = present.cast(pl.Float64, strict=False) if present.dtype.is_numeric() else None
-    if numbers is not None and numbers.is_finite().all() and (numbers % 1 == 0).all():
+    numbers = cells.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
+    is_plain = cells.dtype.is_numeric() or (is_text(cells) and len(numbers) >= 0.5 * cells.count())
+    if is_plain and numbers.is_finite().all() and (numbers % 1 == 0).all():
         num_values = numbers.n_unique()
         if num_values <= MOST_WHOLE_NUMBERS and len(numbers) > 2 * num_values:
             return CLASSIFICATION, f"the target '{cells.name}' holds {num_values} different whole numbers"

@@ -24,6 +24,7 @@ from litmlp.plain import NotPlain, plain
 from litmlp.tasks import Task
 
 REBUILT = ("data", "network", "task")  # what is needed to predict
+PATHS = ("path", "val_path", "test_path")  # of data
 OWN = __package__.partition(".")[0]
 FROM_TORCH = {*nn.modules.loss.__all__, *nn.modules.activation.__all__} - {"MultiheadAttention"}
 MOST_VALUES, DEPTH = 100_000, 16  # of a description
@@ -43,8 +44,8 @@ class Loaded(NamedTuple):
 def description(config: Config) -> Config:
     """Return what a checkpoint says of its run: plain values, no path of this machine, no name of this package."""
     kept = {key: config[key] for key in (*REBUILT, "optimizer", "scheduler", "seed", "monitor", "mode")}
-    if "path" in kept["data"]:
-        kept["data"] = kept["data"] | {"path": portable(kept["data"]["path"])}
+    paths = {key: portable(path) for key in PATHS if (path := kept["data"].get(key)) is not None}
+    kept["data"] = kept["data"] | paths
     return _moved(kept, OWN, "")
 
 

@@ -33,6 +33,11 @@ SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, Traini
 FOLDERS = ("resume", "init_from", "hydra.run.dir", "hydra.sweep.dir")
 LISTS = ("callbacks", "logger", "experiment")  # groups of which several options can be given
 OPTIONAL = ("callbacks", "logger", "scheduler", "resume", "init_from")  # what may be taken out of the config
+TEXTS = {  # keys of a table that take text, so that 2 is a name, and 007 is not 7
+    *("path", "val_path", "test_path", "target", "numeric", "categorical", "date", "ignore", "missing_values"),
+    *("decimal", "thousands", "date_format", "delimiter", "quote", "header", "comment", "encoding"),
+    *("split_column", "group_column", "time_column", "weight_column"),
+}
 NOTHING = ("null", "[]", "{}", "")  # in place of a group's option
 MOST_SAID = 400  # characters of what a library says
 
@@ -116,6 +121,9 @@ def normalized(argument: str, open_keys: bool) -> str:
         key = f"++{key}"
     if key in FOLDERS and re.fullmatch(r"[-+.]?\d[\w.+-]*|true|false", value):
         value = f"'{value}'"  # a folder called 0, as a sweep's are
+    group, _, name = key.lstrip("+").partition(".")
+    if group == "data" and name in TEXTS:
+        value = _as_text(key, value, lists_only=name == "header")
     if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
         value = value.removeprefix("choice(").removesuffix(")")  # which may then hold null
     if not _parses(f"{key}={value}"):
@@ -299,6 +307,17 @@ def _parses(override: str) -> bool:
 def _is_text(override: str) -> bool:
     parsed = OverridesParser.create().parse_override(override)
     return not parsed.is_sweep_override() and isinstance(parsed.value(), str)
+
+
+def _as_text(key: str, value: str, lists_only: bool) -> str:
+    """Return a value with quotes around what Hydra would take for numbers or truth values."""
+    if not _parses(f"{key}={value}") or any(quote in value for quote in "'\""):
+        return value
+    parsed = OverridesParser.create().parse_override(f"{key}={value}")
+    given = None if parsed.is_sweep_override() else parsed.value()
+    if isinstance(given, list) and not all(isinstance(one, str) for one in given):
+        return f"[{','.join(_quoted(element) for element in value[1:-1].split(','))}]"
+    return value if lists_only or not isinstance(given, bool | int | float) else _quoted(value)
 
 
 def _is_plain_value(override: str) -> bool:

@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import lightning.pytorch as pl
 import torch
@@ -65,6 +65,27 @@ def check(config: Config) -> None:
     check_memory(f"data.num_samples={num_samples}", 64 * num_samples)
     build.network(config, spec)
     build.data(config)
+
+
+def worded(config: Config) -> Config:
+    """Return a config with text in place of the numbers of a YAML file where data takes only text, as names do."""
+    node = config.get("data")
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        return config
+    hints, _ = arguments_of(imported("data", node["_target_"]))
+    return config | {"data": {name: _worded(value, hints.get(name)) for name, value in node.items()}}
+
+
+def _worded(value: Any, hint: Any) -> Any:
+    kinds = {*get_args(hint)} or {hint}
+    lists = [kind for kind in kinds if get_origin(kind) is list and get_args(kind) == (str,)]
+    if isinstance(value, list) and lists:
+        return [str(one) if _is_number(one) else one for one in value]
+    return str(value) if str in kinds and not kinds & {int, float} and _is_number(value) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_parts(config: Config) -> None:

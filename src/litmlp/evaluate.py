@@ -47,13 +47,15 @@ def evaluate(checkpoint: str, split: str = "test", path: str | None = None) -> d
 
 def _point_to_table(data: "TabularData", file: Path) -> None:
     # A checkpoint says nothing of this machine; the config beside it does, where there is one.
+    from litmlp.checkpoint import PATHS
     from litmlp.data import TableData
 
     config = file.parent.parent / run.CONFIG
     if isinstance(data, TableData) and config.is_file():
         beside = read_yaml(config).get("data")
-        if isinstance(beside, dict) and isinstance(beside.get("path"), str):
-            data.path = beside["path"]
+        for key in PATHS:
+            if isinstance(beside, dict) and isinstance(beside.get(key), str):
+                setattr(data, key, beside[key])
 
 
 def measure(task: "Task", data: "TabularData", split: str) -> dict[str, float]:
@@ -86,9 +88,10 @@ def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
     yield from (path for name in (*output.OF_A_RUN, f"{run.PICTURES}/*") for path in file.parent.parent.glob(name))
     _, data, _ = checkpoints.load(file)
     _point_to_table(data, file)
-    if path := getattr(data, "path", None):
-        with suppress(InputError):
-            yield from files_of(path)
+    for key in checkpoints.PATHS:
+        if path := getattr(data, key, None):
+            with suppress(InputError):
+                yield from files_of(path)
 
 
 def _job(config: "DictConfig") -> None:

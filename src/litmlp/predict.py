@@ -5,35 +5,39 @@ if __name__ == "__main__":  # before the imports, in which signals and errors ca
 
     commands.predict()
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from litmlp import cli, output
-from litmlp.errors import InputError
+from litmlp.errors import InputError, did_you_mean
 from litmlp.evaluate import files_read, on_device
 from litmlp.files import replacing
 from litmlp.paths import display, expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from polars import DataFrame
+    from polars import DataFrame, LazyFrame
 
 ROWS_AT_ONCE = 8192
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
-def predict(checkpoint: str, rows: str | Path) -> "DataFrame":
-    """Return a prediction for each row of a CSV or Parquet file, in its order.
+def predict(checkpoint: str, rows: str | Path, keep: Sequence[str] = ()) -> "DataFrame":
+    """Return a prediction for each row of a file of text or Parquet, in its order.
 
     Columns may come in any order, with or without the target; cells may be missing and levels unseen.
 
     Args:
         checkpoint: a run's folder, or a `.ckpt` file.
-        rows: the file, a folder of Parquet files, or a pattern.
+        rows: the file, a folder of files, or a pattern.
+        keep: columns of the file to put before the predictions.
 
     Returns:
-        `prediction`, and for classes `probability_<class>`; for several targets `prediction_<target>`.
+        The columns kept; `prediction`, and for classes `probability_<class>`; for several targets
+        `prediction_<target>`.
     """
+    import polars as pl
     import torch
 
     from litmlp import checkpoint as checkpoints
@@ -41,13 +45,29 @@ def predict(checkpoint: str, rows: str | Path) -> "DataFrame":
 
     task, data, _ = checkpoints.load(checkpoints.resolve(checkpoint))
     task = on_device(task)
-    batches = Batches(data.encode_file(rows, has_target=False), ROWS_AT_ONCE, InOrder())
+    frame = data.read_as_before(rows, keep)
+    kept = _kept(frame, keep)
+    batches = Batches(data.encode(frame), ROWS_AT_ONCE, InOrder())
     with torch.inference_mode():
         predictions = [task.predict_step(task.transfer_batch_to_device(b, task.device, 0), 0) for b in batches]
-    return data.target.table(torch.cat(predictions).cpu())
+    table = data.target.table(torch.cat(predictions).cpu())
+    if both := [name for name in keep if name in table.columns]:
+        raise InputError(f"keep names '{both[0]}', as a column of predictions is called: rename it in the file")
+    return pl.concat([kept, table], how="horizontal") if keep else table
+
+
+def _kept(frame: "LazyFrame", names: Sequence[str]) -> "DataFrame":
+    from litmlp.data.encoding import collected
+
+    present = frame.collect_schema().names()
+    if absent := [name for name in names if name not in present]:
+        raise InputError(f"keep names '{absent[0]}', but there is no such column: {did_you_mean(absent[0], present)}")
+    return collected(frame, list(dict.fromkeys(names)))
 
 
 def _job(config: "DictConfig") -> None:
+    from omegaconf import OmegaConf
+
     given = {name: output.text(config, name) for name in ("checkpoint", "input", "output")}
     for name, value in given.items():
         if value is None:
@@ -55,7 +75,9 @@ def _job(config: "DictConfig") -> None:
     checkpoint, rows, name = map(str, given.values())
     file = expanded(name)
     output.check(file, list(WRITERS), files_read(checkpoint, rows))
-    table = predict(checkpoint, rows)
+    keep = OmegaConf.select(config, "keep")
+    names = [str(name) for name in ([keep] if isinstance(keep, str | int | float) else keep or [])]
+    table = predict(checkpoint, rows, names)
     with replacing(file) as temporary:
         getattr(table, WRITERS[file.suffix.lower()])(temporary)
     print(f"{len(table)} predictions in {display(file)}")

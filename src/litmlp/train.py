@@ -62,9 +62,10 @@ def train(
     """
     with run.recorded(folder, new=None if resume else config):
         from litmlp.auto_task import with_task  # takes seconds, so only now
-        from litmlp.config import check
+        from litmlp.config import check, check_parts, worded
 
-        asked, config = config, with_task(config)
+        check_parts(config)
+        asked, config = config, with_task(worded(config))
         check(config)
         if resume or config != asked:
             run.write_config(folder, config)
@@ -91,7 +92,8 @@ def _fit_and_test(
     data = build.data(config)
     keep_freed_memory(KEPT)
     data.setup()
-    write_json(folder / run.COLUMNS, data.inputs.decisions)
+    told = {"written": data.written, "assumed": data.assumed, "columns": data.inputs.decisions}
+    write_json(folder / run.COLUMNS, told)
     task = build.task(config, data.spec)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
     begun = resuming.State.of(folder) if resume else None
@@ -232,9 +234,10 @@ def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
-    for name, decision in list(data.inputs.decisions.items())[:MOST_COLUMNS]:
+    decisions = sorted(data.inputs.decisions.items(), key=lambda pair: ";" not in pair[1])  # those with a remark first
+    for name, decision in decisions[:MOST_COLUMNS]:
         log.info("  %s: %s", name, decision)
-    if (more := len(data.inputs.decisions) - MOST_COLUMNS) > 0:
+    if (more := len(decisions) - MOST_COLUMNS) > 0:
         log.info("  ... and %d more columns, see %s", more, run.COLUMNS)
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())

@@ -28,7 +28,7 @@ def test_a_run_says_what_it_is(penguins_run: Path):
     assert found.keys() == {"config", "run", "data"}
     unindented = "\n".join(line.removeprefix("    ") for line in found["config"].splitlines())
     assert yaml.safe_load(unindented) == yaml.safe_load((penguins_run / "config.yaml").read_text())
-    columns = read_json(penguins_run / "columns.json")
+    columns = read_json(penguins_run / "columns.json")["columns"]
     for name, treatment in columns.items():
         assert f"| {name} | {treatment} |" in found["data"]
     assert "| train | 220 |" in found["data"]

@@ -21,9 +21,12 @@ from litmlp.data.columns import (
     Encoded,
     NumericColumn,
 )
+from litmlp.data.notation import UNKNOWN, Notation
 from litmlp.data.scaling import SCALINGS
 from litmlp.errors import InputError
 
+NOTATION = UNKNOWN._replace(level_marks=(*UNKNOWN.level_marks, "?"))
+COMMA = NOTATION._replace(decimal=",")
 DAYS = [date(2020, 1, 1) + timedelta(days=37 * i) for i in range(40)]
 MOMENTS = [datetime(1969, 11, 30, 23) + timedelta(hours=37 * i, minutes=i) for i in range(60)]
 
@@ -32,18 +35,24 @@ def series(*cells: object, dtype: Any = None) -> pl.Series:
     return pl.Series("a", list(cells), dtype=dtype, strict=False)
 
 
-def fitted(column: Column, cells: pl.Series, rows: list[int] | range | None = None) -> Column:
+def fitted(
+    column: Column, cells: pl.Series, rows: list[int] | range | None = None, notation: Notation = NOTATION
+) -> Column:
     places = np.arange(len(cells)) if rows is None else np.array(rows, dtype=np.int64)
-    column.fit(column.parse(cells, ["?"]), places)
+    column.fit(column.parse(cells, notation), places)
     return column
 
 
 def encoded(column: Column, *cells: object, dtype: Any = None) -> Encoded:
-    return column.encode(column.parse(series(*cells, dtype=dtype), ["?"]))
+    return column.encode(column.parse(series(*cells, dtype=dtype), NOTATION))
 
 
 def numbers(column: Column, *cells: object, dtype: Any = None) -> list[list[float]]:
     return [array.tolist() for array in encoded(column, *cells, dtype=dtype).numeric]
+
+
+def numbers_in(notation: Notation, column: Column, *cells: object) -> list[list[float]]:
+    return [array.tolist() for array in column.encode(column.parse(series(*cells), notation)).numeric]
 
 
 def codes(column: Column, *cells: object, dtype: Any = None) -> list[list[int]]:
@@ -130,13 +139,17 @@ class TestNumeric:
         among_others = fitted(NumericColumn("a", scaling), series(1e6, *train, -1e9), rows=range(1, 7))
         assert_same(encoded(among_others, *train, 9), encoded(alone, *train, 9))
 
-    def test_numbers_are_read_as_they_are_written(self) -> None:
-        column = fitted(NumericColumn("a", "standard", style="1.234,5"), series("1.000", "3.000"))
-        assert numbers(column, "2.000", "1.500,0 €") == [[0, -0.5]]
+    def test_numbers_are_read_as_their_table_writes_them(self) -> None:
+        column = fitted(NumericColumn("a", "standard"), series("1.000 €", "3.000 €"), notation=COMMA)
+        assert numbers_in(COMMA, column, "2.000", "1.500,0 €") == [[0, -0.5]]
+        with pytest.raises(InputError, match=r"finite numbers with €, but its row 1 holds '2\.000 \$'"):
+            numbers_in(COMMA, column, "2.000 $")
 
-    def test_text_without_a_style_is_plain(self) -> None:
-        with pytest.raises(InputError, match="column 'a' should hold finite numbers, but its row 1 holds '1,000'"):
-            fitted(NumericColumn("a", "standard"), series("1,000"))
+    def test_texts_that_were_no_numbers_in_training_are_missing_later_and_no_others(self) -> None:
+        column = fitted(NumericColumn("a", "standard", ["Total"]), series("1", "3", "Total"))
+        assert numbers(column, "3", "Total") == [[1, 0], [0, 1]]
+        with pytest.raises(InputError, match="its row 2 holds 'Sum'"):
+            numbers(column, "3", "Sum")
 
     def test_scale_of_a_large_table_is_set_by_evenly_spaced_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(columns, "ROWS_FOR_SCALE", 200)
@@ -145,26 +158,28 @@ class TestNumeric:
         z = RobustScaler().fit_transform(values[:, None])[:, 0]
         assert_allclose(numbers(column, *values)[0], 3 * np.sin(np.arctan(z / 3)), atol=0.01)
 
-    def test_state_tells_how_numbers_are_written(self) -> None:
-        original = fitted(NumericColumn("a", "standard", "1.234,5"), series("1.000", "3.000"))
+    def test_state_tells_what_stands_beside_numbers_and_for_missing_ones(self) -> None:
+        original = fitted(NumericColumn("a", "standard", ["Total"]), series("$1", "$3", "Total"))
         loaded = NumericColumn("a", "standard")
         loaded.load_state_dict(saved_and_loaded(original.state_dict()))
-        assert numbers(loaded, "1.000", "2.000,0") == [[-1, 0]]
+        assert numbers(loaded, "$1", "2", "Total") == [[-1, 0, 0], [0, 0, 1]]
+        with pytest.raises(InputError, match="its row 1 holds '€1'"):
+            numbers(loaded, "€1")
 
     def test_unknown_scaling_names_the_nearest(self) -> None:
         with pytest.raises(ValueError, match="did you mean 'robust'"):
             NumericColumn("a", "robost")
 
     @pytest.mark.parametrize(
-        ("style", "cells", "description"),
+        ("cells", "description"),
         [
-            ("plain", ["1", "2"], "numeric"),
-            ("1,234.5", ["$1", "$2"], "numeric, written like 1,234.5"),
-            ("1.234,5", ["1,5", "NA"], "numeric, written like 1.234,5, some missing"),
+            (["1", "2"], "numeric"),
+            (["$1", "$2"], "numeric, in $"),
+            (["$1M", "$2M", "NA"], "numeric, in $ and K/M/B, some missing"),
         ],
     )
-    def test_description_tells_of_style_and_gaps(self, style: str, cells: list[str], description: str) -> None:
-        assert fitted(NumericColumn("a", "standard", style), series(*cells)).describe() == description
+    def test_description_tells_of_unit_and_gaps(self, cells: list[str], description: str) -> None:
+        assert fitted(NumericColumn("a", "standard"), series(*cells)).describe() == description
 
 
 class TestBoolean:
@@ -406,7 +421,7 @@ class TestDate:
 
 COLUMNS = {
     "numeric": (lambda: NumericColumn("a", "quantile"), [*np.random.default_rng(0).lognormal(size=50), None]),
-    "numeric in a style": (lambda: NumericColumn("a", "robust", "1,234.5"), ["$1,200", "5", "7.5", "?"]),
+    "numeric with a unit": (lambda: NumericColumn("a", "robust", ["x"]), ["$1,200", "5", "7.5", "?", "x"]),
     "boolean": (lambda: BooleanColumn("a", "standard"), ["yes", "no", "No", None]),
     "categorical": (lambda: CategoricalColumn("a", min_count=2), [*"aabbbcdd", None, None]),
     "categorical, rarely missing": (lambda: CategoricalColumn("a", min_count=2), [*"aabb", None]),
@@ -440,7 +455,7 @@ class TestEveryColumn:
 
     def test_encoding_is_row_by_row(self, make: Any, cells: list) -> None:
         column = fitted(make(), series(*cells))
-        one_by_one = [column.encode(column.parse(series(*cells)[[i]], ["?"])) for i in range(len(cells))]
+        one_by_one = [column.encode(column.parse(series(*cells)[[i]], NOTATION)) for i in range(len(cells))]
         together = encoded(column, *cells)
         for place, array in enumerate(together.numeric):
             assert_array_equal(np.concatenate([one.numeric[place] for one in one_by_one]), array)
@@ -449,11 +464,11 @@ class TestEveryColumn:
 
     def test_encoding_changes_no_parsed_cell(self, make: Any, cells: list) -> None:
         column = fitted(make(), series(*cells))
-        parsed = column.parse(series(*cells), ["?"])
+        parsed = column.parse(series(*cells), NOTATION)
         assert_same(column.encode(parsed), column.encode(parsed))
 
     def test_text_that_is_kept_once_a_level_is_encoded_the_same(self, make: Any, cells: list) -> None:
         text = pl.Series("a", cells, strict=False).cast(pl.String)
         column = fitted(make(), text)
-        coded = column.encode(column.parse(dictionary_coded(text), ["?"]))
-        assert_same(coded, column.encode(column.parse(text, ["?"])))
+        coded = column.encode(column.parse(dictionary_coded(text), NOTATION))
+        assert_same(coded, column.encode(column.parse(text, NOTATION)))

@@ -12,8 +12,10 @@ from sklearn.preprocessing import StandardScaler
 
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
 from litmlp.data.encoding import Inputs, collected, num_rows
+from litmlp.data.notation import UNKNOWN
 from litmlp.errors import InputError
 
+MARKED = UNKNOWN._replace(level_marks=(*UNKNOWN.level_marks, "?"))
 TABLE = pl.DataFrame(
     {
         "age": [20.0, 40.0, None, 30.0],
@@ -45,7 +47,7 @@ def fitted(
 ) -> tuple[Inputs, Encoded]:
     inputs = Inputs()
     rows = np.arange(len(table)) if train is None else np.array(train)
-    return inputs, inputs.fit_and_encode(table.lazy(), table.columns if names is None else names, find, rows, ["?"])
+    return inputs, inputs.fit_and_encode(table.lazy(), table.columns if names is None else names, find, rows, MARKED)
 
 
 def saved_and_loaded(state: Any) -> Any:
@@ -103,7 +105,7 @@ def test_decisions_say_what_became_of_each_column() -> None:
 
 def test_decision_without_a_remark_is_the_description() -> None:
     inputs = Inputs()
-    inputs.fit_and_encode(TABLE.lazy(), ["age"], lambda _: (make("numeric", "age"), ""), np.arange(4), [])
+    inputs.fit_and_encode(TABLE.lazy(), ["age"], lambda _: (make("numeric", "age"), ""), np.arange(4), UNKNOWN)
     assert inputs.decisions == {"age": "numeric, some missing"}
 
 
@@ -151,7 +153,7 @@ def test_many_columns_keep_their_order() -> None:
     table = pl.DataFrame({name: [0.0, i + 1.0] for i, name in enumerate(names)})
     inputs = Inputs()
     encoded = inputs.fit_and_encode(
-        table.lazy(), names, lambda cells: (make("numeric", cells.name), ""), np.array([0, 0]), []
+        table.lazy(), names, lambda cells: (make("numeric", cells.name), ""), np.array([0, 0]), UNKNOWN
     )
     assert inputs.numeric_names == names
     assert [array[1] for array in encoded.numeric] == [i + 1 for i in range(50)]
@@ -160,21 +162,21 @@ def test_many_columns_keep_their_order() -> None:
 class TestAnotherTable:
     def test_the_same_rows_are_encoded_the_same(self) -> None:
         inputs, encoded = fitted()
-        assert_same(inputs.encode(TABLE.lazy(), ["?"]), encoded)
+        assert_same(inputs.encode(TABLE.lazy(), MARKED), encoded)
 
     def test_order_of_columns_does_not_matter(self) -> None:
         inputs, encoded = fitted()
-        assert_same(inputs.encode(TABLE.select(reversed(TABLE.columns)).lazy(), ["?"]), encoded)
+        assert_same(inputs.encode(TABLE.select(reversed(TABLE.columns)).lazy(), MARKED), encoded)
 
     def test_other_columns_do_not_matter(self) -> None:
         inputs, encoded = fitted()
         table = TABLE.drop("note").with_columns(extra=pl.lit("x"))
-        assert_same(inputs.encode(table.lazy(), ["?"]), encoded)
+        assert_same(inputs.encode(table.lazy(), MARKED), encoded)
 
     def test_unseen_levels_and_missing_cells_have_their_codes(self) -> None:
         inputs, _ = fitted(names=["age", "colour"])
         table = pl.DataFrame({"age": ["30", "?"], "colour": ["violet", "?"]})
-        encoded = inputs.encode(table.lazy(), ["?"])
+        encoded = inputs.encode(table.lazy(), MARKED)
         assert encoded.codes[0].tolist() == [0, 1]
         assert [array.tolist() for array in encoded.numeric] == [[0, 0], [0, 1]]
 
@@ -184,13 +186,13 @@ class TestAnotherTable:
             InputError,
             match=r"^the column 'colour' .* is missing: add it, or rename the one of .*, color, .* that holds it$",
         ):
-            inputs.encode(TABLE.rename({"colour": "color"}).lazy(), [])
+            inputs.encode(TABLE.rename({"colour": "color"}).lazy(), UNKNOWN)
 
     def test_cell_that_does_not_fit_is_named_with_its_column_and_row(self) -> None:
         inputs, _ = fitted()
         table = TABLE.with_columns(age=pl.Series(["1", "2", "3", "old"]))
         with pytest.raises(InputError, match="column 'age' should hold finite numbers, but its row 4 holds 'old'"):
-            inputs.encode(table.lazy(), [])
+            inputs.encode(table.lazy(), UNKNOWN)
 
 
 class TestState:
@@ -198,7 +200,7 @@ class TestState:
         inputs, encoded = fitted()
         loaded = Inputs()
         loaded.load_state_dict(saved_and_loaded(inputs.state_dict()), make)
-        assert_same(loaded.encode(TABLE.lazy(), ["?"]), encoded)
+        assert_same(loaded.encode(TABLE.lazy(), MARKED), encoded)
         assert loaded.numeric_names == inputs.numeric_names
         assert loaded.cardinalities == inputs.cardinalities
 
@@ -232,7 +234,7 @@ def test_a_wide_table_is_read_in_parts_whose_columns_stay_apart() -> None:
     frame = frame.with_columns(pl.col(names[7]).cast(pl.String))
     inputs = Inputs()
     find = lambda cells: (NumericColumn(cells.name, "standard"), "")  # noqa: E731
-    inputs.fit_and_encode(frame.lazy(), names[::-1], find, np.arange(12), [])
+    inputs.fit_and_encode(frame.lazy(), names[::-1], find, np.arange(12), UNKNOWN)
     assert [column.name for column in inputs.columns] == names[::-1]
     assert all(round(column.scaling.mean) == int(column.name[1:]) for column in inputs.columns)
 
@@ -243,7 +245,7 @@ def test_inputs_have_different_names_where_a_part_of_a_date_is_called_as_a_colum
     columns = {"when": DateColumn("when", "standard"), "when month": CategoricalColumn("when month")}
     inputs = Inputs()
     encoded = inputs.fit_and_encode(
-        frame.lazy(), list(columns), lambda cells: (columns[cells.name], ""), np.arange(40), []
+        frame.lazy(), list(columns), lambda cells: (columns[cells.name], ""), np.arange(40), UNKNOWN
     )
     assert list(inputs.cardinalities) == ["when month", "when weekday", "when month (2)"]
     assert list(inputs.cardinalities.values()) == [14, 9, 4]

@@ -4,6 +4,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from litmlp.data.cells import Levels, as_levels
+from litmlp.data.notation import UNKNOWN
 from litmlp.data.splits import (
     SPLITS,
     Rows,
@@ -31,7 +32,7 @@ def labels(num_rows: int, shares: list[float], seed: int) -> np.ndarray:
 
 
 def levels(*cells: object) -> Levels:
-    return as_levels(pl.Series("s", cells), [])
+    return as_levels(pl.Series("s", cells), UNKNOWN)
 
 
 def in_groups(num_groups: int, largest: int, seed: int) -> np.ndarray:
@@ -283,15 +284,46 @@ def test_drawn_validation_rows_follow_the_seed() -> None:
 @pytest.mark.parametrize(
     ("cells", "shown"),
     [
-        (["train", "Test"], "'Test'"),
+        (["train", "later"], "'later'"),
         (["train", None], "'nothing'"),
-        (["train", "valid"], "'valid'"),
         ([0, 1], "'0'"),
+        ([0, 1, 2, 3], "'0'"),
     ],
 )
 def test_other_cells_of_a_split_column_are_refused(cells: list, shown: str) -> None:
     with pytest.raises(InputError, match=f"split column 'part' holds {shown}"):
         column_split(levels(*cells), "part", 0.2, 0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "expected"),
+    [
+        (["Train", "Validation", "TEST"], "s", "train val test"),
+        (["training", "dev", "holdout"], "s", "train val test"),
+        (["valid", "test", "train"], "s", "val test train"),
+        ([0, 1, 2], "s", "train val test"),
+        (["2", "0", "1"], "s", "test train val"),
+    ],
+)
+def test_other_words_for_splits_are_understood(cells: list, name: str, expected: str) -> None:
+    rows = column_split(levels(*cells, *cells), name, 0.2, 0)
+    for place, split in enumerate(expected.split()):
+        assert rows[split].tolist() == [place, place + len(cells)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "train"),
+    [
+        ([0, 1], "is_test", 0),
+        (["False", "True"], "in_test_set", 0),
+        (["yes", "no"], "train", 0),
+        ([True, False], "Training", 0),
+    ],
+)
+def test_a_column_that_is_called_by_a_split_says_yes_or_no(cells: list, name: str, train: int) -> None:
+    rows = column_split(levels(*cells * 10), name, 0.2, 0)
+    assert rows["test"].tolist() == list(range(1 - train, 20, 2))
+    assert sorted([*rows["train"], *rows["val"]]) == list(range(train, 20, 2))
 
 
 @pytest.mark.parametrize("short", SPLITS)

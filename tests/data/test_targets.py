@@ -10,6 +10,7 @@ from sklearn.preprocessing import LabelEncoder, StandardScaler
 from torch import Tensor
 
 from litmlp.data import ClassTarget, NumericTarget, Target
+from litmlp.data.notation import UNKNOWN
 from litmlp.errors import InputError
 
 
@@ -18,13 +19,16 @@ def classes(*labels: object) -> ClassTarget:
     return fitted(ClassTarget(["species"]), pl.DataFrame({"species": [*labels, *labels]}), len(labels))
 
 
+MARKED = UNKNOWN._replace(level_marks=(*UNKNOWN.level_marks, "?"))
+
+
 def fitted(target: Any, cells: pl.DataFrame, num_train: int | None = None) -> Any:
-    target.fit(target.parse(cells, []), np.arange(len(cells) if num_train is None else num_train))
+    target.fit(target.parse(cells, UNKNOWN), np.arange(len(cells) if num_train is None else num_train))
     return target
 
 
 def encoded(target: Target, cells: pl.DataFrame) -> Tensor:
-    return target.encode(target.parse(cells, []), np.arange(len(cells)))
+    return target.encode(target.parse(cells, UNKNOWN), np.arange(len(cells)))
 
 
 def codes(target: ClassTarget, *labels: object) -> list[int]:
@@ -57,14 +61,14 @@ def test_numbers_are_standardised_as_by_scikit_learn() -> None:
 def test_numbers_are_fitted_on_the_training_rows_alone() -> None:
     cells = pl.DataFrame({"y": [1.0, 1e9, 3.0, -1e9]})
     target = NumericTarget(["y"])
-    target.fit(target.parse(cells, []), np.array([0, 2]))
+    target.fit(target.parse(cells, UNKNOWN), np.array([0, 2]))
     assert (target.mean.item(), target.std.item()) == (2.0, 1.0)
 
 
 def test_rows_are_encoded_in_the_order_asked_for() -> None:
     cells = pl.DataFrame({"y": [1.0, 2.0, 3.0]})
     target = NumericTarget(["y"])  # mean 0, deviation 1
-    assert target.encode(target.parse(cells, []), np.array([2, 0])).tolist() == [[3.0], [1.0]]
+    assert target.encode(target.parse(cells, UNKNOWN), np.array([2, 0])).tolist() == [[3.0], [1.0]]
 
 
 def test_one_number_gives_one_output_column() -> None:
@@ -84,7 +88,7 @@ def test_constant_target_is_only_shifted(constant: float) -> None:
 )
 def test_what_is_no_finite_number_is_no_numeric_target(cells: list, shown: str) -> None:
     with pytest.raises(InputError, match=f"column 'y' should hold finite numbers, but its row 2 holds {shown}:"):
-        NumericTarget(["y"]).parse(pl.DataFrame({"y": cells}), [])
+        NumericTarget(["y"]).parse(pl.DataFrame({"y": cells}), UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +102,13 @@ def test_what_is_no_finite_number_is_no_numeric_target(cells: list, shown: str) 
 )
 def test_rows_without_a_number_are_incomplete(cells: list, expected: list[bool]) -> None:
     target = NumericTarget(["y"])
-    assert target.is_complete(target.parse(pl.DataFrame({"y": cells}), ["?"])).tolist() == expected
+    assert target.is_complete(target.parse(pl.DataFrame({"y": cells}), UNKNOWN)).tolist() == expected
 
 
 def test_a_row_needs_all_of_several_numbers() -> None:
     target = NumericTarget(["a", "b"])
     cells = pl.DataFrame({"a": [1, None, 3, None], "b": [1, 2, None, None]})
-    assert target.is_complete(target.parse(cells, [])).tolist() == [True, False, False, False]
+    assert target.is_complete(target.parse(cells, UNKNOWN)).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def test_numeric_state_loaded_from_a_file_encodes_the_same(transform: str) -> No
 
 def test_numbers_have_no_strata() -> None:
     target = NumericTarget(["y"])
-    assert target.strata(target.parse(pl.DataFrame({"y": [1, 2]}), [])) is None
+    assert target.strata(target.parse(pl.DataFrame({"y": [1, 2]}), UNKNOWN)) is None
 
 
 def test_logarithms_are_standardised_as_by_scikit_learn() -> None:
@@ -151,12 +155,12 @@ def test_logarithm_of_nothing_is_0() -> None:
 
 def test_missing_targets_stay_missing_under_a_logarithm() -> None:
     target = NumericTarget(["y"], "log1p")
-    assert target.is_complete(target.parse(pl.DataFrame({"y": [None, 2.0]}), [])).tolist() == [False, True]
+    assert target.is_complete(target.parse(pl.DataFrame({"y": [None, 2.0]}), UNKNOWN)).tolist() == [False, True]
 
 
 def test_negative_target_has_no_logarithm() -> None:
     with pytest.raises(InputError, match=r"target 'b' holds -0\.5 in its row 3, but target_transform=log1p"):
-        NumericTarget(["a", "b"], "log1p").parse(pl.DataFrame({"a": [1, 2, 3], "b": [None, 0.0, -0.5]}), [])
+        NumericTarget(["a", "b"], "log1p").parse(pl.DataFrame({"a": [1, 2, 3], "b": [None, 0.0, -0.5]}), UNKNOWN)
 
 
 @pytest.mark.parametrize("target_type", [NumericTarget, ClassTarget])
@@ -183,7 +187,7 @@ def test_classes_are_sorted_as_by_scikit_learn(labels: tuple) -> None:
     ("labels", "expected"),
     [
         (("10", "2", "9"), ["2", "9", "10"]),
-        (("0", "-1", "1.5"), ["-1", "0", "1.5"]),
+        (("0", "-1", "1.5", "x"), ["-1", "0", "1.5", "x"]),
         (("b", "10", "B", "9"), ["9", "10", "B", "b"]),
         ((True, False), ["false", "true"]),
     ],
@@ -202,7 +206,7 @@ def test_classes_are_counted_in_their_order() -> None:
 def test_classes_are_those_of_the_training_rows() -> None:
     cells = pl.DataFrame({"species": ["a", "b", "c", "a", "b", "c"]})
     target = ClassTarget(["species"])
-    target.fit(target.parse(cells, []), np.array([1, 2, 4]))
+    target.fit(target.parse(cells, UNKNOWN), np.array([1, 2, 4]))
     assert (target.classes, target.counts) == (["b", "c"], [2, 1])
 
 
@@ -213,13 +217,13 @@ def test_class_unseen_in_training_names_the_nearest() -> None:
 
 def test_class_unseen_in_training_is_no_matter_in_rows_not_asked_for() -> None:
     target = classes("a", "b")
-    parsed = target.parse(pl.DataFrame({"species": ["b", "c", "a"]}), [])
+    parsed = target.parse(pl.DataFrame({"species": ["b", "c", "a"]}), UNKNOWN)
     assert target.encode(parsed, np.array([0, 2])).tolist() == [1, 0]
 
 
 def test_fractions_are_no_classes() -> None:
     with pytest.raises(InputError, match="'species' holds fractions"):
-        ClassTarget(["species"]).parse(pl.DataFrame({"species": [1.0, None, 2.5]}), [])
+        ClassTarget(["species"]).parse(pl.DataFrame({"species": [1.0, None, 2.5]}), UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +235,7 @@ def test_fractions_are_no_classes() -> None:
 )
 def test_rows_without_a_class_are_incomplete(cells: list, expected: list[bool]) -> None:
     target = ClassTarget(["species"])
-    assert target.is_complete(target.parse(pl.DataFrame({"species": cells}), ["?"])).tolist() == expected
+    assert target.is_complete(target.parse(pl.DataFrame({"species": cells}), MARKED)).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -299,7 +303,7 @@ def test_class_state_loaded_from_a_file_encodes_the_same() -> None:
 
 def test_strata_are_the_same_where_the_class_is() -> None:
     target = ClassTarget(["species"])
-    first, second, third = target.strata(target.parse(pl.DataFrame({"species": ["b", "a", "b"]}), []))
+    first, second, third = target.strata(target.parse(pl.DataFrame({"species": ["b", "a", "b"]}), UNKNOWN))
     assert first == third != second
 
 

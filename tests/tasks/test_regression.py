@@ -6,6 +6,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from torch import nn
 
 from litmlp.data import Batch, NumericTarget, Spec
+from litmlp.data.notation import UNKNOWN
 from litmlp.networks import MLP
 from litmlp.tasks import RegressionTask
 
@@ -105,7 +106,7 @@ def test_what_target_encodes_task_predicts():
     cells = pl.DataFrame({"y": [0.0, 0.5, 12.0, 90000.0], "z": [1.0, 2.0, 0.0, 7.0]})
     for transform in ("none", "log1p"):
         target = NumericTarget(["y", "z"], transform)
-        parsed = target.parse(cells, [])
+        parsed = target.parse(cells, UNKNOWN)
         target.fit(parsed, np.arange(4))
         task = RegressionTask(Echo(2), Spec([], {}, target))
         predicted = task.predict(target.encode(parsed, np.arange(4)))

@@ -36,7 +36,7 @@ class Description(pl.Callback):
         texts["data"] = table(
             {name: len(rows.numeric) for name, rows in trainer.datamodule.tables.items()}, "split", "rows"
         )
-        texts["data"] += "\n" + table(read_json(folder / run.COLUMNS), "column", "treatment")
+        texts["data"] += "\n" + table(read_json(folder / run.COLUMNS)["columns"], "column", "treatment")
         for logger in loggers:
             for tag, text in texts.items():
                 logger.experiment.add_text(tag, text)

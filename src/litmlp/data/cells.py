@@ -4,34 +4,21 @@ Text is worked on level by level, not cell by cell: a column of millions of cell
 """
 
 import re
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from litmlp.data import amounts, moments
+from litmlp.data.amounts import Unit
+from litmlp.data.notation import Notation
 from litmlp.errors import InputError
 
-MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL"]  # as are empty cells
-
-DATE_FORMATS = [
-    *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"),
-    *("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"),
-    *("%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"),
-    *("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M"),
-    *("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%y", "%d/%m/%y"),
-    *("%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y"),
-]
-FIRST_DATE = datetime(1000, 1, 1)
 FIRST_DAY, LAST_DAY = ((day - date(1970, 1, 1)).days for day in (date.min, date.max))
 PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-NUMBER_STYLES = {  # what a cell of the style matches, its thousands mark, its decimal mark
-    "1,234.5": (r"^[-+]?[$€£¥]?\s*([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d+)?\s*[%$€£¥]?$", ",", "."),
-    "1.234,5": (r"^[-+]?[$€£¥]?\s*([1-9]\d{0,2}(\.\d{3})+|\d+)(,\d+)?\s*[%$€£¥]?$", ".", ","),
-}
-PLAIN = "plain"
 OF_INPUT = ", add the text to data.missing_values, or add the column to data.categorical or data.ignore"  # what to do
 MOST_LETTERS = 80  # of a cell or a name in a sentence
 _WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
@@ -45,14 +32,16 @@ class Numbers(NamedTuple):
     Attributes:
         values: `[N] float64` (or `int64`, of dates), 0 where missing.
         is_missing: `[N] bool`; None where no cell is missing.
+        unit: what stands beside them in text.
     """
 
     values: np.ndarray
     is_missing: np.ndarray | None = None
+    unit: Unit = Unit()
 
     def at(self, rows: np.ndarray | slice) -> "Numbers":
         """Return those at `rows`."""
-        return Numbers(self.values[rows], None if self.is_missing is None else self.is_missing[rows])
+        return Numbers(self.values[rows], None if self.is_missing is None else self.is_missing[rows], self.unit)
 
     def present(self, rows: np.ndarray | slice) -> np.ndarray:
         """Return the values at `rows` that are not missing."""
@@ -72,49 +61,124 @@ class Levels(NamedTuple):
     codes: np.ndarray
 
 
-def as_numbers(cells: pl.Series, missing_values: list[str], style: str = PLAIN, or_else: str = "") -> Numbers:
+class Texts(NamedTuple):
+    """Cells of text, each different one once.
+
+    Attributes:
+        different: without blanks around them; there may be two alike.
+        places: `[N]`, the place of each cell among them; -1 where it is null.
+    """
+
+    different: pl.Series
+    places: np.ndarray
+
+    def spread(self, values: pl.Series | np.ndarray, of_null: Any) -> np.ndarray:
+        """Return for each cell the value of its text."""
+        return np.append(np.asarray(values), np.asarray([of_null], np.asarray(values).dtype)).take(self.places)
+
+
+def texts_of(cells: pl.Series) -> Texts:
+    """Return the different texts of a column."""
+    coded = dictionary_coded(cells)
+    codes, used = coded.to_physical(), coded.unique().drop_nulls()
+    raw = pl.DataFrame({"code": used.to_physical(), "text": used.cast(pl.String).str.strip_chars()}).sort("code")
+    last = raw["code"].to_list()[-1] + 1 if len(raw) else 0
+    place = np.full(last + 1, -1, dtype=np.int32)
+    place[raw["code"].to_numpy()] = np.arange(len(raw))
+    return Texts(raw["text"].alias(cells.name), place.take(codes.fill_null(last).to_numpy()))
+
+
+def as_numbers(
+    cells: pl.Series, notation: Notation, or_else: str = "", unit: Unit | None = None, absent: Sequence[str] = ()
+) -> Numbers:
     """Read cells as numbers; truth values are 1 and 0, durations seconds.
 
     Args:
         cells: of a column.
-        missing_values: texts that stand for a missing cell.
-        style: how numbers are written in text.
+        notation: how cells are written.
         or_else: what helps beside correcting a cell, as OF_INPUT for a column that is an input.
+        unit: what may stand beside numbers in text; anything that is the same in all cells if None.
+        absent: more texts that stand for a missing cell; `inf` stands for all numbers that are not finite.
 
     Raises:
-        InputError: a cell is no finite number; it names the first.
+        InputError: a cell is no finite number, or has another unit; it names the first.
     """
-    numbers = _numbers(cells, style)
-    if cells.dtype.is_numeric() and not missing_values and numbers.null_count() == 0 and numbers.is_finite().all():
-        return Numbers(numbers.rechunk().to_numpy())  # not a copy
-    is_missing = _is_missing(cells, missing_values)
-    numbers = numbers.fill_nan(None)
-    broken = ~(is_missing | numbers.is_finite().fill_null(False))
+    if is_text(cells):
+        return _numbers_of_text(cells, notation, or_else, unit, absent)
+    values = _numbers(cells).rechunk().to_numpy()  # NaN where null, and no copy where none is
+    is_missing = np.isnan(values)
+    if cells.dtype.is_numeric() and len(marks := _numeric_marks(notation.marks)):
+        is_missing |= np.isin(values, marks.to_numpy())
+    is_infinite = np.isinf(values)
+    if any(map(_is_infinite, absent)):
+        is_missing |= is_infinite
+    _refuse(is_infinite & ~is_missing, cells, "finite numbers", or_else)
+    return Numbers(np.where(is_missing, 0.0, values), is_missing) if is_missing.any() else Numbers(values)
+
+
+def _numbers_of_text(
+    cells: pl.Series, notation: Notation, or_else: str, unit: Unit | None, absent: Sequence[str]
+) -> Numbers:
+    texts = texts_of(cells)
+    read = amounts.read(texts.different, notation.decimal or amounts.DECIMALS[0], notation.thousands)
+    is_absent = texts.different.is_in([*notation.marks, *absent])
+    is_absent |= read["value"].is_in(_numeric_marks(notation.marks).implode()).fill_null(False)
+    number = pl.col("value").is_finite().fill_null(False)
+    found = unit or amounts.unit_of(read.filter(~is_absent))
+    if found is None:
+        odd = _with_another_unit(read.filter(~is_absent), texts.different.filter(~is_absent))
+        raise InputError(
+            f"the numbers of column '{cells.name}' have different units, as in {odd[0]!r} and {odd[1]!r}: write them "
+            f"in one unit{or_else}"
+        )
+    alike = pl.all_horizontal(pl.col(part).is_in(["", getattr(found, part)]) for part in Unit._fields)
+    fits = read.select(number & alike).to_series()
+    what = "finite numbers" + (f" with {found}" if any(found) else "")
+    _refuse(texts.spread(~(fits | is_absent), False), cells, what, or_else)
+    is_missing = texts.spread(is_absent, True)
+    values = texts.spread(read["value"].set(is_absent, 0.0).fill_null(0.0), 0.0)
+    return Numbers(values, is_missing if is_missing.any() else None, found)
+
+
+def _with_another_unit(read: pl.DataFrame, texts: pl.Series) -> list[str]:
+    """Return two texts whose units differ."""
+    for part in Unit._fields:
+        found = pl.DataFrame({"text": texts, "unit": read[part]}).filter(read["value"].is_not_null())
+        firsts = found.filter(pl.col("unit") != "").unique("unit", keep="first", maintain_order=True)["text"].to_list()
+        if len(firsts) > 1:
+            return firsts[:2]
+    return ["", ""]
+
+
+@lru_cache
+def _numeric_marks(marks: tuple[str, ...]) -> pl.Series:
+    return pl.Series(marks, dtype=pl.String).cast(pl.Float64, strict=False).drop_nulls().drop_nans()
+
+
+def _is_infinite(text: str) -> bool:
+    return text.strip("+-").lower() in ("inf", "infinity")
+
+
+def _refuse(broken: np.ndarray, cells: pl.Series, what: str, or_else: str) -> None:
     if broken.any():
         raise InputError(
-            f"column '{cells.name}' should hold finite numbers, but {_first(broken, cells)}: correct the cell{or_else}"
+            f"column '{cells.name}' should hold {what}, but {_first(broken, cells)}: correct the cell{or_else}"
         )
-    return Numbers(numbers.set(is_missing, 0.0).to_numpy(), is_missing.to_numpy() if is_missing.any() else None)
 
 
-def as_booleans(cells: pl.Series, missing_values: list[str]) -> Numbers:
-    """Read true, yes, t, y, on, 1 as 1 and false, no, f, n, off, 0 as 0, in any case.
+def as_booleans(cells: pl.Series, notation: Notation, absent: Sequence[str] = ()) -> Numbers:
+    """Read true, yes, t, y, on, 1 as 1 and false, no, f, n, off, 0 as 0, in any case; `absent` is as in `as_numbers`.
 
     Raises:
         InputError: a cell is none of them; it names the first.
     """
     if cells.dtype == pl.Boolean:
-        return as_numbers(cells, [])
-    levels = as_levels(cells, missing_values)
+        return as_numbers(cells, notation)
+    levels = as_levels(cells, notation._replace(level_marks=(*notation.level_marks, *absent)))
     words = [name.lower() for name in levels.names]
     meaning = [1.0 if word in TRUE_WORDS else 0.0 if word in FALSE_WORDS else np.nan for word in words]
     values = np.array([*meaning, 0.0]).take(levels.codes)
-    broken = np.isnan(values)
-    if broken.any():
-        raise InputError(
-            f"column '{cells.name}' should hold true or false, but {_first(pl.Series(broken), cells)}: correct the "
-            f"cell{OF_INPUT}"
-        )
+    _refuse(np.isnan(values), cells, "true or false", OF_INPUT)
     is_missing = levels.codes < 0
     return Numbers(values, is_missing if is_missing.any() else None)
 
@@ -137,69 +201,53 @@ def dictionary_coded(cells: pl.Series) -> pl.Series:
     return cells.cast(pl.String).cast(pl.Categorical(pl.Categories.random()))
 
 
-def as_levels(cells: pl.Series, missing_values: list[str]) -> Levels:
+def as_levels(cells: pl.Series, notation: Notation) -> Levels:
     """Read cells as text without surrounding blanks; the same level gets the same text, 1 or 1.0."""
-    coded = dictionary_coded(cells)
-    codes = coded.to_physical()
-    different = coded.unique().drop_nulls()
-    raw = pl.DataFrame({"code": different.to_physical(), "name": different.cast(pl.String)}).sort("code")
+    texts = texts_of(cells)
     place: dict[str, int] = {}
-    places = np.full(raw["code"].to_list()[-1] + 1 if len(raw) else 0, -1, dtype=np.int32)
-    absent = {_WHOLE.sub(r"\1", mark.strip()) for mark in (*MISSING, *missing_values)}
-    for code, name in raw.iter_rows():
-        stripped = _WHOLE.sub(r"\1", name.strip())
-        if stripped not in absent:
-            places[code] = place.setdefault(stripped, len(place))
-    codes_or_last = codes.fill_null(len(places)).to_numpy()
-    return Levels(list(place), np.append(places, np.int32(-1)).take(codes_or_last))
+    absent = {_WHOLE.sub(r"\1", mark) for mark in notation.level_marks}
+    codes = np.full(len(texts.different) + 1, -1, dtype=np.int32)
+    for i, text in enumerate(texts.different):
+        name = _WHOLE.sub(r"\1", text)
+        if name not in absent:
+            codes[i] = place.setdefault(name, len(place))
+    return Levels(list(place), codes.take(texts.places))
 
 
-def as_dates(cells: pl.Series, missing_values: list[str], formats: list[str], or_else: str = "") -> pl.Series:
-    """Read cells as moments without a time zone, null where missing; all text follows one of `formats`.
+def as_dates(
+    cells: pl.Series,
+    notation: Notation,
+    written: str | None = None,
+    or_else: str = "",
+    absent: Sequence[str] = (),
+) -> pl.Series:
+    """Read cells as moments without a time zone, null where missing; all text follows one format.
 
-    `or_else` is as in `as_numbers`.
+    Args:
+        cells: of a column.
+        notation: how cells are written.
+        written: the format, as `moments` has it; the one that all cells follow if None.
+        or_else: as in `as_numbers`.
+        absent: more texts that stand for a missing cell.
 
     Raises:
-        InputError: a cell does not; it names the first that fails in the format that fits most.
+        InputError: a cell does not follow it; it names the first, of the format that fits most.
     """
     if cells.dtype == pl.Datetime or cells.dtype == pl.Date:
         return _naive(cells)
-    _check_plain(cells)
-    text, is_missing = _stripped(cells), _is_missing(cells, missing_values)
-    fewest: pl.Series | None = None
-    for date_format in formats:
-        dates = _naive(text.str.to_datetime(date_format, strict=False, ambiguous="null"))
-        dates = dates.set((dates < FIRST_DATE).fill_null(False), None)  # 01/02/20 is no day of the year 1
-        broken = dates.is_null() & ~is_missing
-        if not broken.any():
-            return dates.set(is_missing, None)
-        if fewest is None or broken.sum() < fewest.sum():
-            fewest = broken
-    assert fewest is not None
-    raise InputError(
-        f"column '{cells.name}' should hold dates, written like {formats[0]}, but {_first(fewest, cells)}: correct the "
-        f"cell{or_else}"
-    )
-
-
-def number_style(cells: pl.Series, missing_values: list[str]) -> str | None:
-    """Return how numbers are written in a column of text: `plain`, or a name in NUMBER_STYLES; None if not all are."""
-    return _first_that_fits([PLAIN, *NUMBER_STYLES], cells, lambda some, style: as_numbers(some, missing_values, style))
-
-
-def date_format(cells: pl.Series, missing_values: list[str]) -> str | None:
-    """Return the first of DATE_FORMATS that all cells of a column of text follow; None if there is none."""
-    return _first_that_fits(DATE_FORMATS, cells, lambda some, name: as_dates(some, missing_values, [name]))
-
-
-def _first_that_fits(names: list[str], cells: pl.Series, read: Callable[[pl.Series, str], object]) -> str | None:
-    some = cells.head(10_000).drop_nulls().head(100)
-    for name in names:
-        with suppress(InputError):
-            read(some, name)  # few cells tell most names apart
-            read(cells, name)
-            return name
-    return None
+    texts = texts_of(cells)
+    is_absent = texts.different.is_in([*notation.marks, *absent])
+    if written is None:
+        present = texts.different.filter(~is_absent)
+        found = moments.written_in(present, notation.day_first, notation.date_format)
+        written = found.format if found else moments.nearest(present, notation.day_first, notation.date_format)
+    usual = pl.Series([None] * len(texts.different), dtype=pl.Datetime("us"))
+    dates = usual if written is None else moments.read(texts.different, written).set(is_absent, None)
+    broken = texts.spread(dates.is_null() & ~is_absent, False)
+    _refuse(broken, cells, f"dates, written like {written or '%Y-%m-%d'}", or_else)
+    microseconds = texts.spread(dates.cast(pl.Int64).fill_null(0), 0)
+    is_missing = pl.Series(texts.spread(dates.is_null(), True))
+    return pl.Series(cells.name, microseconds).cast(pl.Datetime("us")).set(is_missing, None)
 
 
 def _check_plain(cells: pl.Series) -> None:
@@ -210,7 +258,7 @@ def _check_plain(cells: pl.Series) -> None:
         )
 
 
-def _numbers(cells: pl.Series, style: str) -> pl.Series:
+def _numbers(cells: pl.Series) -> pl.Series:
     _check_plain(cells)
     if cells.dtype == pl.Duration:
         return cells.to_physical() / PER_SECOND[cells.dtype.time_unit]  # type: ignore[attr-defined]
@@ -218,29 +266,7 @@ def _numbers(cells: pl.Series, style: str) -> pl.Series:
         return cells.cast(pl.Int64) / 1e9
     if cells.dtype == pl.Date or cells.dtype == pl.Datetime:
         return _naive(cells).cast(pl.Int64) / 1e6
-    if cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
-        return cells.cast(pl.Float64)
-    text = _stripped(cells)
-    if style != PLAIN:
-        pattern, thousands, decimal = NUMBER_STYLES[style]
-        bare = text.str.replace_all(r"[\s%$€£¥]", "").str.replace_all(thousands, "", literal=True)
-        text = bare.str.replace(decimal, ".", literal=True).set(~text.str.contains(pattern).fill_null(True), None)
-    return text.cast(pl.Float64, strict=False)
-
-
-def _is_missing(cells: pl.Series, missing_values: list[str]) -> pl.Series:
-    if cells.dtype.is_numeric():
-        numbers = cells.cast(pl.Float64)
-        marks = pl.Series(missing_values, dtype=pl.String).cast(pl.Float64, strict=False).drop_nulls()
-        return numbers.is_null() | numbers.is_nan().fill_null(False) | numbers.is_in(marks.implode()).fill_null(False)
-    if cells.dtype.is_temporal() or cells.dtype == pl.Boolean:
-        return cells.is_null()
-    text = _stripped(cells)
-    return text.is_null() | text.is_in([*MISSING, *(mark.strip() for mark in missing_values)]).fill_null(False)
-
-
-def _stripped(cells: pl.Series) -> pl.Series:
-    return cells.cast(pl.String).str.strip_chars()
+    return cells.cast(pl.Float64)
 
 
 def _naive(dates: pl.Series) -> pl.Series:
@@ -264,8 +290,8 @@ def _ends(kind: pl.DataType) -> tuple[int, int]:
     return max(FIRST_DAY * per_day, -(2**63)), min((LAST_DAY + 1) * per_day, 2**63) - 1
 
 
-def _first(broken: pl.Series, cells: pl.Series) -> str:
-    row = broken.arg_max() or 0
+def _first(broken: np.ndarray, cells: pl.Series) -> str:
+    row = int(np.argmax(broken))
     return f"its row {row + 1} holds {shown(cells, row)}"
 
 

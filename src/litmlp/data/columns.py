@@ -4,27 +4,22 @@ Columns are fitted on training rows only, and their state is plain values and te
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from litmlp.data.cells import (
-    DATE_FORMATS,
-    NUMBER_STYLES,
-    OF_INPUT,
-    PLAIN,
-    Levels,
-    Numbers,
-    as_booleans,
-    as_dates,
-    as_levels,
-    as_numbers,
-)
+from litmlp.data import moments
+from litmlp.data.amounts import Unit
+from litmlp.data.cells import OF_INPUT, Levels, Numbers, as_booleans, as_dates, as_levels, as_numbers, is_text
+from litmlp.data.notation import Notation
 from litmlp.data.scaling import scaling_named
 from litmlp.data.state import different, taken
+from litmlp.errors import InputError
 
 UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
+MOST_TOLERATED = 100  # different texts of rows that do not count
 ROWS_AT_ONCE = 2**17  # of dates, which are taken into many parts
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
 ROWS_FOR_SCALE = 2**18  # evenly spaced training rows that set a scale; a larger table has no more to say
@@ -47,11 +42,12 @@ class Column(ABC):
 
     kind: ClassVar[str]
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, absent: Sequence[str] = ()) -> None:
         self.name = name
+        self.absent = list(absent)  # texts that stand for missing cells in this column
 
     @abstractmethod
-    def parse(self, cells: pl.Series, missing_values: list[str]) -> Any:
+    def parse(self, cells: pl.Series, notation: Notation) -> Any:
         """Read raw cells; raise InputError at the first that does not fit."""
 
     @abstractmethod
@@ -61,6 +57,14 @@ class Column(ABC):
     @abstractmethod
     def encode(self, parsed: Any) -> Encoded:
         """Return what the network sees of all rows."""
+
+    def tolerate(self, cells: pl.Series, notation: Notation) -> None:
+        """Take what cannot be read in rows that do not count, as a line of totals, for missing cells from now on."""
+        for text in cells.cast(pl.String).unique().drop_nulls().head(MOST_TOLERATED) if is_text(cells) else ():
+            try:
+                self.parse(pl.Series(cells.name, [text]), notation)
+            except InputError:
+                self.absent.append(text.strip())
 
     @property
     @abstractmethod
@@ -98,25 +102,26 @@ class NumericColumn(Column):
     Args:
         name: of the column.
         scaling: `standard`, `robust` or `quantile`.
-        style: how numbers are written in text, see `cells.NUMBER_STYLES`.
+        absent: texts that stand for missing cells in this column.
         min_count: training rows without a number that a mark needs.
     """
 
     kind = "numeric"
 
-    def __init__(self, name: str, scaling: str, style: str = PLAIN, min_count: int = 1) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, scaling: str, absent: Sequence[str] = (), min_count: int = 1) -> None:
+        super().__init__(name, absent)
         self.min_count = min_count
         self.scaling = scaling_named(scaling)
-        self.style = style
+        self.unit: Unit | None = None  # until it is fitted
         self.is_marked = False
 
-    def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
+    def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read numbers."""
-        return as_numbers(cells, missing_values, self.style, OF_INPUT)
+        return as_numbers(cells, notation, OF_INPUT, self.unit, self.absent)
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
-        """Learn the scale, and whether cells are missing."""
+        """Learn the scale, the unit, and whether cells are missing."""
+        self.unit = parsed.unit
         num_missing = 0 if parsed.is_missing is None else int(parsed.is_missing[rows].sum())
         self.is_marked = num_missing >= max(self.min_count, 1)
         self.scaling.fit(parsed.present(_sampled(rows)))
@@ -143,24 +148,26 @@ class NumericColumn(Column):
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values and tensors."""
-        return {"style": self.style, "is_marked": self.is_marked, "scaling": self.scaling.state_dict()}
+        unit = list(self.unit or Unit())
+        return {
+            **{"unit": unit, "absent": self.absent},
+            **{"is_marked": self.is_marked, "scaling": self.scaling.state_dict()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.style, self.is_marked, scaling = taken(
-            state, {"style": Literal[PLAIN, *NUMBER_STYLES], "is_marked": bool, "scaling": dict}
+        unit, self.absent, self.is_marked, scaling = taken(
+            state, {"unit": list[str], "absent": list[str], "is_marked": bool, "scaling": dict}
         )
+        if len(unit) != len(Unit._fields):
+            raise ValueError("a state says what stands before numbers and what behind them")
+        self.unit = Unit(*unit)
         self.scaling.load_state_dict(scaling)
 
-    @property
-    def reads_text(self) -> bool:
-        """Whether 1.234 may be more than a thousand."""
-        return self.style != PLAIN
-
     def describe(self) -> str:
-        """Tell of missing cells and of how numbers are written."""
-        written = "" if self.style == PLAIN else f", written like {self.style}"
-        return f"{self.kind}{written}{', some missing' if self.is_marked else ''}"
+        """Tell of missing cells and of what stands beside numbers."""
+        unit = f", in {self.unit}" if self.unit and any(self.unit) else ""
+        return f"{self.kind}{unit}{', some missing' if self.is_marked else ''}"
 
 
 class BooleanColumn(NumericColumn):
@@ -168,9 +175,9 @@ class BooleanColumn(NumericColumn):
 
     kind = "boolean"
 
-    def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
+    def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read truth values."""
-        return as_booleans(cells, missing_values)
+        return as_booleans(cells, notation, self.absent)
 
 
 class CategoricalColumn(Column):
@@ -190,9 +197,9 @@ class CategoricalColumn(Column):
         self.num_rare = 0
         self.code_of_missing = MISSING
 
-    def parse(self, cells: pl.Series, missing_values: list[str]) -> Levels:
+    def parse(self, cells: pl.Series, notation: Notation) -> Levels:
         """Read levels."""
-        return as_levels(cells, missing_values)
+        return as_levels(cells, notation)
 
     def fit(self, parsed: Levels, rows: np.ndarray) -> None:
         """Take the levels that are frequent enough, in sorted order."""
@@ -248,7 +255,7 @@ class DateColumn(Column):
     Args:
         name: of the column.
         scaling: of the numbers.
-        date_format: how text is written; any of `cells.DATE_FORMATS` if None.
+        date_format: how text is written, as `moments` has it; the format that all cells follow if None.
         min_count: see NumericColumn and CategoricalColumn.
         has_trend: whether the time elapsed is an input.
     """
@@ -256,9 +263,15 @@ class DateColumn(Column):
     kind = "date"
 
     def __init__(
-        self, name: str, scaling: str, date_format: str | None = None, min_count: int = 1, has_trend: bool = True
+        self,
+        name: str,
+        scaling: str,
+        date_format: str | None = None,
+        absent: Sequence[str] = (),
+        min_count: int = 1,
+        has_trend: bool = True,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, absent)
         self.date_format = date_format
         numeric = ["time", "day", "hour"] if has_trend else ["day", "hour"]
         self.parts: dict[str, Column] = {
@@ -266,10 +279,9 @@ class DateColumn(Column):
         }
         self.parts |= {part: CategoricalColumn(f"{name} {part}", min_count) for part in ("month", "weekday")}
 
-    def parse(self, cells: pl.Series, missing_values: list[str]) -> Numbers:
+    def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read dates, as microseconds since 1970."""
-        formats = [self.date_format] if self.date_format else DATE_FORMATS
-        dates = as_dates(cells, missing_values, formats, OF_INPUT)
+        dates = as_dates(cells, notation, self.date_format, OF_INPUT, self.absent)
         is_missing = dates.is_null().to_numpy() if dates.null_count() else None
         return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
 
@@ -309,11 +321,15 @@ class DateColumn(Column):
     def state_dict(self) -> dict[str, Any]:
         """Return plain values and tensors."""
         parts = {part: column.state_dict() for part, column in self.parts.items()}
-        return {"date_format": self.date_format, "parts": parts}
+        return {"date_format": self.date_format, "absent": self.absent, "parts": parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.date_format, parts = taken(state, {"date_format": Literal[None, *DATE_FORMATS], "parts": dict[str, dict]})
+        self.date_format, self.absent, parts = taken(
+            state, {"date_format": str | None, "absent": list[str], "parts": dict[str, dict]}
+        )
+        if self.date_format is not None:
+            moments.check(self.date_format)
         self.parts = {part: self.parts[part] for part in parts}
         for part, column in self.parts.items():
             column.load_state_dict(parts[part])
@@ -327,8 +343,8 @@ class DateColumn(Column):
 KINDS = tuple(column.kind for column in (NumericColumn, BooleanColumn, CategoricalColumn, DateColumn))
 
 
-def _parts_of(moments: Numbers) -> dict[str, Numbers | Levels]:
-    microseconds, is_missing = moments
+def _parts_of(dates: Numbers) -> dict[str, Numbers | Levels]:
+    microseconds, is_missing = dates.values, dates.is_missing
     days = microseconds // DAY
     first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)  # at most 9999 years
     calendar = pl.int_range(first, last + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from litmlp.data import panics
 from litmlp.data.cells import dictionary_coded, is_text, shortened
 from litmlp.data.columns import KINDS, Column, Encoded
+from litmlp.data.notation import Notation
 from litmlp.data.state import different, taken
 from litmlp.errors import InputError
 
@@ -27,6 +28,7 @@ ROWS_WITH_PROGRESS = 1_000_000
 MOST_REASONS = 5  # of columns that are left out, in a sentence
 
 Result = TypeVar("Result")
+Treat = Callable[[pl.Series, pl.Series], Any]  # of the cells that count, and of others
 Find = Callable[[pl.Series], tuple[Column | None, str]]  # see TabularData.column
 
 
@@ -38,25 +40,40 @@ class Inputs:
         self.decisions: dict[str, str] = {}  # what was made of each raw column, for people
 
     def fit_and_encode(
-        self, frame: pl.LazyFrame, names: list[str], find: Find, train: np.ndarray, missing_values: list[str]
+        self,
+        frame: pl.LazyFrame,
+        names: list[str],
+        find: Find,
+        train: np.ndarray,
+        notation: Notation,
+        usable: np.ndarray | None = None,
     ) -> Encoded:
-        """Find out what the columns in `names` are, fit them on the rows `train`, and encode all rows.
+        """Find out what columns are, fit them on training rows, and encode all rows.
+
+        Args:
+            frame: all rows, raw.
+            names: of the columns.
+            find: tells what a column is.
+            train: places of the training rows.
+            notation: how cells are written.
+            usable: which rows count, `[N] bool`; of the others, cells are taken for missing.
 
         Raises:
             InputError: a cell does not fit, or no column can be an input.
         """
 
-        def treat(cells: pl.Series) -> _Treated:
+        def treat(cells: pl.Series, others: pl.Series) -> _Treated:
             column, decision = find(cells)
             if column is None:
                 return _Treated(None, Encoded([], []), f"left out: {decision}")
-            parsed = column.parse(cells, missing_values)
+            parsed = column.parse(cells, notation)
             column.fit(parsed, train)
+            column.tolerate(others, notation)
             if not column.numeric_names and not column.cardinalities:
                 return _Treated(None, Encoded([], []), "left out: it does not vary")
             return _Treated(column, column.encode(parsed), "; ".join(filter(None, [column.describe(), decision])))
 
-        treated = _for_each_column(treat, frame, names)
+        treated = _for_each_column(treat, frame, names, usable)
         self.columns = [one.column for one in treated if one.column is not None]
         self.decisions = {name: one.decision for name, one in zip(names, treated, strict=True)}
         if not self.columns:
@@ -65,7 +82,7 @@ class Inputs:
             raise InputError(f"no column beside the target can be an input ({reasons or 'there is none'}): give one")
         return _joined([one.encoded for one in treated])
 
-    def encode(self, frame: pl.LazyFrame, missing_values: list[str]) -> Encoded:
+    def encode(self, frame: pl.LazyFrame, notation: Notation, usable: np.ndarray | None = None) -> Encoded:
         """Encode all rows of a table with the same columns, in any order, and perhaps others."""
         names = frame.collect_schema().names()
         columns = {column.name: column for column in self.columns}
@@ -75,11 +92,11 @@ class Inputs:
                 f"{shortened(', '.join(names), 200)} that holds it"
             )
 
-        def treat(cells: pl.Series) -> Encoded:
+        def treat(cells: pl.Series, others: pl.Series) -> Encoded:
             column = columns[cells.name]
-            return column.encode(column.parse(cells, missing_values))
+            return column.encode(column.parse(cells, notation))
 
-        return _joined(_for_each_column(treat, frame, list(columns)))
+        return _joined(_for_each_column(treat, frame, list(columns), usable))
 
     @property
     def numeric_names(self) -> list[str]:
@@ -126,7 +143,9 @@ def num_rows(frame: pl.LazyFrame) -> int:
         return frame.select(pl.len()).collect().item()
 
 
-def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, names: list[str]) -> list[Result]:
+def _for_each_column(
+    treat: Callable[[pl.Series, pl.Series], Result], frame: pl.LazyFrame, names: list[str], usable: np.ndarray | None
+) -> list[Result]:
     is_large = num_rows(frame) >= ROWS_WITH_PROGRESS
     if is_large:
         log.info("encoding %d columns of %d rows", len(names), num_rows(frame))
@@ -134,7 +153,11 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
 
     def read_and_treat(some: list[str]) -> list[Result]:
         table = collected(frame, some)
-        return [_treated(treat, table[name]) for name in some]
+        others = table.clear()
+        if usable is not None and not usable.all():
+            others = table.filter(~usable)
+            table = table.with_columns(pl.when(pl.Series(usable)).then(by_name(*some)).otherwise(None))
+        return [_treated(treat, table[name], others[name]) for name in some]
 
     pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
     kinds = frame.collect_schema()
@@ -145,15 +168,15 @@ def _for_each_column(treat: Callable[[pl.Series], Result], frame: pl.LazyFrame, 
         results = tqdm(
             pool.map(read_and_treat, parts), "encoding", len(parts), unit="part", leave=False, disable=not shows
         )
-        by_name = dict(zip(slow_first, chain.from_iterable(results), strict=True))
-        return [by_name[name] for name in names]
+        treated = dict(zip(slow_first, chain.from_iterable(results), strict=True))
+        return [treated[name] for name in names]
     finally:  # do not go on with other columns after a mistake or a signal
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _treated(treat: Callable[[pl.Series], Result], cells: pl.Series) -> Result:
+def _treated(treat: Treat, cells: pl.Series, others: pl.Series) -> Any:
     try:
-        return treat(dictionary_coded(cells) if is_text(cells) else cells)
+        return treat(dictionary_coded(cells) if is_text(cells) else cells, others)
     except pl.exceptions.PolarsError as error:  # of whatever Polars cannot do with a type
         raise InputError(
             f"column '{cells.name}' has cells of type {shortened(str(cells.dtype))}, which cannot be read as asked "

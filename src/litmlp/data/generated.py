@@ -106,5 +106,5 @@ class GeneratedData(TabularData):
         ).lazy()
 
     def _values(self, cells: Series) -> np.ndarray:
-        numbers = as_numbers(cells, self.missing_values)
+        numbers = as_numbers(cells, self.notation)
         return numbers.values if numbers.is_missing is None else np.where(numbers.is_missing, np.nan, numbers.values)

@@ -4,22 +4,28 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
+from litmlp.data import amounts, moments
 from litmlp.data.cells import (
     FALSE_WORDS,
     TRUE_WORDS,
+    Texts,
     as_levels,
-    date_format,
     is_text,
-    number_style,
     shortened,
+    texts_of,
     value_of,
 )
+from litmlp.data.notation import MARKS, Notation
 
 LEFT_OUT = "left out"
 SHARE_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
 SHARE_OF_NUMBERS = 0.8  # of the levels of a column that may be meant as numbers
+SHARE_OF_DATES = 0.5  # likewise
+SHARE_OF_ODD = 0.01  # of the cells of a column of numbers or dates, which are no such
+MOST_ODD, FEWEST_OTHERS = 3, 20  # texts without digits, among so many different numbers or dates
 FEWEST_ROWS = 20  # to tell that from chance
 _IDENTIFIER = re.compile(
     r"(?i:(^|[\s_.-])(id|uuid|guid|index|idx|row)$|^unnamed: ?\d+$|^__index_level_\d+__$|^$)|[a-z]I[dD]$"
@@ -32,21 +38,26 @@ class Kind(NamedTuple):
     Attributes:
         name: that of a column class in `columns.KINDS`, or LEFT_OUT.
         reason: for people: why it is left out, or what may be wrong with the guess.
-        written: how its numbers or dates are written in text.
+        written: how its dates are written in text.
+        absent: texts that are taken for missing cells in it.
     """
 
     name: str
     reason: str = ""
     written: str | None = None
+    absent: tuple[str, ...] = ()
 
 
-def kind_of(cells: pl.Series, missing_values: list[str]) -> Kind:
+def kind_of(cells: pl.Series, notation: Notation) -> Kind:
     """Guess a column's kind from all of its cells."""
     if is_text(cells):
-        return _kind_of_text(cells, missing_values)
+        return _kind_of_text(cells, notation)
     dtype = cells.dtype
     if dtype.is_float():
-        cells = cells.fill_nan(None)
+        values = cells.to_numpy()  # here and in as_numbers, NumPy starts in a tenth of the time that Polars takes
+        cells = cells.fill_nan(None) if np.isnan(values).any() else cells
+        if (is_infinite := np.isinf(values)).any():
+            return _kind_with_infinite(cells, is_infinite)
     if cells.null_count() == len(cells):
         return Kind(LEFT_OUT, "it has no values")
     if dtype in (pl.Date, pl.Datetime):
@@ -72,37 +83,132 @@ def _names_rows(cells: pl.Series, count_different: Callable[[], int], num_presen
     return is_named_so and num_present >= FEWEST_ROWS and count_different() == num_present
 
 
-def _kind_of_text(cells: pl.Series, missing_values: list[str]) -> Kind:
-    levels = as_levels(cells, missing_values)
+def _kind_with_infinite(cells: pl.Series, is_infinite: np.ndarray) -> Kind:
+    if not _are_few(int(is_infinite.sum()), cells.count()):
+        return Kind("numeric")  # and is refused where it is read
+    kind = _unless_constant(cells.set(pl.Series(is_infinite), None), Kind("numeric"))
+    return kind._replace(reason=_said(cells, is_infinite), absent=("inf",)) if kind.name == "numeric" else kind
+
+
+def _kind_of_text(cells: pl.Series, notation: Notation) -> Kind:
+    texts = texts_of(cells)
+    is_present = ~texts.different.is_in([*notation.marks])
+    present = texts.different.filter(is_present)
+    levels = as_levels(cells, notation)
     num_levels, num_present = len(levels.names), int((levels.codes >= 0).sum())
-    if num_present == 0:
+    if num_present == 0 or len(present) == 0:
         return Kind(LEFT_OUT, "it has no values")
     if num_levels == 1 and num_present == len(cells):
         return Kind(LEFT_OUT, f"all rows have the same value, {shortened(levels.names[0])}")
-    if style := number_style(cells, missing_values):
-        if _names_rows(cells, lambda: num_levels, num_present):
-            return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
-        return Kind("numeric", written=style)
-    if written := date_format(cells, missing_values):
-        return Kind("date", written=written)
+    for kind in (_as_numeric, _as_date):
+        if found := kind(cells, texts, is_present, notation):
+            return found
     words = {name.lower() for name in levels.names}
     if len(words) == 2 and len(words & {*TRUE_WORDS}) == 1 and len(words & {*FALSE_WORDS}) == 1:
         return Kind("boolean")
-    doubt = _doubt(cells, levels.names)
+    doubt = _doubt(cells, texts, is_present, notation)
     if num_present >= FEWEST_ROWS and num_levels > SHARE_OF_IDENTIFIERS * num_present:
         return Kind(LEFT_OUT, doubt or "it looks like an identifier: (nearly) each row has another text")
-    return Kind("categorical", doubt)
+    return Kind("categorical", doubt or _marks_said(texts, notation))
 
 
-def _doubt(cells: pl.Series, names: list[str]) -> str:
-    # Of a column that is perhaps meant to be numeric.
-    numbers = pl.Series(names).cast(pl.Float64, strict=False)
-    is_odd = ~numbers.is_finite().fill_null(False)
-    if not is_odd.any() or is_odd.sum() >= (1 - SHARE_OF_NUMBERS) * len(names):
+def _as_numeric(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> Kind | None:
+    read = amounts.read(texts.different, notation.decimal or ".", notation.thousands)
+    is_number = read["value"].is_finite().fill_null(False) & is_present
+    odd = _odd(texts, is_number, is_present)
+    unit = amounts.unit_of(read.filter(is_number))
+    if odd is None or unit is None:
+        return None
+    num_numbers = int(texts.spread(is_number, False).sum())
+    if _names_rows(cells, lambda: int(is_number.sum()), num_numbers):
+        return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
+    present = texts.different.filter(is_number)
+    padded = present.filter(present.str.contains(r"^[+-]?0\d"))
+    if len(padded) and present.str.contains(r"^\d+$").all():
+        return None  # codes: see _kind_of_text
+    reason = _said(cells, texts.spread(texts.different.is_in(odd.implode()), False)) if len(odd) else ""
+    if len(padded) and not reason:
+        reason = f"{padded[0]!r} begins with a zero, as codes do: if it is one, add the column to data.categorical"
+    return Kind("numeric", reason, absent=tuple(odd))
+
+
+def _as_date(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> Kind | None:
+    present = texts.different.filter(is_present)
+    if (written := moments.written_in(present, notation.day_first, notation.date_format)) is not None:
+        return Kind("date", _order_said(written), written=written.format)
+    if (nearest := moments.nearest(present, notation.day_first, notation.date_format)) is None:
+        return None
+    is_date = moments.read(texts.different, nearest).is_not_null() & is_present
+    odd = _odd(texts, is_date, is_present)
+    if odd is None:
+        return None
+    said = _said(cells, texts.spread(texts.different.is_in(odd.implode()), False))
+    return Kind("date", said, written=nearest, absent=tuple(odd))
+
+
+def _odd(texts: Texts, fits: pl.Series, is_present: pl.Series) -> pl.Series | None:
+    """Return the texts that do not fit, if they are few enough to be taken for missing cells; else None."""
+    is_odd = is_present & ~fits
+    odd = texts.different.filter(is_odd)
+    if not len(odd):
+        return odd
+    num_odd, num_all = (int(texts.spread(some, False).sum()) for some in (is_odd, is_present))
+    is_word = len(odd) <= MOST_ODD and not odd.str.contains(r"\d").any()
+    if _are_few(num_odd, num_all) or (is_word and fits.sum() >= FEWEST_OTHERS and num_odd < num_all / 2):
+        return odd
+    return None
+
+
+def _are_few(num_odd: int, num_all: int) -> bool:
+    return num_all > FEWEST_ROWS and num_odd <= max(1, SHARE_OF_ODD * num_all)
+
+
+def _said(cells: pl.Series, is_odd: np.ndarray) -> str:
+    row, others = int(np.argmax(is_odd)), int(is_odd.sum()) - 1
+    more = f" (and {others} other row{'s' if others > 1 else ''} such a cell)" if others else ""
+    return f"row {row + 1} holds {shortened(repr(value_of(cells, row)))}{more}, which is taken for a missing cell"
+
+
+def _order_said(written: moments.Written) -> str:
+    if written.other is None:
         return ""
-    odd = names[is_odd.arg_max() or 0]
-    row = (cells.cast(pl.String).str.strip_chars() == odd).arg_max() or 0
-    return (
-        f"most of its levels are numbers, but row {row + 1} holds {shortened(repr(odd))}: if that stands for a missing "
-        "cell, add it to data.missing_values"
-    )
+    return f"it may as well be {written.other}: then add data.date_format='{written.other}'"
+
+
+def _marks_said(texts: Texts, notation: Notation) -> str:
+    known = texts.different.filter(texts.different.is_in([*MARKS]) & (texts.different != ""))
+    if not len(known):
+        return ""
+    if known[0] in notation.level_marks:
+        return f"{known[0]!r} marks missing cells: if it is a level, add data.missing_values=[]"
+    return f"{known[0]!r} is a level: if it marks missing cells, add data.missing_values=[default]"
+
+
+def _doubt(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> str:
+    """Return what may be wrong with a column that is perhaps meant to be numeric."""
+    read = amounts.read(texts.different, notation.decimal or ".", notation.thousands)
+    is_number = read["value"].is_finite().fill_null(False) & is_present
+    is_odd = is_present & ~is_number
+    if int(is_odd.sum()) > (1 - SHARE_OF_NUMBERS) * int(is_present.sum()):
+        return _doubt_of_dates(cells, texts, is_present, notation)
+    if not is_odd.any() and texts.different.str.contains(r"^0\d+$").any():
+        return "its numbers begin with zeros, as codes do: if they are amounts, add the column to data.numeric"
+    if is_odd.any():
+        row = int(np.argmax(texts.spread(is_odd, False)))
+        return (
+            f"most of its levels are numbers, but row {row + 1} holds {shortened(repr(value_of(cells, row)))}: if that "
+            "stands for a missing cell, add it to data.missing_values"
+        )
+    return "its numbers have different units: write them in one"
+
+
+def _doubt_of_dates(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> str:
+    written = moments.nearest(texts.different.filter(is_present), notation.day_first, notation.date_format)
+    if written is None:
+        return ""
+    is_odd = is_present & moments.read(texts.different, written).is_null()
+    if int(is_odd.sum()) > (1 - SHARE_OF_DATES) * int(is_present.sum()):
+        return ""
+    row = int(np.argmax(texts.spread(is_odd, False)))
+    shown = shortened(repr(value_of(cells, row)))
+    return f"many of its levels are dates, written like {written}, but row {row + 1} holds {shown}"

@@ -1,92 +1,255 @@
 """Reading a table from files."""
 
-import codecs
 import csv
-import gzip
+import lzma
 import os
+import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
-from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
+from polars.selectors import by_name
 
 from litmlp.data import panics, parquet
-from litmlp.data.cells import MISSING, shortened
+from litmlp.data.cells import shortened
+from litmlp.data.dialect import NOTHING, Asked
+from litmlp.data.notation import UNKNOWN, Notation, Survey
+from litmlp.data.text import TypesOf, check_names, read_text
+from litmlp.data.unpacked import Spill
 from litmlp.errors import InputError
-from litmlp.paths import ROOT, find
+from litmlp.paths import ROOT, display, find
 
-ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet", ".pq")
-DELIMITERS = ",;\t|"
-MOST_ENTRIES = 50_000  # of a folder that is looked through for Parquet files
-LONGEST_NAME = 500  # of a column
-LONGEST_LINE = 2**24  # bytes that name the columns
-AT_ONCE = 2**20  # bytes to decompress
-# What grows more than this is a bomb, or might as well be decompressed by hand.
-MOST_DECOMPRESSED, MOST_GROWTH = 50_000_000, 200
+PARQUET = b"PAR1"  # how such a file begins
+OF_PARQUET = (".parquet", ".pq")
+OF_TEXT = tuple(  # endings, by which a folder's tables are found; what a file holds is told by its first bytes
+    ending + packing
+    for ending in (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+    for packing in ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+)
+MOST_ENTRIES = 50_000  # of a folder that is looked through
+MOST_SAID = 10  # sentences of assumptions about files
 MOST_ROWS, MOST_ROWS_A_BYTE = 1_000_000, 64
+ERRORS = (
+    *(pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError),  # the last of a ZIP file that asks for a password
+)
 
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")  # moments are in UTC, whatever the zone is called
 
 
+class Table(NamedTuple):
+    """All rows of some files, raw.
+
+    Attributes:
+        frame: columns of text, or of other types where that is what all of their cells are.
+        notation: how cells of text are written.
+        written: how files are, for people.
+        said: what was assumed, for people.
+        sizes: rows of each file.
+        spill: what the frame reads where there is much text: to be kept as long as the frame is.
+    """
+
+    frame: pl.LazyFrame
+    notation: Notation
+    written: list[str]
+    said: list[str]
+    sizes: list[int]
+    spill: Spill
+
+
 def files_of(path: str | Path) -> list[Path]:
-    """Return the files that a path means: itself, those of a folder of Parquet files, or those that a pattern matches.
+    """Return the files that a path means: itself, the tables of a folder, or those that a pattern matches.
 
     Raises:
-        InputError: there are none, or their kind is unknown.
+        InputError: there are none, or a folder holds both Parquet files and text.
     """
-    if any(mark in str(path) for mark in "*?["):
+    if any(mark in str(path) for mark in "*?[") and not _is_there(str(path)):
         files = sorted(_matching(str(path)))
         if not files:
             raise InputError(f"no file matches '{path}': check the pattern")
     elif (found := find(path)).is_dir():
-        files = sorted(_parquet_files_below(found))
+        files = sorted(_files_below(found))
         if not files:
-            raise InputError(f"the folder '{path}' holds no Parquet files: give one that does, or a file")
+            raise InputError(f"the folder '{path}' holds no tables, such as .csv or .parquet: give one that does")
+        kinds = {file.name.lower().endswith(OF_PARQUET): file for file in files}
+        if len(kinds) > 1:
+            raise InputError(
+                f"the folder '{path}' holds Parquet files ('{kinds[True].name}') and text ('{kinds[False].name}'): "
+                f"say which are meant with a pattern, such as '{path}/**/*{kinds[True].suffix}'"
+            )
     else:
         files = [found]
     for file in files:
-        if not file.name.lower().endswith(ENDINGS):
-            raise InputError(f"cannot tell how to read '{file}': name it .csv, .tsv (either also .gz) or .parquet")
         if not file.is_file():
             raise InputError(f"'{file}' is a folder, a pipe or a device, not a file: save the rows to a file")
     return files
 
 
 def read_table(
-    files: Sequence[Path], missing_values: Sequence[str] = (), text_columns: Sequence[str] = ()
-) -> pl.LazyFrame:
-    """Read CSV, TSV (either may be gzipped) or Parquet, by the names' ending; several files one after the other.
+    files: Sequence[Path],
+    asked: Asked = NOTHING,
+    notation: Notation = UNKNOWN,
+    text_columns: Sequence[str] = (),
+    finds_marks: bool = True,
+) -> Table:
+    """Read text, perhaps compressed, or Parquet; several files one after the other.
 
-    Columns of Parquet files are read only when they are collected. The delimiter of text (comma, semicolon, tab, bar)
-    is the one most frequent in the first line; its encoding is UTF-8, UTF-16 if its first bytes say so, or else
-    Windows-1252.
+    Columns of Parquet files are read only when they are collected.
 
     Args:
         files: as `files_of` returns.
-        missing_values: texts that stand for a missing cell, beside the empty cell and those in MISSING.
-        text_columns: columns that stay text even if all of a CSV file's cells are numbers: 007 is not 7 there.
+        asked: what is said of how text files are written.
+        notation: what is known of how cells are written; what it leaves open is found.
+        text_columns: columns that stay text even if all of their cells are numbers: 007 is not 7 there.
+        finds_marks: whether what marks a missing cell is to be found; else it is as `notation` says.
 
     Raises:
-        InputError: a file cannot be read as what its name says, or has other columns than the first.
+        InputError: a file cannot be read, or has other columns than the first.
     """
-    frames = [_read(file, missing_values, text_columns) for file in files]
-    schemas = [frame.collect_schema() for frame in frames]
-    for file, schema in zip(files, schemas, strict=True):
-        if schema.names() != schemas[0].names():
-            other = sorted({*schema.names()} ^ {*schemas[0].names()}) or ["the order"]
-            raise InputError(f"'{file}' and '{files[0]}' have different columns ({other[0]}): make them alike")
+    survey, spill = Survey(notation), Spill()
+
+    def types_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, pl.DataType]:
+        return {name: kind for name, kind in survey.types_of(names, rows).items() if name not in text_columns}
+
+    parts = _parts(files, asked, spill, types_of if len(files) == 1 else None)
+    said = [f"{display(part.file)}: {what}" for part in parts for what in part.said][:MOST_SAID]
+    if any(part.header is not None for part in parts):
+        survey.notation = notation._replace(header=next(part.header for part in parts if part.header is not None))
+    survey.delimiter = parts[-1].delimiter
     try:
-        table = pl.concat(frames, how="vertical_relaxed") if len(frames) > 1 else frames[0]
         with panics.as_errors():
-            num_rows = table.select(pl.len()).collect().item()
+            sizes = [part.frame.select(pl.len()).collect().item() for part in parts]
+            if sum(sizes) == 0:
+                raise InputError(f"'{files[0]}' has no rows: give at least one")
+            frame = pl.concat([part.frame for part in parts], how="vertical_relaxed") if parts[1:] else parts[0].frame
+            is_large = any(part.is_large for part in parts)
+            frame = _typed(frame, survey, text_columns, parts[-1].is_parquet, spill if is_large else None)
+            notation, assumed = survey.found(finds_marks)
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"'{files[0]}' and the files after it do not fit together: {_reason(error)}") from error
-    if num_rows == 0:
-        raise InputError(f"'{files[0]}' has no rows: give at least one")
-    return table
+        what = f"'{files[0]}'" if len(files) == 1 else f"'{files[0]}' and the files after it"
+        raise InputError(f"cannot read {what} as one table: {_reason(error)}") from error
+    return Table(frame, notation, _written(parts), [*said, *assumed], sizes, spill)
+
+
+class _Part(NamedTuple):
+    """A file of a table.
+
+    Attributes:
+        file: itself.
+        frame: its rows, with the columns of the first file.
+        header: the names of its columns, where no line of it has them.
+        delimiter: between cells of text.
+        written: how it is written, for people.
+        said: what was assumed.
+        is_large: whether its rows are kept on disk.
+        is_parquet: whether it holds no text.
+    """
+
+    file: Path
+    frame: pl.LazyFrame
+    header: tuple[str, ...] | None = None
+    delimiter: str = ","
+    written: str = "Parquet"
+    said: Sequence[str] = ()
+    is_large: bool = False
+    is_parquet: bool = False
+
+
+def _parts(files: Sequence[Path], asked: Asked, spill: Spill, types_of: TypesOf | None) -> list[_Part]:
+    parts: list[_Part] = []
+    for file in files:
+        is_parquet = _begins(file, PARQUET) or file.suffix.lower() in OF_PARQUET
+        try:
+            with panics.as_errors():
+                part = _of_parquet(file) if is_parquet else _of_text(file, asked, spill, types_of)
+                names = part.frame.collect_schema().names()
+        except ERRORS as error:
+            kind = "Parquet" if is_parquet else "text"
+            raise InputError(f"cannot read '{file}' as {kind}: {_reason(error)}") from error
+        check_names(file, names)
+        if parts:
+            first = parts[0].frame.collect_schema().names()
+            if other := sorted({*names} ^ {*first}):
+                raise InputError(
+                    f"'{file}' and '{files[0]}' have different columns ({other[0]}): make them alike, or name the "
+                    "files that are meant by a pattern, such as folder/*.csv"
+                )
+            part = part._replace(frame=part.frame.select(by_name(*first)))
+        elif asked.header is None and not is_parquet:  # the other files are alike
+            asked = asked._replace(header=part.header is None)
+        parts.append(part)
+    return parts
+
+
+def _of_text(file: Path, asked: Asked, spill: Spill, types_of: TypesOf | None) -> _Part:
+    reading = read_text(file, spill, asked, types_of)
+    names = None if reading.dialect.has_header else reading.names
+    return _Part(file, reading.frame, names, reading.dialect.delimiter, reading.written, reading.said, reading.is_large)
+
+
+def _written(parts: Sequence[_Part]) -> list[str]:
+    alike: dict[str, list[Path]] = {}
+    for part in parts:
+        alike.setdefault(part.written, []).append(part.file)
+    return [
+        f"{display(files[0])}{f' and {len(files) - 1} more' if files[1:] else ''}: {written}"
+        for written, files in list(alike.items())[:MOST_SAID]
+    ]
+
+
+def _typed(
+    frame: pl.LazyFrame, survey: Survey, text_columns: Sequence[str], is_parquet: bool, spill: Spill | None
+) -> pl.LazyFrame:
+    """Let the survey see all that was text; return it as numbers where all cells of a column are plain ones."""
+    schema = frame.collect_schema()
+    of_text = [name for name, kind in schema.items() if not is_parquet or kind in (pl.String, pl.Categorical, pl.Enum)]
+    whole = None if spill else frame.select(by_name(*of_text)).collect()
+
+    def raw(name: str) -> pl.Series:
+        cells = (frame.select(by_name(name)).collect() if whole is None else whole)[name]
+        return cells if cells.dtype.is_numeric() else cells.cast(pl.String)
+
+    typed: dict[str, pl.LazyFrame] = {}
+    kinds: dict[str, pl.DataType] = {}
+
+    def keep(numbers: pl.Series | None, name: str) -> None:
+        if numbers is not None and numbers.dtype.is_numeric() and name not in text_columns:
+            typed[name], kinds[name] = _kept(numbers.alias(name), spill), numbers.dtype
+
+    numeric = [name for name in of_text if schema[name].is_numeric()]  # already, as it was parsed
+    with_nan = set(survey.look_at_numbers(frame, numeric)) if numeric else set()
+    for name in of_text:
+        if name not in numeric or name in with_nan:
+            keep(survey.look(raw(name)), name)
+    if survey.decimal == ",":  # 1.234 is more than a thousand
+        typed = {name: numbers for name, numbers in typed.items() if not kinds[name].is_float()}
+        for name in of_text:
+            if name not in typed and name not in numeric:
+                keep(survey.with_commas(raw(name)), name)
+    if not typed:
+        return frame
+    others = [name for name in schema if name not in typed]
+    parts = [*typed.values(), *([frame.select(by_name(*others))] if others else [])]
+    return pl.concat(parts, how="horizontal").select(by_name(*schema))
+
+
+def _kept(numbers: pl.Series, spill: Spill | None) -> pl.LazyFrame:
+    if spill is None:
+        return numbers.to_frame().lazy()
+    place = spill.place(".parquet")
+    numbers.to_frame().write_parquet(place, compression="lz4")
+    return pl.scan_parquet(place, glob=False)
+
+
+def _is_there(path: str) -> bool:
+    return any((base / Path(path).expanduser()).exists() for base in (Path.cwd(), ROOT))
+
+
+def _begins(file: Path, mark: bytes) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(mark)) == mark
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -97,45 +260,23 @@ def _matching(pattern: str) -> list[Path]:
     return []
 
 
-def _parquet_files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[Path]:
     num_entries = 0
     for place, folders, names in os.walk(folder, onerror=_raise):
         num_entries += len(folders) + len(names)
         if num_entries > MOST_ENTRIES:
             raise InputError(
                 f"the folder '{folder}' holds more than {MOST_ENTRIES} files and folders: name the one below it that "
-                "holds the Parquet files, or a pattern such as folder/*.parquet"
+                "holds the table's files, or a pattern such as folder/*.parquet"
             )
-        yield from (Path(place, name) for name in names if name.lower().endswith((".parquet", ".pq")))
+        yield from (Path(place, name) for name in names if name.lower().endswith((*OF_PARQUET, *OF_TEXT)))
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _read(file: Path, missing_values: Sequence[str], text_columns: Sequence[str]) -> pl.LazyFrame:
-    is_parquet = file.suffix.lower() in (".parquet", ".pq")
-    try:
-        with panics.as_errors():
-            frame = _scan_parquet(file) if is_parquet else _read_text(file, missing_values, text_columns).lazy()
-            names = frame.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, zlib.error, csv.Error) as error:
-        kind = "Parquet" if is_parquet else "text"
-        raise InputError(f"cannot read '{file}' as {kind}: {_reason(error)}") from error
-    if not names:
-        raise InputError(f"'{file}' has no columns: give a table")
-    for name in names:
-        if len(name) > LONGEST_NAME:
-            raise InputError(
-                f"'{file}' has a column whose name has {len(name)} letters ('{shortened(name)}'), more than "
-                f"{LONGEST_NAME}: rename it, and see whether the first line names the columns"
-            )
-        if name.startswith("^") and name.endswith("$"):  # for many methods of Polars
-            raise InputError(f"'{file}' has a column called '{name}', which would be taken for a pattern: rename it")
-    return frame
-
-
-def _scan_parquet(file: Path) -> pl.LazyFrame:
+def _of_parquet(file: Path) -> _Part:
     parquet.check(file)
     frame = pl.scan_parquet(file, glob=False)
     num_rows, size = frame.select(pl.len()).collect().item(), file.stat().st_size  # both without reading rows
@@ -143,73 +284,8 @@ def _scan_parquet(file: Path) -> pl.LazyFrame:
         raise InputError(
             f"'{file}' claims {num_rows} rows, but has {size} bytes: it is damaged, or made to fill the memory"
         )
-    return frame
-
-
-def _read_text(file: Path, missing_values: Sequence[str], text_columns: Sequence[str]) -> pl.DataFrame:
-    is_gzipped = file.name.lower().endswith(".gz")
-    with gzip.open(file) if is_gzipped else file.open("rb") as stream:
-        head = stream.read(65536)
-        if b"\n" not in head:
-            head += stream.readline(LONGEST_LINE)
-    encoding = _encoding(head)
-    first_line = head.decode(encoding, errors="replace").lstrip("\ufeff").partition("\n")[0].rstrip("\r")
-    if not first_line.strip():
-        raise InputError(f"'{file}' is empty, or its first line is: it should name the columns")
-    separator = max(DELIMITERS, key=first_line.count)
-    names = next(csv.reader([first_line], delimiter=separator), [])
-    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
-        raise InputError(f"'{file}' has two columns called '{shortened(twice)}': rename one of them")
-    content = _decompressed(file) if is_gzipped else None
-    read = partial(
-        pl.read_csv,
-        glob=False,
-        separator=separator,
-        encoding=encoding,
-        decimal_comma=separator == ";",  # as spreadsheets write where the comma is the decimal mark
-    )
-    try:
-        frame = read(
-            content or file,
-            null_values=[*MISSING, *missing_values],
-            infer_schema_length=10_000,
-            schema_overrides={name: pl.String for name in text_columns if name in names},
-        )
-    except pl.exceptions.ComputeError:  # a cell further down is of another type: left to the reader of cells
-        frame = read(content or file, infer_schema=False)
-    if len(names) == frame.width:
-        frame.columns = names  # Polars leaves doubled quotes as they are
-    return frame
-
-
-def _decompressed(file: Path) -> bytes:
-    content = BytesIO()
-    with file.open("rb") as raw, gzip.open(raw) as stream:
-        while part := stream.read(AT_ONCE):
-            content.write(part)
-            if content.tell() > MOST_DECOMPRESSED and content.tell() > MOST_GROWTH * raw.tell():
-                raise InputError(
-                    f"'{file}' grows to more than {MOST_GROWTH} times its size when it is decompressed, which could "
-                    "fill the memory: decompress it yourself if you trust it, with gzip -dk"
-                )
-    return content.getvalue()
-
-
-def _encoding(head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if b"\0" in head:
-        raise UnicodeError("it is a binary file")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf8"
+    return _Part(file, frame, is_parquet=True)
 
 
 def _reason(error: BaseException) -> str:
-    if "found more fields" in str(error):
-        return "a row has more cells than the first line, which should name the columns"
-    if "new-line character seen" in str(error):
-        return "its lines end with carriage returns alone, so write them with line feeds"
     return shortened(next(iter(str(error).splitlines()), ""), 200) or type(error).__name__

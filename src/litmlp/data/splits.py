@@ -11,6 +11,11 @@ from litmlp.data.cells import Levels
 from litmlp.errors import InputError
 
 SPLITS = ("train", "val", "test")
+WORDS = {
+    "train": ("train", "training", "trn", "tr", "learn"),
+    "val": ("val", "valid", "validation", "validate", "dev", "development", "tune"),
+    "test": ("test", "testing", "tst", "te", "holdout", "hold-out", "eval", "evaluation"),
+}
 Rows = dict[str, np.ndarray]
 
 
@@ -89,18 +94,47 @@ def time_split(moments: np.ndarray, shares: Shares) -> Rows:
     return _rows((moments >= first_val).astype(np.int8) + (moments >= first_test))
 
 
-def column_split(column: Levels, name: str, val_size: float, seed: int, strata: np.ndarray | None = None) -> Rows:
-    """Follow a column that says `train`, `val` or `test`; without `val`, draw it from the training rows."""
-    others = {*column.names, *(["nothing"] if (column.codes < 0).any() else [])} - {*SPLITS}
-    if others:
-        raise InputError(f"the split column '{name}' holds {min(others)!r}: its cells must say train, val or test")
-    codes = [column.names.index(split) if split in column.names else None for split in SPLITS]
-    rows = {split: np.flatnonzero(column.codes == code) for split, code in zip(SPLITS, codes, strict=True)}
-    if len(rows["val"]) == 0:
-        train = rows["train"]
-        drawn = random_split(len(train), Shares(val_size, 0.0), seed, None if strata is None else strata[train])
-        rows.update(train=train[drawn["train"]], val=train[drawn["val"]])
+def column_split(
+    column: Levels, name: str, val_size: float, seed: int, strata: np.ndarray | None = None, test_size: float = 0.0
+) -> Rows:
+    """Follow a column that says which split a row is for; without `val`, draw it from the training rows.
+
+    Without `test`, draw that as well if it has a size. The words in WORDS are understood in any case; 0, 1 and 2 stand
+    for train, val and test where all three are there, and 1 for what a column such as `is_test` is called by.
+    """
+    split_of = _split_of(column.names, name)
+    places = np.array([*(SPLITS.index(split_of[one]) for one in column.names), -1])[column.codes]
+    if (places < 0).any():
+        raise _odd_split(name, "nothing")
+    rows = {split: np.flatnonzero(places == i) for i, split in enumerate(SPLITS)}
+    for split, share in (("test", test_size), ("val", val_size)):
+        if len(rows[split]) == 0 and share:
+            train = rows["train"]
+            drawn = random_split(len(train), Shares(share, 0.0), seed, None if strata is None else strata[train])
+            rows["train"], rows[split] = train[drawn["train"]], train[drawn["val"]]
     return rows
+
+
+def _split_of(words: list[str], name: str) -> dict[str, str]:
+    """Return the split that each word of a column stands for."""
+    understood = {
+        word: next((split for split, others in WORDS.items() if word.lower() in others), "") for word in words
+    }
+    if all(understood.values()):
+        return understood
+    if {*words} == {"0", "1", "2"}:
+        return dict(zip(sorted(words), SPLITS, strict=True))
+    if {word.lower() for word in words} in ({"0", "1"}, {"false", "true"}, {"no", "yes"}):
+        named = [split for split in SPLITS if split in name.lower()]
+        no, yes = sorted(words, key=str.lower)
+        if len(named) == 1:
+            other = "test" if named == ["train"] else "train"
+            return {yes: named[0], no: other}
+    raise _odd_split(name, min(word for word in words if not understood[word]))
+
+
+def _odd_split(name: str, word: str) -> InputError:
+    return InputError(f"the split column '{name}' holds {word!r}: its cells must say train, val or test")
 
 
 def some_of(rows: np.ndarray, number: int, seed: int, strata: np.ndarray | None = None) -> np.ndarray:

@@ -2,34 +2,45 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from polars import Int64, LazyFrame, Series
 
-from litmlp.data.cells import DATE_FORMATS, Numbers, as_dates, as_levels, as_numbers, date_format, is_text, number_style
+from litmlp.data import moments
+from litmlp.data.amounts import DECIMALS
+from litmlp.data.batch import Batch
+from litmlp.data.cells import Levels, Numbers, as_dates, as_levels, as_numbers, is_text, texts_of
 from litmlp.data.columns import Column, DateColumn
+from litmlp.data.dialect import Asked
 from litmlp.data.encoding import collected
 from litmlp.data.kinds import LEFT_OUT, kind_of
+from litmlp.data.notation import Notation, other_mark, with_marks
 from litmlp.data.reading import files_of, read_table
-from litmlp.data.splits import Rows, column_split, group_split, time_split
+from litmlp.data.splits import SPLITS, Rows, column_split, group_split, time_split
 from litmlp.data.tabular import TabularData
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 
 CACHED_FROM = 32 * 2**20  # bytes of files; smaller ones are read and encoded in a second
-CACHE_VERSION = 2  # of the encoding: raise it where the same settings give other rows than before
+ROLES = ("split_column", "group_column", "time_column", "weight_column")
+ON_DAMAGE = ("refuse", "skip", "repair")
+TABS = ("tab", r"\t", "\t")
+CACHE_VERSION = 3  # of the encoding: raise it where the same settings give other rows than before
 
 
 class TableData(TabularData):
-    """A table in a CSV or Parquet file, or in several Parquet files.
+    """A table in text or Parquet files.
 
-    What a column is follows from its cells: numbers, dates, truth values, levels; columns with the same value in all
-    rows are left out, as are identifiers. `inputs.decisions` tells what was found, and the lists below correct it.
+    How text is written is found from all of it; `assumed` tells what nothing proved, and the keys from `missing_values`
+    to `damaged_rows` correct it. What a column is follows from its cells: numbers, dates, truth values, levels; columns
+    with the same value in all rows are left out, as are identifiers. `inputs.decisions` tells what was found, and the
+    lists below correct it.
 
     Args:
-        path: the file, a folder of Parquet files, or a pattern; as seen from the current folder or from the project.
+        path: the file, a folder of files, or a pattern; as seen from the current folder or from the project.
         target: name of the target column, or of several for regression.
         target_type: the kind of target that the task learns; passed in when a run is built.
         target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
@@ -37,11 +48,24 @@ class TableData(TabularData):
         categorical: columns to read as levels, whatever they look like.
         date: columns to read as dates, whatever they look like.
         ignore: columns to leave out.
-        missing_values: texts that stand for a missing cell, beside the empty cell, NA, N/A, NaN and null.
+        missing_values: texts that stand for a missing cell beside the empty one, instead of those that are found;
+            `default` among them stands for the usual ones, such as NA.
+        decimal: the decimal mark, `.` or `,`.
+        thousands: the mark of thousands; empty for none.
+        date_format: how dates are written, as %d.%m.%Y.
+        delimiter: between cells; `tab` for a tab, a blank for any run of blanks.
+        quote: around cells; empty for none.
+        header: whether the first line names the columns, or their names, where none does.
+        skip_rows: lines above the table.
+        comment: with which lines begin that are no part of the table.
+        encoding: of text, as utf-8 or cp1252.
+        damaged_rows: what becomes of rows with more or fewer cells than others: `refuse`, `skip`, or `repair`.
+        val_path: files with the rows for validation, if they are not among the others.
+        test_path: files with the rows for the test, if they are not among the others.
         min_count: training rows in which a level, or a missing cell, must occur to be learned by itself; rarer levels
             are taken together.
-        split_column: a column that says `train`, `val` or `test`; `test_size` then means nothing, and
-            `val_size` is the share of the training rows where no row says `val`.
+        split_column: a column that says `train`, `val` or `test`, in these words or others for them; `test_size` then
+            means nothing, and `val_size` is the share of the training rows where no row says `val`.
         group_column: a column whose rows of the same value stay on one side of the split.
         time_column: a column of dates or numbers; later rows validate, the latest test.
         weight_column: a column of numbers from 0 up: how much each row counts in the loss.
@@ -66,6 +90,18 @@ class TableData(TabularData):
         date: list[str] | None = None,
         ignore: list[str] | None = None,
         missing_values: list[str] | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        date_format: str | None = None,
+        delimiter: str | None = None,
+        quote: str | None = None,
+        header: bool | list[str] | None = None,
+        skip_rows: int | None = None,
+        comment: str | None = None,
+        encoding: str | None = None,
+        damaged_rows: str = "refuse",
+        val_path: str | None = None,
+        test_path: str | None = None,
         min_count: int = 3,
         split_column: str | None = None,
         group_column: str | None = None,
@@ -83,23 +119,55 @@ class TableData(TabularData):
         split = (val_size, test_size, folds, fold, seed, train_rows)
         super().__init__(target, target_type, target_transform, scaling, batch_size, *split)
         self.path = path
+        self.val_path = val_path
+        self.test_path = test_path
         self.asked_for = {
-            "numeric": list(numeric or []),
-            "categorical": list(categorical or []),
-            "date": list(date or []),
+            "numeric": [name.strip() for name in numeric or []],
+            "categorical": [name.strip() for name in categorical or []],
+            "date": [name.strip() for name in date or []],
         }
-        self.ignore = list(ignore or [])
-        self.missing_values = list(missing_values or [])
+        self.ignore = [name.strip() for name in ignore or []]
+        self.missing_values = None if missing_values is None else list(missing_values)
+        decimal = other_mark(thousands) if decimal is None and thousands in DECIMALS else decimal
+        self.given = Notation(decimal, thousands, date_format=date_format)
+        names = header if header is None or isinstance(header, bool) else tuple(name.strip() for name in header)
+        delimiter = "\t" if delimiter in TABS else delimiter
+        self.asked = Asked(delimiter, quote, names, skip_rows, comment, encoding, damaged_rows)  # type: ignore[arg-type]
         self.min_count = min_count
         self.split_column = split_column
         self.group_column = group_column
         self.time_column = time_column
         self.weight_column = weight_column
+        self.sizes: dict[str, int] = {}  # rows of the files of each split, where there are several
+        self.says = True
+        self._check_keys()
         self._check_lists()
 
-    def read(self) -> LazyFrame:
-        """Return all rows."""
-        return read_table(files_of(self.path), self.missing_values, self.asked_for["categorical"])
+    def read(self, text_columns: Sequence[str] = ()) -> LazyFrame:
+        """Return all rows, and learn how they are written; more columns can be asked for as text."""
+        paths = {"train": self.path, "val": self.val_path, "test": self.test_path}
+        files = {split: files_of(path) for split, path in paths.items() if path is not None}
+        wanted = [*self.asked_for["categorical"], *self.asked_for["date"], *self.target.text_columns]
+        wanted += text_columns
+        notation = self.notation if self.is_fitted else with_marks(self.given, self.missing_values)
+        finds_marks = self.missing_values is None and not self.is_fitted
+        table = read_table(
+            [one for some in files.values() for one in some], self.asked_of_files(), notation, wanted, finds_marks
+        )
+        if not self.is_fitted:
+            self.notation, self.written, self.assumed = table.notation, table.written, table.said
+        self.spill = table.spill
+        sizes = iter(table.sizes)
+        self.sizes = {split: sum(next(sizes) for _ in some) for split, some in files.items()}
+        if self.says:
+            self.say(table.written, table.said)
+        return table.frame
+
+    def asked_of_files(self) -> Asked:
+        """Return what is said of how text files are written."""
+        if self.asked.header is None and self.notation.header is not None:
+            return self.asked._replace(header=self.notation.header)
+        return self.asked
 
     def candidates(self, names: list[str]) -> list[str]:
         """Return all columns but those that are left out by name, or have another part to play."""
@@ -114,84 +182,140 @@ class TableData(TabularData):
         """Follow what was asked for, or else the cells."""
         asked = next((kind for kind, names in self.asked_for.items() if cells.name in names), None)
         if asked is not None and cells.null_count() < len(cells):
-            return self.new_column(asked, cells.name, self._written(asked, cells)), ""
-        kind = kind_of(cells, self.missing_values)
+            return self.new_column(asked, cells.name, self._date_format(cells) if asked == "date" else None), ""
+        kind = kind_of(cells, self.notation)
         if kind.name == LEFT_OUT:
             return None, kind.reason
         if cells.name == self.time_column:  # later rows have moments that training has not seen, but months that it has
-            is_date = kind.name == DateColumn.kind
-            column = (
-                DateColumn(cells.name, self.scaling, kind.written, self.min_count, has_trend=False) if is_date else None
-            )
-            return column, "it orders the rows"
-        return self.new_column(kind.name, cells.name, kind.written), kind.reason
+            if kind.name != DateColumn.kind:
+                return None, "it orders the rows"
+            shared = (self.scaling, kind.written, kind.absent, self.min_count)
+            return DateColumn(cells.name, *shared, has_trend=False), "it orders the rows"
+        return self.new_column(kind.name, cells.name, kind.written, kind.absent), kind.reason
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
         """Follow the column that splits, groups or orders the rows, if there is one."""
         for name in self._roles():
             if name not in (names := frame.collect_schema().names()):
                 raise InputError(f"there is no column '{name}': {did_you_mean(name, names)}")
+        if self.val_path or self.test_path:
+            places = np.repeat([SPLITS.index(split) for split in self.sizes], [*self.sizes.values()])
+            column = Levels([*SPLITS], places[usable])
+            shares = (self.shares.val, self.seed, strata, self.shares.test)
+            return column_split(column, "data.test_path", *shares)
         if self.split_column is not None:
-            column = as_levels(self._usable(frame, self.split_column, usable), self.missing_values)
+            column = as_levels(self._usable(frame, self.split_column, usable), self.notation)
             return column_split(column, self.split_column, self.shares.val, self.seed, strata)
         if self.group_column is not None:
-            groups = as_levels(self._usable(frame, self.group_column, usable), self.missing_values)
+            groups = as_levels(self._usable(frame, self.group_column, usable), self.notation)
             return group_split(groups.codes, self.shares, self.seed)
         if self.time_column is not None:
-            return time_split(self._moments(frame, self.time_column)[usable], self.shares)
+            return time_split(self._moments(frame, self.time_column, usable), self.shares)
         return super().split(frame, usable, strata)
 
     def cache_key(self) -> str | None:
         """Return a digest of content and settings of a large table."""
-        files = files_of(self.path)
-        if sum(file.stat().st_size for file in files) < CACHED_FROM:
+        paths = [self.path, self.val_path, self.test_path]
+        files = [files_of(path) if path is not None else [] for path in paths]
+        if sum(file.stat().st_size for some in files for file in some) < CACHED_FROM:
             return None
         settings = {
-            **{name: getattr(self, name) for name in ("asked_for", "ignore", "missing_values", "min_count")},
-            **{name: getattr(self, name) for name in ("split_column", "group_column", "time_column", "weight_column")},
+            **{name: getattr(self, name) for name in ("asked_for", "ignore", "missing_values", "min_count", *ROLES)},
+            **{"asked": self.asked, "given": self.given},
             **{"target": [type(self.target).__name__, self.target.columns, self.target.transform]},
             **{"scaling": self.scaling, "shares": self.shares, "seed": self.seed, "version": CACHE_VERSION},
             **{"train_rows": self.train_rows},
-            **{"files": [fingerprint(file) for file in files]},
+            **{"files": [[fingerprint(file) for file in some] for some in files]},
         }
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
 
+    def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
+        encoded = super()._encoded(folder)
+        asked = self.given.date_format
+        found = {column.date_format: column.name for column in self.inputs.columns if isinstance(column, DateColumn)}
+        if asked is not None and asked not in found:
+            others = [f"'{name}' follows {other}" for other, name in found.items() if other is not None]
+            raise InputError(
+                f"data.date_format is {asked!r}, but no input column follows it"
+                f"{f' ({others[0]})' if others else ''}: correct it, or leave it out"
+            )
+        return encoded
+
     def _roles(self) -> list[str]:
-        roles = (self.split_column, self.group_column, self.time_column, self.weight_column)
-        return [name for name in roles if name is not None]
+        return [name for role in ROLES if (name := getattr(self, role)) is not None]
 
     def _usable(self, frame: LazyFrame, name: str, usable: np.ndarray) -> Series:
         return collected(frame, [name])[name][usable]
 
-    def _moments(self, frame: LazyFrame, name: str) -> np.ndarray:
+    def _moments(self, frame: LazyFrame, name: str, usable: np.ndarray) -> np.ndarray:
         cells = collected(frame, [name])[name]
+        is_usable = np.zeros(len(cells), dtype=bool)
+        is_usable[usable] = True
+        cells = cells.set(Series(~is_usable), None)
         if cells.dtype.is_numeric():
-            moments = as_numbers(cells, self.missing_values)
+            numbers = as_numbers(cells, self.notation)
         else:
-            dates = as_dates(cells, self.missing_values, DATE_FORMATS)
-            moments = Numbers(dates.cast(Int64).fill_null(0).to_numpy(), dates.is_null().to_numpy())
-        if moments.is_missing is not None and moments.is_missing.any():
-            row = int(np.argmax(moments.is_missing))
+            or_else = ", or say how they are written with data.date_format"
+            dates = as_dates(cells, self.notation, or_else=or_else)
+            numbers = Numbers(dates.cast(Int64).fill_null(0).to_numpy(), dates.is_null().to_numpy())
+        if numbers.is_missing is not None and (numbers.is_missing & is_usable).any():
+            row = int(np.argmax(numbers.is_missing & is_usable))
             raise InputError(
                 f"the time column '{name}' holds no time in its row {row + 1}: leave the row out, or fill it"
             )
-        return moments.values
+        return numbers.values[usable]
 
-    def _written(self, kind: str, cells: Series) -> str | None:
+    def _date_format(self, cells: Series) -> str | None:
         if not is_text(cells):
             return None
-        find = {"numeric": number_style, "date": date_format}.get(kind)
-        return find(cells, self.missing_values) if find else None
+        texts = texts_of(cells).different
+        present = texts.filter(~texts.is_in([*self.notation.marks]))
+        found = moments.written_in(present, self.notation.day_first, self.notation.date_format)
+        return found.format if found else None
+
+    def _check_keys(self) -> None:
+        asked, given = self.asked, self.given
+        if given.decimal not in (None, *DECIMALS):
+            raise InputError(f"data.decimal is {given.decimal!r}: use '.' or ','")
+        if given.thousands is not None and (len(given.thousands) > 1 or given.thousands.isdigit()):
+            raise InputError(f"data.thousands is {given.thousands!r}: give one mark, or nothing at all")
+        if given.thousands and given.thousands == (given.decimal or "."):
+            raise InputError(
+                f"data.thousands is {given.thousands!r}, as is the decimal mark: give another data.decimal"
+            )
+        for key, text in (("delimiter", asked.delimiter), ("quote", asked.quote)):
+            if text is not None and (len(text) > 1 or (key == "delimiter" and not text)):
+                raise InputError(f"data.{key} is {text!r}: give one letter")
+        if asked.damaged_rows not in ON_DAMAGE:
+            raise InputError(
+                f"data.damaged_rows is {asked.damaged_rows!r}: {did_you_mean(asked.damaged_rows, ON_DAMAGE)}"
+            )
+        if asked.skip_rows is not None and asked.skip_rows < 0:
+            raise InputError(f"data.skip_rows is {asked.skip_rows}: give a number from 0 up")
+        if asked.encoding is not None:
+            try:
+                "".encode(asked.encoding)
+            except (LookupError, UnicodeError):
+                raise InputError(
+                    f"data.encoding is {asked.encoding!r}, which is no encoding that Python knows: use utf-8, or cp1252"
+                ) from None
+        if isinstance(asked.header, tuple) and len({*asked.header}) < len(asked.header):
+            raise InputError("data.header names a column twice: give different names")
+        if given.date_format is not None:
+            try:
+                moments.check(given.date_format)
+            except ValueError as error:
+                raise InputError(f"data.date_format cannot be used: {error}") from error
 
     def _check_lists(self) -> None:
         lists = {f"data.{kind}": names for kind, names in self.asked_for.items()}
         lists |= {"data.ignore": self.ignore, "data.target": self.target.columns}
-        roles = ("split_column", "group_column", "time_column", "weight_column")
-        lists |= {f"data.{role}": [name] for role in roles if (name := getattr(self, role)) is not None}
+        lists |= {f"data.{role}": [name] for role in ROLES if (name := getattr(self, role)) is not None}
         for (first, some), (second, others) in combinations(lists.items(), 2):
             if both := [name for name in some if name in others]:
                 raise InputError(f"column '{both[0]}' is in {first} and in {second}: leave it in one of them")
-        ways = [role for role in ("split_column", "group_column", "time_column") if getattr(self, role) is not None]
+        by = ("test_path", "val_path", "split_column", "group_column", "time_column")
+        ways = [way for way in by if getattr(self, way) is not None and (way != "val_path" or self.test_path is None)]
         if self.shares.folds is not None:
             ways = [*(way for way in ways if way != "group_column"), "folds"]
         if len(ways) > 1:

@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from litmlp.data import cache
 from litmlp.data.batch import Batch, Batches, InOrder, Shuffled, weights_of_rows
-from litmlp.data.cells import PLAIN, as_numbers, shown
+from litmlp.data.cells import as_numbers, shown
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
+from litmlp.data.dialect import Asked
 from litmlp.data.encoding import Inputs, collected, num_rows
+from litmlp.data.notation import Notation
 from litmlp.data.reading import files_of, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
@@ -51,7 +54,6 @@ class TabularData(pl.LightningDataModule, ABC):
         train_rows: how many of the training rows are used; all if None.
     """
 
-    missing_values: list[str]
     weight_column: str | None = None
     min_count = 1
     on_device: bool | None = None  # keep all rows on the GPU, so that a step moves none; None if they fit
@@ -86,7 +88,10 @@ class TabularData(pl.LightningDataModule, ABC):
         self.batch_size = batch_size
         self.seed = seed
         self.train_rows = train_rows
-        self.missing_values = []
+        self.notation = Notation()  # how cells are written, found as rows are read
+        self.spill: Any = None  # temporary files of the table that was read last
+        self.written: list[str] = []  # how files are, for people
+        self.assumed: list[str] = []  # of that
         self.inputs = Inputs()
         self.is_fitted = False
         self.tables: dict[str, Batch] = {}
@@ -169,33 +174,72 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def encode_file(self, path: str | Path, has_target: bool) -> Batch:
         """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
-        as_text = [column.name for column in self.inputs.columns if column.reads_text]
-        frame = read_table(files_of(path), self.missing_values, as_text)
+        frame = self.read_as_before(path)
         return self.encode(frame, self._targets(frame) if has_target else None)
+
+    def read_as_before(self, path: str | Path, text_columns: Sequence[str] = ()) -> LazyFrame:
+        """Return the rows of another file, whose cells are written as those of the table that was trained on.
+
+        More columns can be asked for as text.
+        """
+        as_text = [column.name for column in self.inputs.columns if column.reads_text]
+        as_text += [*self.target.text_columns, *text_columns]
+        header = self.notation.header or True
+        asked = self.asked_of_files()._replace(header=header, is_of_other=True, may_lack=tuple(self.target.columns))
+        table = read_table(files_of(path), asked, self.notation, as_text, finds_marks=False)
+        self.say(table.written, table.said)
+        self.spill = table.spill
+        return table.frame
+
+    def say(self, written: list[str], assumed: list[str]) -> None:
+        """Log how files are written, and what was assumed of that."""
+        for sentence in written:
+            log.info("%s", sentence)
+        for sentence in assumed:
+            log.warning("%s", sentence)
+
+    def asked_of_files(self) -> Asked:
+        """Return what is said of how text files are written."""
+        return Asked()
 
     def encode(self, frame: LazyFrame, targets: tuple[Any, np.ndarray] | None = None) -> Batch:
         """Encode raw rows: all of them, or those at the places that come with parsed targets."""
         frame = self.derive(frame)
-        parsed, rows = targets or (None, np.arange(num_rows(frame)))
-        target = None if targets is None else self.target.encode(parsed, rows)
-        return _batch(self.inputs.encode(frame, self.missing_values), rows, target, None, None)
+        if targets is None:
+            encoded = self.inputs.encode(frame, self.notation)
+            return _batch(encoded, np.arange(num_rows(frame)), None, None, None)
+        parsed, rows = targets
+        encoded = self.inputs.encode(frame, self.notation, self.target.is_complete(parsed))
+        return _batch(encoded, rows, self.target.encode(parsed, rows), None, None)
 
-    def new_column(self, kind: str, name: str, written: str | None = None) -> Column:
-        """Return a column that is not yet fitted; `written` says how its text is written."""
+    def new_column(self, kind: str, name: str, written: str | None = None, absent: Sequence[str] = ()) -> Column:
+        """Return a column that is not yet fitted.
+
+        Args:
+            kind: of the column.
+            name: of the column.
+            written: the format of its dates; found if None.
+            absent: texts that stand for missing cells in it.
+        """
         if kind == CategoricalColumn.kind:
             return CategoricalColumn(name, self.min_count)
         if kind == DateColumn.kind:
-            return DateColumn(name, self.scaling, written, self.min_count)
+            return DateColumn(name, self.scaling, written, absent, self.min_count)
         numeric = BooleanColumn if kind == BooleanColumn.kind else NumericColumn
-        return numeric(name, self.scaling, written or PLAIN, self.min_count)
+        return numeric(name, self.scaling, absent, self.min_count)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the fitted encoders as tensors and plain values: part of every checkpoint."""
-        return {"inputs": self.inputs.state_dict(), "target": self.target.state_dict()}
+        return {
+            "notation": self.notation.state_dict(),
+            "inputs": self.inputs.state_dict(),
+            "target": self.target.state_dict(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore fitted encoders; `setup` then leaves them as they are."""
-        inputs, target = taken(state_dict, {"inputs": list[dict], "target": dict})
+        notation, inputs, target = taken(state_dict, {"notation": dict, "inputs": list[dict], "target": dict})
+        self.notation = Notation.of_state(notation)
         self.inputs.load_state_dict(inputs, self.new_column)
         self.target.load_state_dict(target)
         self.is_fitted = True
@@ -206,8 +250,8 @@ class TabularData(pl.LightningDataModule, ABC):
             if kept is None:
                 with cache.filling(entry) as unfinished:
                     rows, sizes = self._encoded(unfinished)
-                    state = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
-                    cache.save(unfinished, state, rows)
+                    told = {"decisions": self.inputs.decisions, "written": self.written, "assumed": self.assumed}
+                    cache.save(unfinished, {"data": self.state_dict(), "sizes": sizes, **told}, rows)
                 kept = cache.load(entry)
             else:
                 log.info("encoded rows are in %s", display(entry))
@@ -215,7 +259,7 @@ class TabularData(pl.LightningDataModule, ABC):
             return
         state, rows = kept
         self.load_state_dict(state["data"])
-        self.inputs.decisions = state["decisions"]
+        self.inputs.decisions, self.written, self.assumed = state["decisions"], state["written"], state["assumed"]
         self.tables = _named(rows, state["sizes"])
 
     def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
@@ -225,12 +269,13 @@ class TabularData(pl.LightningDataModule, ABC):
         sizes = {split: len(index) for split, index in rows.items()}
         order = np.concatenate([rows.pop(split) for split in SPLITS])
         train = order[: sizes["train"]]
+        usable = self.target.is_complete(target)
         if self.is_fitted:
-            encoded = self.inputs.encode(frame, self.missing_values)
+            encoded = self.inputs.encode(frame, self.notation, usable)
         else:
             self.target.fit(target, train)
             names = self.candidates(frame.collect_schema().names())
-            encoded = self.inputs.fit_and_encode(frame, names, self.column, train, self.missing_values)
+            encoded = self.inputs.fit_and_encode(frame, names, self.column, train, self.notation, usable)
             self.is_fitted = True
         weights = self._weights(frame, order)
         if weights is not None:
@@ -244,7 +289,7 @@ class TabularData(pl.LightningDataModule, ABC):
         for name in self.target.columns:
             if name not in names:
                 raise InputError(f"there is no target column '{name}': {did_you_mean(name, names)}")
-        target = self.target.parse(collected(frame, self.target.columns), self.missing_values)
+        target = self.target.parse(collected(frame, self.target.columns), self.notation)
         is_complete = self.target.is_complete(target)
         usable = np.flatnonzero(is_complete)
         if left_out := len(is_complete) - len(usable):
@@ -257,7 +302,7 @@ class TabularData(pl.LightningDataModule, ABC):
         if self.weight_column is None:
             return None
         cells = collected(frame, [self.weight_column])[self.weight_column]
-        weights = as_numbers(cells, self.missing_values)
+        weights = as_numbers(cells, self.notation)
         is_bad = (weights.values < 0) | (weights.is_missing if weights.is_missing is not None else False)
         if is_bad[rows].any():
             row = int(rows[np.argmax(is_bad[rows])])

@@ -3,6 +3,7 @@
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,7 +11,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from litmlp.data.cells import PLAIN, Levels, Numbers, as_levels, as_numbers, is_text, number_style
+from litmlp.data.amounts import Unit
+from litmlp.data.cells import Levels, Numbers, as_levels, as_numbers, is_text
+from litmlp.data.notation import Notation
 from litmlp.data.scaling import mean_and_std, standardised
 from litmlp.data.state import different, finite, positive, taken
 from litmlp.errors import InputError, did_you_mean
@@ -19,6 +22,7 @@ TRANSFORMS = ("none", "log1p")
 MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
 LARGEST = 1e140  # number: the squares of what a network makes of it are numbers, too
 OR_ELSE = ", add the text to data.missing_values, or use task=classification if the target holds classes"
+SHARE_OF_NUMBERS = 0.9  # of the cells of a column of text that holds fractions, and no classes
 FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
 
 
@@ -41,8 +45,13 @@ class Target(ABC):
     def num_outputs(self) -> int:
         """How many numbers a network gives for a row."""
 
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns whose text is wanted as it is written, 007 and not 7."""
+        return []
+
     @abstractmethod
-    def parse(self, cells: pl.DataFrame, missing_values: list[str]) -> Any:
+    def parse(self, cells: pl.DataFrame, notation: Notation) -> Any:
         """Read the raw target columns of N rows."""
 
     @abstractmethod
@@ -90,15 +99,18 @@ class NumericTarget(Target):
         super().__init__(columns, transform)
         self.mean = torch.zeros(len(columns), dtype=torch.float64)
         self.std = torch.ones(len(columns), dtype=torch.float64)
+        self.units: list[Unit] | None = None  # until it is fitted
 
     @property
     def num_outputs(self) -> int:
         """One for each column."""
         return len(self.columns)
 
-    def parse(self, cells: pl.DataFrame, missing_values: list[str]) -> list[Numbers]:
+    def parse(self, cells: pl.DataFrame, notation: Notation) -> list[Numbers]:
         """Read numbers, and transform them; raise InputError at the first cell that is none, or is negative there."""
-        return [self._transformed(name, _numbers(cells[name], missing_values)) for name in self.columns]
+        units: Sequence[Unit | None] = self.units or [None] * len(self.columns)
+        pairs = zip(self.columns, units, strict=True)
+        return [self._transformed(name, as_numbers(cells[name], notation, OR_ELSE, unit)) for name, unit in pairs]
 
     def is_complete(self, parsed: list[Numbers]) -> np.ndarray:
         """Return which rows have all targets, `[N] bool`."""
@@ -121,6 +133,7 @@ class NumericTarget(Target):
                     f"the target '{name}' varies by only {std:g}, too little to be squared: give it in another unit"
                 )
         self.mean, self.std = torch.tensor(both, dtype=torch.float64).unbind(dim=1)
+        self.units = [numbers.unit for numbers in parsed]
 
     def encode(self, parsed: list[Numbers], rows: np.ndarray) -> Tensor:
         """Return standardised values, `[N, O] float32`; raise InputError for one that is too far from the mean."""
@@ -154,18 +167,22 @@ class NumericTarget(Target):
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values."""
-        return {"columns": self.columns, "transform": self.transform, "mean": self.mean, "std": self.std}
+        units = [list(unit) for unit in self.units or [Unit()] * len(self.columns)]
+        state = {"columns": self.columns, "transform": self.transform, "mean": self.mean, "std": self.std}
+        return state | {"units": units}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        names, self.transform, self.mean, self.std = taken(
-            state, {"columns": list[str], "transform": Literal[*TRANSFORMS], "mean": Tensor, "std": Tensor}
-        )
+        hints = {"columns": list[str], "transform": Literal[*TRANSFORMS], "mean": Tensor, "std": Tensor}
+        names, self.transform, self.mean, self.std, units = taken(state, hints | {"units": list[list[str]]})
         self.columns = different(names)
         finite(self.mean, self.std)
         positive(self.std)
         if not self.mean.shape == self.std.shape == (len(self.columns),):
             raise ValueError("a state has a mean and a deviation for each target")
+        if len(units) != len(names) or any(len(unit) != len(Unit._fields) for unit in units):
+            raise ValueError("a state has a unit for each target")
+        self.units = [Unit(*unit) for unit in units]
 
     @classmethod
     def example(cls) -> Self:
@@ -207,16 +224,21 @@ class ClassTarget(Target):
         self.counts: list[int] = []
 
     @property
+    def text_columns(self) -> list[str]:
+        """All: classes are often codes."""
+        return self.columns
+
+    @property
     def num_outputs(self) -> int:
         """One for each class."""
         return len(self.classes)
 
-    def parse(self, cells: pl.DataFrame, missing_values: list[str]) -> Levels:
+    def parse(self, cells: pl.DataFrame, notation: Notation) -> Levels:
         """Read class names; raise InputError for fractions, which name no class."""
         column = cells[self.columns[0]]
-        if column.dtype.is_float() and (column.drop_nulls().drop_nans() % 1 != 0).any():
+        if _holds_fractions(column):
             raise InputError(f"the target '{column.name}' holds fractions, not classes: use task=regression")
-        return as_levels(column, missing_values)
+        return as_levels(column, notation)
 
     def is_complete(self, parsed: Levels) -> np.ndarray:
         """Return which rows have a class, `[N] bool`."""
@@ -306,9 +328,11 @@ class ClassTarget(Target):
             )
 
 
-def _numbers(cells: pl.Series, missing_values: list[str]) -> Numbers:
-    style = number_style(cells, missing_values) if is_text(cells) else None
-    return as_numbers(cells, missing_values, style or PLAIN, OR_ELSE)
+def _holds_fractions(cells: pl.Series) -> bool:
+    numbers = cells.cast(pl.Float64, strict=False) if is_text(cells) else cells
+    if not numbers.dtype.is_float() or (is_text(cells) and numbers.count() < SHARE_OF_NUMBERS * cells.count()):
+        return False
+    return bool((numbers.drop_nulls().drop_nans() % 1 != 0).any())
 
 
 def _number_or_text(name: str) -> tuple[float, str]:

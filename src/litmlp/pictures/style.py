@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
@@ -48,7 +50,10 @@ def caption(figure: Figure, title: str) -> None:
 def to_image(figure: Figure) -> np.ndarray:
     """Return what is drawn, `[height, width, 3] uint8`."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a column may be called "$ per m$"
+    with rc_context({"text.parse_math": False}):  # and other texts are made as it is drawn
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

@@ -1,0 +1,255 @@
+"""From lines of text to records of cells, also where lines are damaged.
+
+A record is a line, or several where a quoted cell holds line ends. A line is damaged where it has more or fewer cells
+than the others, or a quote that opens or closes nothing. Damage ends where the line ends, so that it costs one row.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+MOST_LINES = 1000  # of a record, in a quoted cell
+MOST_TRIES = 2000  # ways to read the quotes of a damaged line
+MOST_MERGED = 20  # pieces that may have been one cell
+MOST_SHIFTED = 5  # columns that stay empty, or cells that are in pieces, beyond what the numbers of both tell
+MOST_WAYS = 30_000  # to give the pieces of a row to columns
+ROWS_FOR_SHAPES = 2000
+BLANKS = " "  # as a delimiter: a run of blanks, or of tabs
+
+
+class Record(NamedTuple):
+    """Cells that stand together.
+
+    Attributes:
+        line: the number of its first line, from 1.
+        cells: as they mean, without quotes.
+        damage: what is wrong with it, for people; empty if nothing is.
+    """
+
+    line: int
+    cells: list[str]
+    damage: str = ""
+
+
+def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, first: int = 1) -> Iterator[Record]:
+    """Yield the records of a table whose rows have `num_cells` cells; lines of blanks alone are left out.
+
+    Args:
+        lines: without their ends.
+        delimiter: between cells; BLANKS stands for any run of blanks.
+        quote: around cells, doubled within; empty if there is none.
+        num_cells: of each record that is whole; 0 if that is to be found.
+        first: the number of the first line.
+    """
+    if delimiter == BLANKS:
+        lines = map(str.strip, lines)
+    numbered = _Ahead(enumerate(lines, first))
+    for number, line in numbered:
+        if not line.strip() and num_cells > 1 and not (delimiter in line and delimiter != BLANKS):
+            continue
+        if not quote or quote not in line:
+            pieces = _pieces(line, delimiter)
+            yield Record(number, pieces, _miscounted(pieces, num_cells))
+            continue
+        cells, is_open = split(line, delimiter, quote)
+        if is_open:
+            cells = _continued(line, numbered, delimiter, quote, num_cells)
+        if cells is not None and len(cells) == num_cells:
+            yield Record(number, cells)
+            continue
+        damage = _miscounted(cells, num_cells) if cells is not None else f"has a {quote} that opens or closes no cell"
+        read = _with_loose_quotes(line, delimiter, quote, num_cells) or cells or _pieces(line, delimiter)
+        yield Record(number, read, damage)
+
+
+def _continued(line: str, numbered: "_Ahead", delimiter: str, quote: str, num_cells: int) -> list[str] | None:
+    """Return the cells of a record that ends in a later line; None if none makes it whole: it then costs one line."""
+    more: list[str] = []
+    for _, following in numbered.peek(MOST_LINES):
+        more.append(following)
+        if quote not in following:
+            continue
+        cells, is_open = split("\n".join([line, *more]), delimiter, quote)
+        if is_open:
+            continue
+        if cells is None or num_cells not in (0, len(cells)):
+            return None
+        numbered.skip(len(more))
+        return cells
+    return None
+
+
+def split(text: str, delimiter: str, quote: str) -> tuple[list[str] | None, bool]:
+    """Split a record into cells, and tell whether its last cell is still open; no cells where quotes stand loose."""
+    cells: list[str] = []
+    place, end = 0, len(text)
+    while True:
+        if text.startswith(quote, place):
+            close = place + 1
+            while True:
+                close = text.find(quote, close)
+                if close < 0:
+                    return None, True
+                if not text.startswith(quote, close + 1):
+                    break
+                close += 2
+            cells.append(text[place + 1 : close].replace(quote * 2, quote))
+            place = close + 1
+            if place < end and not text.startswith(delimiter, place):
+                return None, False
+        else:
+            stop = text.find(delimiter, place)
+            stop = end if stop < 0 else stop
+            cells.append(text[place:stop])
+            place = stop
+        if place >= end:
+            return cells, False
+        place += 1
+        while delimiter == BLANKS and place < end and text[place] in " \t":
+            place += 1
+
+
+def _with_loose_quotes(line: str, delimiter: str, quote: str, num_cells: int) -> list[str] | None:
+    """Return the first way to read a line as `num_cells` cells in which quotes may be letters like any other."""
+    closing = re.compile(f"{re.escape(quote)}(?={re.escape(delimiter)}|$)")
+    num_left = MOST_TRIES
+
+    def rest(place: int, wanted: int) -> list[str] | None:
+        nonlocal num_left
+        num_left -= 1
+        if num_left < 0 or wanted == 0:
+            return None
+        ways: list[tuple[int, str]] = []
+        if line.startswith(quote, place):
+            for match in closing.finditer(line, place + 1):
+                content = line[place + 1 : match.start()]
+                ways.append((match.end(), content.replace(quote * 2, quote)))
+        stop = line.find(delimiter, place)
+        stop = len(line) if stop < 0 else stop
+        ways.append((stop, line[place:stop]))
+        for end, cell in ways:
+            if end >= len(line):
+                if wanted == 1:
+                    return [cell]
+                continue
+            if (others := rest(end + 1, wanted - 1)) is not None:
+                return [cell, *others]
+        return None
+
+    return rest(0, num_cells)
+
+
+def _pieces(line: str, delimiter: str) -> list[str]:
+    return line.split() if delimiter == BLANKS else line.split(delimiter)
+
+
+def _miscounted(cells: Sequence[str], num_cells: int) -> str:
+    if len(cells) == num_cells:
+        return ""
+    return f"has {len(cells)} cell{'s' if len(cells) != 1 else ''} instead of {num_cells}"
+
+
+class _Ahead(Iterator[tuple[int, str]]):
+    """Lines with a look ahead."""
+
+    def __init__(self, lines: Iterable[tuple[int, str]]) -> None:
+        self.lines = iter(lines)
+        self.seen: list[tuple[int, str]] = []
+
+    def __next__(self) -> tuple[int, str]:
+        return self.seen.pop(0) if self.seen else next(self.lines)
+
+    def peek(self, most: int) -> Iterator[tuple[int, str]]:
+        place = 0
+        while place < most:
+            if place == len(self.seen):
+                line = next(self.lines, None)
+                if line is None:
+                    return
+                self.seen.append(line)
+            yield self.seen[place]
+            place += 1
+
+    def skip(self, number: int) -> None:
+        del self.seen[:number]
+
+
+_PATTERNS = [
+    ("empty", r""),
+    ("whole", r"[-+\u2212]?\d+"),
+    ("number", r"[-+\u2212(]?[^\w\s]?\s?[-+\u2212]?\d[\d.,' ]*([eE][-+]?\d+)?\s?[^\w\s]?[-)]?"),
+    ("moment", r"\d{1,4}[-/.: ]\d{1,2}([-/.: ]\d{1,4})*([T ]\d.*)?|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"),
+    ("word", r"\w+"),
+    ("code", r"[\w-]+"),
+    ("link", r"\w+://\S+"),
+]
+_GROUPED = re.compile(r"^\D*\d{1,3}([.,' ]\d{3})+\D?")
+_SHAPES = [(name, re.compile(pattern)) for name, pattern in _PATTERNS]
+
+
+def shape(cell: str) -> str:
+    """Return what a cell looks like, roughly."""
+    text = cell.strip()
+    return next((name for name, pattern in _SHAPES if pattern.fullmatch(text)), "text")
+
+
+class Shapes:
+    """What the cells of each column look like, by which a damaged row finds its columns again."""
+
+    def __init__(self, whole: Iterable[Sequence[str]], num_cells: int) -> None:
+        counts: list[Counter[str]] = [Counter() for _ in range(num_cells)]
+        for cells in whole:
+            for count, cell in zip(counts, cells, strict=True):
+                count[shape(cell)] += 1
+        self.shares = [{name: n / count.total() for name, n in count.items()} for count in counts]
+
+    def aligned(self, pieces: Sequence[str], delimiter: str) -> list[str] | None:
+        """Return the pieces as one cell a column; None where they do not fit well.
+
+        Pieces are joined where a delimiter stands in a cell that should be quoted, left out where they are empty and
+        too many, and columns stay empty where there are too few: of all ways the one that fits best.
+        """
+        num_columns, num_pieces = len(self.shares), len(pieces)
+        too_many, too_few = max(num_pieces - num_columns, 0), max(num_columns - num_pieces, 0)
+        lead, lag = too_many + MOST_SHIFTED, too_few + MOST_SHIFTED  # of pieces before columns: others are not tried
+        most_merged = min(MOST_MERGED, lead + lag + 1)
+        if num_columns * (lead + lag + 1) * most_merged > MOST_WAYS:
+            return None
+        merged = [self._merged(pieces, place, most_merged, delimiter) for place in range(num_pieces)]
+        best: list[dict[int, tuple[float, tuple[int, ...]]]] = [{0: (0.0, ())}]
+        for column, shares in enumerate(self.shares):
+            after: dict[int, tuple[float, tuple[int, ...]]] = {}
+            for place, (score, ends) in best[-1].items():
+                stays_empty = (place, shares.get("empty", 0.0) - 0.5)
+                cells = merged[place] if place < num_pieces else []
+                for end, gain in (stays_empty, *((end, shares.get(shape, 0.0) - loss) for end, shape, loss in cells)):
+                    is_near = -lag <= end - column - 1 <= lead
+                    if is_near and (end not in after or score + gain > after[end][0]):
+                        after[end] = (score + gain, (*ends, end))
+            best.append(after)
+        finals = {place: way for place, way in best[-1].items() if all(not piece for piece in pieces[place:])}
+        if not finals:
+            return None
+        score, ends = max(finals.values(), key=lambda way: way[0])
+        if score < 0.5 * num_columns:
+            return None
+        starts = (0, *ends[:-1])
+        return [self._joined(pieces[start:end], delimiter) for start, end in zip(starts, ends, strict=True)]
+
+    def _merged(self, pieces: Sequence[str], place: int, most: int, delimiter: str) -> list[tuple[int, str, float]]:
+        """Return for each cell that pieces from `place` may make up its end, its shape, and what speaks against it."""
+        cells = []
+        for end in range(place + 1, min(place + most, len(pieces)) + 1):
+            num_joined = sum(bool(piece) for piece in pieces[place:end]) or 1
+            loss = 0.1 * (num_joined - 1) + 0.3 * (end - place - num_joined)
+            joined = self._joined(pieces[place:end], delimiter)
+            looks = shape(joined)
+            if num_joined > 1 and looks == "number" and not _GROUPED.search(joined):
+                looks = "text"  # 2,3 are two numbers rather than one
+            cells.append((end, looks, loss))
+        return cells
+
+    @staticmethod
+    def _joined(pieces: Sequence[str], delimiter: str) -> str:
+        return delimiter.join(pieces).strip(delimiter)
