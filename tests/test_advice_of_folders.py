@@ -80,6 +80,11 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         "no checkpoint is given: add checkpoint=<run folder or .ckpt file>",
         *("evaluate", "evaluate checkpoint=run/checkpoints/best.ckpt"),
     ),
+    (
+        "data.{} says how another file is written: give that file too, as data.path=...",
+        "printf 'x1,x2,value\\n1,2,3\\n' > measured.csv; evaluate checkpoint=run data.decimal=.",
+        "evaluate checkpoint=run data.decimal=. data.path=measured.csv",
+    ),
     ("split is '{}': use {}", "evaluate checkpoint=run split=tset", "evaluate checkpoint=run split=train"),
     ("no {} is given: add {}=...", "predict checkpoint=run output=out.csv", f"{PREDICT}=out.csv"),
     (

@@ -9,6 +9,7 @@ import io
 import os
 import zipfile
 from copy import deepcopy
+from datetime import date
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +36,7 @@ XY = {"x": NUMBERS, "y": HALVES}
 INF = float("inf")
 AB = ["a", "b"] * 20
 DAYS = [f"2024-01-{1 + i % 28:02d}" for i in NUMBERS]
+DATES = [date.fromisoformat(day) for day in DAYS]
 SPLIT = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
 TABLE = ["data=table", "data.path=table.csv", "data.target=y"]
 CLASSES = "task=classification"
@@ -251,9 +253,9 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         files("data.path=table.zip", table_zip=packed("a.csv")),
     ),
     (
-        "'{}' is not written in {} ({}): name its encoding, as data.encoding=cp1252",
+        "'{}' is not written in {} ({}): name its encoding, such as data.encoding=latin-1",
         files("data.encoding=utf-8", table_csv=CSV.replace(b"x", b"\xe9")),
-        files("data.encoding=cp1252", table_csv=CSV.replace(b"x", b"\xe9")),
+        files("data.encoding=latin-1", table_csv=CSV.replace(b"x", b"\xe9")),
     ),
     (
         "line {} of '{}' {}: correct it, or add data.damaged_rows=repair or data.damaged_rows=skip",
@@ -331,6 +333,31 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         files("data.path=table.csv.gz", table_csv_gz=gzip.compress(CSV + b"\n" * 100_000)),
         files("data.path=table.csv", table_csv=CSV),
     ),
+    (
+        "line {} of '{}', which names the columns, {}: correct it, or give other names with data.header=[...] and "
+        "data.skip_rows={}",
+        files("data.target=b", table_csv=b'a,,"b","c"\n' + b"1,2,3\n" * 9),
+        files("data.target=b", table_csv=b'a,"b","c"\n' + b"".join(b"%d,%d,%d\n" % (i, i % 5, i) for i in NUMBERS)),
+        files(
+            "data.header=[a,b,c] data.skip_rows=1 data.target=b",
+            table_csv=b'a,,"b","c"\n' + b"".join(b"%d,%d,%d\n" % (i, i % 5, i) for i in NUMBERS),
+        ),
+    ),
+    (
+        "no row of data.{} has a target: give a file with rows that do",
+        files("data.test_path=test.csv", table_csv=CSV, test_csv=b"x,y\n1,\n2,\n"),
+        files("data.test_path=test.csv", table_csv=CSV, test_csv=b"x,y\n1,1\n2,2\n"),
+    ),
+    (
+        "column '{}' holds {}, which may be {} or {}: write dates as 2024-12-31",
+        later(parquet(d=DATES), x=[1, 2], d=["03/04/2024", "03/05/2024"]),
+        later(parquet(d=DATES), x=[1, 2], d=["2024-12-31", "2024-12-30"]),
+    ),
+    (
+        "column '{}' holds {}, but held {} when the network was trained: write it in the same way",
+        later(parquet("data.numeric=[d]", d=DATES), x=[1, 2], d=[3, 4]),
+        later(parquet(d=DATES), x=[1, 2], d=["2024-12-31", "2024-12-30"]),
+    ),
     # scaling.py, splits.py
     ("scaling is '{}': {}", table("data.scaling=quantiles"), table("data.scaling=quantile")),
     (
@@ -393,7 +420,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         table("data.delimiter=|"),
         table(),
     ),
-    ("data.{} is {}: give one letter", table("data.quote=xx"), table("data.quote=x")),
+    ("data.{} is {}: give one letter", table("data.quote=xx"), table("data.quote=z")),
     (
         "data.encoding is {}, which is no encoding that Python knows: use utf-8, or cp1252",
         table("data.encoding=klingon"),

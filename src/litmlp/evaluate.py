@@ -5,10 +5,10 @@ if __name__ == "__main__":  # before the imports, in which signals and errors ca
 
     commands.evaluate()
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litmlp import cli, output, run
 from litmlp.errors import InputError
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from litmlp.tasks import Task
 
 
-def evaluate(checkpoint: str, split: str = "test", path: str | None = None) -> dict[str, float]:
+def evaluate(
+    checkpoint: str, split: str = "test", path: str | None = None, written: Mapping[str, Any] | None = None
+) -> dict[str, float]:
     """Return the metrics of a checkpoint.
 
     Args:
         checkpoint: a run's folder, or a `.ckpt` file.
         split: `train`, `val` or `test` rows of the data that the checkpoint was trained on.
         path: another file with the same columns; all of its rows are measured, and `split` only names them.
+        written: keys of a table, such as `delimiter`, where that file is written in another way than that of training.
     """
     from litmlp import checkpoint as checkpoints
     from litmlp.data.splits import SPLITS
@@ -38,10 +41,13 @@ def evaluate(checkpoint: str, split: str = "test", path: str | None = None) -> d
     file = checkpoints.resolve(checkpoint)
     task, data, _ = checkpoints.load(file)
     if path is None:
+        if written:
+            key = next(iter(written))
+            raise InputError(f"data.{key} says how another file is written: give that file too, as data.path=...")
         _point_to_table(data, file)
         data.setup()
     else:
-        data.tables[split] = data.encode_file(path, has_target=True)
+        data.tables[split] = data.encode_file(path, True, written)
     return measure(on_device(task), data, split)
 
 
@@ -94,6 +100,21 @@ def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
                 yield from files_of(path)
 
 
+def keys_of_rows(config: "DictConfig") -> dict[str, Any]:
+    """Return what is said of how a file is written; raise InputError for a value of another type."""
+    from omegaconf import OmegaConf
+
+    from litmlp.config import arguments_of, check_value
+    from litmlp.data import keys
+
+    hints, _ = arguments_of(keys.said)
+    node: Any = OmegaConf.to_container(config.data)
+    given = {name: node[name] for name in hints if node[name] is not None}
+    for name, value in given.items():
+        check_value(f"data.{name}", value, hints[name])
+    return given
+
+
 def _job(config: "DictConfig") -> None:
     from litmlp.data.splits import SPLITS
 
@@ -105,7 +126,7 @@ def _job(config: "DictConfig") -> None:
     given = output.text(config, "output")
     file = expanded(given) if given else _beside(checkpoint, split, rows)
     output.check(file, [".json"], files_read(checkpoint, rows))
-    metrics = evaluate(checkpoint, split, rows)
+    metrics = evaluate(checkpoint, split, rows, keys_of_rows(config))
     width = max(map(len, metrics))
     print("\n".join(f"{name:{width}}  {value:10.4f}" for name, value in metrics.items()))
     write_json(file, metrics, is_summed=False)

@@ -5,13 +5,13 @@ if __name__ == "__main__":  # before the imports, in which signals and errors ca
 
     commands.predict()
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litmlp import cli, output
 from litmlp.errors import InputError, did_you_mean
-from litmlp.evaluate import files_read, on_device
+from litmlp.evaluate import files_read, keys_of_rows, on_device
 from litmlp.files import replacing
 from litmlp.paths import display, expanded
 
@@ -23,7 +23,9 @@ ROWS_AT_ONCE = 8192
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
-def predict(checkpoint: str, rows: str | Path, keep: Sequence[str] = ()) -> "DataFrame":
+def predict(
+    checkpoint: str, rows: str | Path, keep: Sequence[str] = (), written: Mapping[str, Any] | None = None
+) -> "DataFrame":
     """Return a prediction for each row of a file of text or Parquet, in its order.
 
     Columns may come in any order, with or without the target; cells may be missing and levels unseen.
@@ -32,6 +34,7 @@ def predict(checkpoint: str, rows: str | Path, keep: Sequence[str] = ()) -> "Dat
         checkpoint: a run's folder, or a `.ckpt` file.
         rows: the file, a folder of files, or a pattern.
         keep: columns of the file to put before the predictions.
+        written: keys of a table, such as `delimiter`, where the file is written in another way than that of training.
 
     Returns:
         The columns kept; `prediction`, and for classes `probability_<class>`; for several targets
@@ -45,7 +48,7 @@ def predict(checkpoint: str, rows: str | Path, keep: Sequence[str] = ()) -> "Dat
 
     task, data, _ = checkpoints.load(checkpoints.resolve(checkpoint))
     task = on_device(task)
-    frame = data.read_as_before(rows, keep)
+    frame = data.read_as_before(rows, keep, written)
     kept = _kept(frame, keep)
     batches = Batches(data.encode(frame), ROWS_AT_ONCE, InOrder())
     with torch.inference_mode():
@@ -77,7 +80,7 @@ def _job(config: "DictConfig") -> None:
     output.check(file, list(WRITERS), files_read(checkpoint, rows))
     keep = OmegaConf.select(config, "keep")
     names = [str(name) for name in ([keep] if isinstance(keep, str | int | float) else keep or [])]
-    table = predict(checkpoint, rows, names)
+    table = predict(checkpoint, rows, names, keys_of_rows(config))
     with replacing(file) as temporary:
         getattr(table, WRITERS[file.suffix.lower()])(temporary)
     print(f"{len(table)} predictions in {display(file)}")

@@ -9,7 +9,15 @@ GROUPS = "'\u2019 \u00a0\u202f\u2009_"  # marks of thousands beside the dot and 
 MINUS = "-\u2212\u2013"  # a hyphen, a minus, a dash
 CURRENCIES = r"[$€£¥₹₽₩₺₪฿]|R\$|US\$|A\$|C\$|HK\$|kr\.?|Fr\.?|Rs\.?|CHF|EUR|USD|GBP|JPY|CNY|INR|SEK|NOK|DKK|PLN"
 UNITS = r"[%‰°$€£¥₹]|[A-Za-zµμΩ°][A-Za-zµμΩ°²³/%.]{0,11}"
-MAGNITUDES = {"k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "B": 1e9, "bn": 1e9}
+MAGNITUDES = {
+    **dict.fromkeys(["k", "K", "thousand", "Tsd.", "Tsd"], 1e3),
+    **dict.fromkeys(["lakh", "lakhs", "Lakh", "Lakhs"], 1e5),
+    **dict.fromkeys(["M", "mn", "mln", "Mio.", "Mio", "million", "millions", "Million", "Millionen"], 1e6),
+    **dict.fromkeys(["crore", "crores", "Crore", "Crores"], 1e7),
+    **dict.fromkeys(["B", "bn", "bln", "Mrd.", "Mrd", "billion", "billions", "Billion", "Milliarden"], 1e9),
+    **dict.fromkeys(["trillion", "trillions"], 1e12),
+}
+OF_MONEY = {"m": 1e6, "b": 1e9, "T": 1e12, "tn": 1e12}  # behind a currency alone; elsewhere m are metres
 PARTS = (  # of a text, by their names, in their order
     ("open", r"\("),
     ("sign", rf"[+\{MINUS}]"),
@@ -80,7 +88,9 @@ def read(texts: pl.Series, decimal: str, thousands: str | None = None) -> pl.Dat
     digits = parts["body"].str.replace_all(f"[{groups}]", "") if groups else parts["body"]
     number = digits.str.replace(decimal, ".", literal=True) + parts["exponent"].fill_null("")
     suffix = parts["suffix"].fill_null("")
+    is_money = parts["prefix"].is_not_null() & suffix.is_in([*OF_MONEY])
     factor = suffix.replace_strict(MAGNITUDES, default=1.0, return_dtype=pl.Float64)
+    factor = suffix.replace_strict(OF_MONEY, default=1.0, return_dtype=pl.Float64).zip_with(is_money, factor)
     num_signs = pl.sum_horizontal(pl.col(name).is_in([*MINUS]).fill_null(False) for name in ("sign", "second", "third"))
     is_open, is_closed = parts["open"].is_not_null(), parts["close"].is_not_null()
     minus = parts.select(num_signs).to_series() + is_open.cast(pl.Int64)
@@ -90,7 +100,7 @@ def read(texts: pl.Series, decimal: str, thousands: str | None = None) -> pl.Dat
         {
             "value": value.set(~fits, None),
             "prefix": parts["prefix"].fill_null(""),
-            "suffix": suffix.replace(dict.fromkeys(MAGNITUDES, OF_MAGNITUDES)),
+            "suffix": suffix.replace(dict.fromkeys(MAGNITUDES, OF_MAGNITUDES)).set(is_money, OF_MAGNITUDES),
         }
     )
 
@@ -99,7 +109,30 @@ def unit_of(numbers: pl.DataFrame) -> Unit | None:
     """Return the unit of what `read` returned; None where two differ."""
     present = numbers.filter(pl.col("value").is_not_null())
     found = [[text for text in present[part].unique() if text] for part in Unit._fields]
-    return None if any(len(texts) > 1 for texts in found) else Unit(*(texts[0] if texts else "" for texts in found))
+    is_before, is_behind = present["prefix"] != "", ~present["suffix"].is_in(["", OF_MAGNITUDES])
+    on_two_sides = found[0] != found[1] and (is_before & ~is_behind).any() and (is_behind & ~is_before).any()
+    if on_two_sides or any(len(texts) > 1 for texts in found):
+        return None
+    return Unit(*(texts[0] if texts else "" for texts in found))
+
+
+def doubt_of(texts: pl.Series, numbers: pl.DataFrame) -> str:
+    """Return, for people, what may be wrong with numbers that are taken for one column's; empty if nothing is.
+
+    Args:
+        texts: as they are written.
+        numbers: what `read` returned for them.
+    """
+    table = pl.DataFrame({"text": texts, **numbers.to_dict()}).filter(pl.col("value").is_not_null())
+    is_bare = table.select((pl.col("prefix") == "") & pl.col("suffix").is_in(["", OF_MAGNITUDES])).to_series()
+    if is_bare.any() and not is_bare.all():
+        bare, other = table.filter(is_bare)["text"][0], table.filter(~is_bare)["text"][0]
+        return f"{bare!r} is taken to be in the unit of {other!r}: if it is not, write all numbers in one unit"
+    of_bytes = table.filter((pl.col("prefix") == "") & pl.col("text").str.contains(r"\dB$|\d\s+B$"))
+    if len(of_bytes):
+        text, value = of_bytes["text"][0], of_bytes["value"][0]
+        return f"{text!r} is taken to be {value:.10g}: if it is not, write the numbers out"
+    return ""
 
 
 def _groups(decimal: str, thousands: str | None) -> list[str]:

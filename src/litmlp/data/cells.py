@@ -33,11 +33,13 @@ class Numbers(NamedTuple):
         values: `[N] float64` (or `int64`, of dates), 0 where missing.
         is_missing: `[N] bool`; None where no cell is missing.
         unit: what stands beside them in text.
+        doubt: what may be wrong with how they were read, for people; empty if nothing is.
     """
 
     values: np.ndarray
     is_missing: np.ndarray | None = None
     unit: Unit = Unit()
+    doubt: str = ""
 
     def at(self, rows: np.ndarray | slice) -> "Numbers":
         """Return those at `rows`."""
@@ -137,13 +139,15 @@ def _numbers_of_text(
     _refuse(texts.spread(~(fits | is_absent), False), cells, what, or_else)
     is_missing = texts.spread(is_absent, True)
     values = texts.spread(read["value"].set(is_absent, 0.0).fill_null(0.0), 0.0)
-    return Numbers(values, is_missing if is_missing.any() else None, found)
+    doubt = amounts.doubt_of(texts.different.filter(~is_absent), read.filter(~is_absent))
+    return Numbers(values, is_missing if is_missing.any() else None, found, doubt)
 
 
 def _with_another_unit(read: pl.DataFrame, texts: pl.Series) -> list[str]:
     """Return two texts whose units differ."""
-    for part in Unit._fields:
-        found = pl.DataFrame({"text": texts, "unit": read[part]}).filter(read["value"].is_not_null())
+    units = [read["prefix"], read["suffix"], read["prefix"] + read["suffix"]]
+    for unit in units:
+        found = pl.DataFrame({"text": texts, "unit": unit}).filter(read["value"].is_not_null())
         firsts = found.filter(pl.col("unit") != "").unique("unit", keep="first", maintain_order=True)["text"].to_list()
         if len(firsts) > 1:
             return firsts[:2]

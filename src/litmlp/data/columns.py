@@ -12,13 +12,24 @@ import polars as pl
 
 from litmlp.data import moments
 from litmlp.data.amounts import Unit
-from litmlp.data.cells import OF_INPUT, Levels, Numbers, as_booleans, as_dates, as_levels, as_numbers, is_text
+from litmlp.data.cells import (
+    OF_INPUT,
+    Levels,
+    Numbers,
+    as_booleans,
+    as_dates,
+    as_levels,
+    as_numbers,
+    is_text,
+    texts_of,
+)
 from litmlp.data.notation import Notation
 from litmlp.data.scaling import scaling_named
 from litmlp.data.state import different, taken
 from litmlp.errors import InputError
 
 UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
+MOST_UNSEEN = 0.5  # of a file's levels, before that is said
 MOST_TOLERATED = 100  # different texts of rows that do not count
 ROWS_AT_ONCE = 2**17  # of dates, which are taken into many parts
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
@@ -65,6 +76,10 @@ class Column(ABC):
                 self.parse(pl.Series(cells.name, [text]), notation)
             except InputError:
                 self.absent.append(text.strip())
+
+    def remark(self, parsed: Any) -> str:
+        """Return what is strange about the cells of another file, for people; empty if nothing is."""
+        return ""
 
     @property
     @abstractmethod
@@ -113,10 +128,20 @@ class NumericColumn(Column):
         self.min_count = min_count
         self.scaling = scaling_named(scaling)
         self.unit: Unit | None = None  # until it is fitted
+        self.is_of_dates = False
         self.is_marked = False
 
     def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
-        """Read numbers."""
+        """Read numbers, and dates as seconds if all files hold dates."""
+        is_of_dates = cells.dtype in (pl.Date, pl.Datetime)
+        if self.unit is None:
+            self.is_of_dates = is_of_dates
+        if is_of_dates != self.is_of_dates and cells.null_count() < len(cells):
+            kinds = ("dates", "other cells") if is_of_dates else ("no dates", "dates")
+            raise InputError(
+                f"column '{self.name}' holds {kinds[0]}, but held {kinds[1]} when the network was trained: write it "
+                "in the same way"
+            )
         return as_numbers(cells, notation, OF_INPUT, self.unit, self.absent)
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
@@ -150,15 +175,14 @@ class NumericColumn(Column):
         """Return plain values and tensors."""
         unit = list(self.unit or Unit())
         return {
-            **{"unit": unit, "absent": self.absent},
+            **{"unit": unit, "is_of_dates": self.is_of_dates, "absent": self.absent},
             **{"is_marked": self.is_marked, "scaling": self.scaling.state_dict()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        unit, self.absent, self.is_marked, scaling = taken(
-            state, {"unit": list[str], "absent": list[str], "is_marked": bool, "scaling": dict}
-        )
+        hints = {"unit": list[str], "is_of_dates": bool, "absent": list[str], "is_marked": bool, "scaling": dict}
+        unit, self.is_of_dates, self.absent, self.is_marked, scaling = taken(state, hints)
         if len(unit) != len(Unit._fields):
             raise ValueError("a state says what stands before numbers and what behind them")
         self.unit = Unit(*unit)
@@ -208,6 +232,15 @@ class CategoricalColumn(Column):
         counted = list(zip(parsed.names, counts, strict=True))
         self.levels = sorted(name for name, count in counted if count >= max(self.min_count, 1))
         self.num_rare = sum(0 < count < self.min_count for _, count in counted)
+
+    def remark(self, parsed: Levels) -> str:
+        """Tell of levels that are unseen in most rows, as those of a column that is written in another way."""
+        unseen = [code for code, name in enumerate(parsed.names) if name not in self.levels]
+        num_unseen, num_all = np.isin(parsed.codes, unseen).sum(), (parsed.codes >= 0).sum()
+        if num_unseen <= MOST_UNSEEN * num_all:
+            return ""
+        text = parsed.names[unseen[0]]
+        return f"{num_unseen} of its {num_all} cells hold levels that training did not see, as {text!r}"
 
     def encode(self, parsed: Levels) -> Encoded:
         """Return codes."""
@@ -281,9 +314,22 @@ class DateColumn(Column):
 
     def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read dates, as microseconds since 1970."""
+        if self.date_format is None and is_text(cells):  # of training, dates were no text
+            present = texts_of(cells).different
+            found = moments.written_in(present.filter(~present.is_in([*notation.marks])))
+            if found and found.other:
+                raise InputError(
+                    f"column '{self.name}' holds {present[0]!r}, which may be {found.format} or {found.other}: write "
+                    "dates as 2024-12-31"
+                )
         dates = as_dates(cells, notation, self.date_format, OF_INPUT, self.absent)
         is_missing = dates.is_null().to_numpy() if dates.null_count() else None
         return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
+
+    @property
+    def reads_text(self) -> bool:
+        """Where dates were text: 2014.10 is not 2014.1."""
+        return self.date_format is not None
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
         """Fit the parts, and drop those that are the same in all training rows."""

@@ -94,9 +94,16 @@ class Inputs:
 
         def treat(cells: pl.Series, others: pl.Series) -> Encoded:
             column = columns[cells.name]
-            return column.encode(column.parse(cells, notation))
+            parsed = column.parse(cells, notation)
+            if remark := column.remark(parsed):
+                remarks.append(f"column '{cells.name}': {remark}")
+            return column.encode(parsed)
 
-        return _joined(_for_each_column(treat, frame, list(columns), usable))
+        remarks: list[str] = []
+        encoded = _joined(_for_each_column(treat, frame, list(columns), usable))
+        for remark in sorted(remarks)[:MOST_REASONS]:
+            log.warning("%s", remark)
+        return encoded
 
     @property
     def numeric_names(self) -> list[str]:

@@ -18,7 +18,7 @@ from litmlp.data.cells import (
     texts_of,
     value_of,
 )
-from litmlp.data.notation import MARKS, Notation
+from litmlp.data.notation import CODE, MARKS, Notation
 
 LEFT_OUT = "left out"
 SHARE_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
@@ -26,6 +26,7 @@ SHARE_OF_NUMBERS = 0.8  # of the levels of a column that may be meant as numbers
 SHARE_OF_DATES = 0.5  # likewise
 SHARE_OF_ODD = 0.01  # of the cells of a column of numbers or dates, which are no such
 MOST_ODD, FEWEST_OTHERS = 3, 20  # texts without digits, among so many different numbers or dates
+LONGEST_SPAN, LAST_YEAR = 50, 2050  # of dates whose years have two digits, from where on these are perhaps of 1900
 FEWEST_ROWS = 20  # to tell that from chance
 _IDENTIFIER = re.compile(
     r"(?i:(^|[\s_.-])(id|uuid|guid|index|idx|row)$|^unnamed: ?\d+$|^__index_level_\d+__$|^$)|[a-z]I[dD]$"
@@ -115,6 +116,9 @@ def _kind_of_text(cells: pl.Series, notation: Notation) -> Kind:
 def _as_numeric(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> Kind | None:
     read = amounts.read(texts.different, notation.decimal or ".", notation.thousands)
     is_number = read["value"].is_finite().fill_null(False) & is_present
+    has_unit = is_number & ((read["prefix"] != "") | ~read["suffix"].is_in(["", amounts.OF_MAGNITUDES]))
+    if _are_few(*(int(texts.spread(some, False).sum()) for some in (has_unit, is_number))):
+        is_number &= ~has_unit  # 1OT among many numbers is none
     odd = _odd(texts, is_number, is_present)
     unit = amounts.unit_of(read.filter(is_number))
     if odd is None or unit is None:
@@ -123,19 +127,20 @@ def _as_numeric(cells: pl.Series, texts: Texts, is_present: pl.Series, notation:
     if _names_rows(cells, lambda: int(is_number.sum()), num_numbers):
         return Kind(LEFT_OUT, "it looks like an identifier: each row has another number")
     present = texts.different.filter(is_number)
-    padded = present.filter(present.str.contains(r"^[+-]?0\d"))
+    padded = present.filter(present.str.contains(CODE))
     if len(padded) and present.str.contains(r"^\d+$").all():
         return None  # codes: see _kind_of_text
     reason = _said(cells, texts.spread(texts.different.is_in(odd.implode()), False)) if len(odd) else ""
     if len(padded) and not reason:
         reason = f"{padded[0]!r} begins with a zero, as codes do: if it is one, add the column to data.categorical"
+    reason = reason or amounts.doubt_of(present, read.filter(is_number))
     return Kind("numeric", reason, absent=tuple(odd))
 
 
 def _as_date(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> Kind | None:
     present = texts.different.filter(is_present)
     if (written := moments.written_in(present, notation.day_first, notation.date_format)) is not None:
-        return Kind("date", _order_said(written), written=written.format)
+        return Kind("date", _order_said(written) or _century_said(present, written.format), written=written.format)
     if (nearest := moments.nearest(present, notation.day_first, notation.date_format)) is None:
         return None
     is_date = moments.read(texts.different, nearest).is_not_null() & is_present
@@ -173,6 +178,16 @@ def _order_said(written: moments.Written) -> str:
     if written.other is None:
         return ""
     return f"it may as well be {written.other}: then add data.date_format='{written.other}'"
+
+
+def _century_said(texts: pl.Series, written: str) -> str:
+    if "%y" not in written:
+        return ""
+    years = moments.read(texts, written).dt.year()
+    first, last = int(years.min()), int(years.max())  # type: ignore[arg-type]
+    if last - first <= LONGEST_SPAN and last < LAST_YEAR:
+        return ""
+    return f"its years of two digits are taken for {first} to {last}: if that is wrong, write them with four"
 
 
 def _marks_said(texts: Texts, notation: Notation) -> str:

@@ -27,6 +27,7 @@ MONTH_FIRST = [
     *_with_marks("%m|%d|%Y", "/-. ", r"\d{1,2}|\d{1,2}|\d{4}"),
     *_with_marks("%m|%d|%y", "/-. ", r"\d{1,2}|\d{1,2}|\d{2}"),
 ]
+YEAR_FIRST = _with_marks("%y|%m|%d", "-/.", r"\d{2}|\d{1,2}|\d{1,2}")
 DAYS = [  # the parts of a date, and a pattern that its texts match
     *_with_marks("%Y|%m|%d", "-/. ", r"\d{4}|\d{1,2}|\d{1,2}"),
     ("%Y%m%d", r"(1[5-9]|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"),
@@ -65,6 +66,7 @@ MONTHS = [
 ]
 QUARTERS = [(f"%Y{mark}Q%q", rf"\d{{4}}{mark}Q[1-4]") for mark in ("", "-", " ")]
 QUARTERS += [(f"Q%q{mark}%Y", rf"Q[1-4]{mark}\d{{4}}") for mark in (" ", "-", "/")]
+SEASON, SEASONAL = r"^(\d{4})[-/](\d{2})$", ("%Y/%m", "%Y-%m")  # 2010/11 is two years, not a month
 ZONE = r" ?(UTC|GMT|Z|[+-]\d{2}(?::?\d{2})?)"
 ZONED = rf"(:\d{{2}}(?:[.]\d+)?(?: ?[AaPp][Mm])?){ZONE}$"
 FIRST_DATE = datetime(1000, 1, 1)  # 01/02/20 is no day of the year 20
@@ -79,7 +81,7 @@ class Written(NamedTuple):
 
     Attributes:
         format: that all of them follow.
-        other: one with day and month the other way round, which they follow as well.
+        other: one with day and month, or day and year, the other way round, which they follow as well.
     """
 
     format: str
@@ -99,7 +101,7 @@ def formats(text: str, day_first: bool | None = None) -> list[str]:
         order = sorted(order, key=lambda one: ("/" in one[0]) == (one in DAY_FIRST))
     found = []
     for weekday, before in _starting(WEEKDAYS, text):
-        for day, date in _starting([*DAYS, *order], text[len(before) :]):
+        for day, date in _starting([*DAYS, *order, *YEAR_FIRST], text[len(before) :]):
             rest = text[len(before) + len(date) :]
             for between in (one for one in BETWEEN if rest.startswith(one) and (one or not rest)):
                 clock = rest[len(between) :]
@@ -168,16 +170,18 @@ def written_in(texts: pl.Series, day_first: bool | None = None, asked: str | Non
         return None
     some = texts.head(SOME).str.strip_chars()
     tried = dict.fromkeys([*([asked] if asked else []), *formats(_zoneless(some)[0], day_first)])
-    fitting: list[str] = []
+    first = None
     for written in tried:
-        if read(some, written).null_count() or read(texts, written).null_count():
+        if read(some, written).null_count() or read(texts, written).null_count() or _is_of_seasons(texts, written):
             continue
-        if not fitting:
-            fitting.append(written)
-        elif written == swapped(fitting[0]):
-            is_open = day_first is None and fitting[0] != asked and "." not in written  # dots are used with days first
-            return Written(fitting[0], written if is_open else None)
-    return Written(fitting[0]) if fitting else None
+        if first is None:
+            first = written
+        elif written in (swapped(first), swapped(first, "%y")):
+            if day_first is not None or first == asked or "." in written:  # dots are used with days first
+                return Written(first)
+            is_year_first = written != swapped(first) and _ends_with_days(texts)
+            return Written(written, first) if is_year_first else Written(first, written)
+    return Written(first) if first else None
 
 
 def nearest(texts: pl.Series, day_first: bool | None = None, asked: str | None = None) -> str | None:
@@ -186,14 +190,29 @@ def nearest(texts: pl.Series, day_first: bool | None = None, asked: str | None =
     tried = [asked] if asked else []
     for text in _zoneless(some).head(MOST_FORMATS):
         tried += formats(text, day_first)
-    counts = {written: read(some, written).count() for written in dict.fromkeys(tried)}
+    counts = {
+        written: read(some, written).count() for written in dict.fromkeys(tried) if not _is_of_seasons(texts, written)
+    }
     best = max(counts, key=lambda written: counts[written], default=None)
     return best if best is not None and counts[best] else None
 
 
-def swapped(written: str) -> str:
-    """Return a format with day and month the other way round."""
-    return written.replace("%d", "%0").replace("%m", "%d").replace("%0", "%m")
+def swapped(written: str, other: str = "%m") -> str:
+    """Return a format with day and month, or year, the other way round."""
+    return written.replace("%d", "%0").replace(other, "%d").replace("%0", other)
+
+
+def _ends_with_days(texts: pl.Series) -> bool:
+    """Tell whether the third number of dates varies more than the first, as days do more than years."""
+    first, third = (texts.str.extract(r"(\d+)\D+\d+\D+(\d+)", group).n_unique() for group in (1, 2))
+    return third > first
+
+
+def _is_of_seasons(texts: pl.Series, written: str) -> bool:
+    if written not in SEASONAL or len(texts) < 2:
+        return False
+    first, second = (texts.str.extract(SEASON, group).cast(pl.Int64) for group in (1, 2))
+    return bool(((first + 1) % 100 == second).fill_null(False).all())
 
 
 def _zoneless(texts: pl.Series) -> pl.Series:

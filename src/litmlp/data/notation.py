@@ -21,13 +21,15 @@ MARKS = (  # of a missing cell, of text as of numbers
 )
 OF_NUMBERS = (  # of a missing cell where the others are numbers or dates; elsewhere they may mean something
     *("None", "none", "NONE", "NAN", "n.a.", "N.A.", "nil", "*", "?", "-", "--", "---", "\u2013", "\u2014"),
-    *(".", "..", "...", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#NULL!"),
+    *(".", "..", "...", ":", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#NULL!"),
 )
 DEFAULT = "default"  # in a list of marks: all of the above
 HEAD = 1000  # cells that tell most columns apart
 FEWEST = 10  # numbers with three digits behind a mark, to tell that from chance
 SHARE = 0.9  # of a column's different texts that look like numbers, for it to have a say
-DAY_MONTH = r"^\s*(\d{1,2})[-/. ](\d{1,2})[-/. ]\d{2,4}\b"
+CODE = r"^[+-]?0\d"  # begins with a zero that says nothing, which codes are not to lose
+LONG = r"^[+-]?\d{17,}$"
+DAY_MONTH = r"^\s*(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{2}|\d{4})(?:(?:[T ]|, )\d{1,2}:.*)?\s*$"
 
 
 class Notation(NamedTuple):
@@ -41,6 +43,9 @@ class Notation(NamedTuple):
         marks: what stands for a missing cell among numbers and dates.
         level_marks: what stands for one among other texts.
         header: the names of the columns, where files have no line that names them.
+        quote: around cells of a text file.
+        comment: with which lines begin that are no part of it; empty if there are none.
+        lacks_name: whether the line that names its columns has one name fewer.
     """
 
     decimal: str | None = None
@@ -50,6 +55,9 @@ class Notation(NamedTuple):
     marks: tuple[str, ...] = (*MARKS, *OF_NUMBERS)
     level_marks: tuple[str, ...] = MARKS
     header: tuple[str, ...] | None = None
+    quote: str | None = None
+    comment: str | None = None
+    lacks_name: bool = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -61,6 +69,7 @@ class Notation(NamedTuple):
         hints = {
             **{"decimal": Literal[None, *DECIMALS], "thousands": str | None, "day_first": bool | None},
             **{"date_format": str | None, "marks": list[str], "level_marks": list[str], "header": list[str] | None},
+            **{"quote": str | None, "comment": str | None, "lacks_name": bool},
         }
         values = taken(state, hints)
         return cls(*(tuple(value) if isinstance(value, list) else value for value in values))  # type: ignore[arg-type]
@@ -98,7 +107,7 @@ class Survey:
         for name, cells in zip(names, zip(*rows, strict=True), strict=True) if rows else ():
             texts = pl.Series(name, [cell for cell in cells if cell], dtype=pl.String)
             for kind in (pl.Float64(), pl.Int64()):
-                if len(texts) and texts.cast(kind, strict=False).null_count() == 0 and not _holds_codes(texts):
+                if len(texts) and texts.cast(kind, strict=False).null_count() == 0 and not _holds_codes(texts, kind):
                     types[name] = kind
             if name not in types or (types[name].is_float() and DECIMALS[0] not in self.proofs):
                 self._weigh(texts)
@@ -133,7 +142,7 @@ class Survey:
             if (odd := self._odd(cells, numbers)) is None:
                 continue
             self.marks |= odd - {""}
-            if _holds_codes(cells):
+            if _holds_codes(cells, kind):
                 break
             if kind == pl.Int64:
                 return numbers
@@ -222,9 +231,13 @@ class Survey:
                 self._keep(self.hints, other, texts.name, doubtful)
 
     def _order(self, texts: pl.Series) -> None:
-        groups = [texts.str.extract(DAY_MONTH, number).cast(pl.Int64) for number in (1, 2)]
-        for place, is_day_first in ((0, True), (1, False)):
-            self._keep(self.orders, is_day_first, texts.name, texts.filter((groups[place] > 12).fill_null(False)))
+        first, second, year = (texts.str.extract(DAY_MONTH, number).cast(pl.Int64) for number in (1, 2, 3))
+        is_date = ((first <= 31) & (second <= 31) & ((first <= 12) | (second <= 12))).fill_null(False)
+        if is_date.sum() < SHARE * first.count():
+            return  # of other numbers, such as those of telephones
+        if (year.filter(is_date) > 31).any():  # else the year may stand first, as in 24-03-25
+            self._keep(self.orders, True, texts.name, texts.filter(is_date & (first > 12).fill_null(False)))
+        self._keep(self.orders, False, texts.name, texts.filter(is_date & (second > 12).fill_null(False)))
 
     @staticmethod
     def _keep(kept: dict[Any, tuple[str, str]], key: Any, name: str, texts: pl.Series) -> None:
@@ -282,6 +295,6 @@ def _groups_thousands(texts: pl.Series, doubtful: pl.Series) -> bool:
     return are_small and bool(is_fixed or len(doubtful) >= FEWEST)
 
 
-def _holds_codes(cells: pl.Series) -> bool:
-    """Tell whether a number begins with a zero that says nothing, as codes do, which are not to lose it."""
-    return bool(cells.str.contains(r"^[+-]?0\d").any())
+def _holds_codes(cells: pl.Series, kind: pl.DataType) -> bool:
+    """Tell whether cells would lose digits as numbers: zeros in front, or more than a float can keep."""
+    return bool(cells.str.contains(CODE).any() or (kind.is_float() and cells.str.contains(LONG).any()))

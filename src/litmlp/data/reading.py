@@ -5,7 +5,7 @@ import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from polars.selectors import by_name
 
 from litmlp.data import panics, parquet
 from litmlp.data.cells import shortened
-from litmlp.data.dialect import NOTHING, Asked
+from litmlp.data.dialect import NOTHING, Asked, Dialect
 from litmlp.data.notation import UNKNOWN, Notation, Survey
 from litmlp.data.text import TypesOf, check_names, read_text
 from litmlp.data.unpacked import Spill
@@ -91,7 +91,8 @@ def read_table(
     files: Sequence[Path],
     asked: Asked = NOTHING,
     notation: Notation = UNKNOWN,
-    text_columns: Sequence[str] = (),
+    text_columns: Collection[str] = (),
+    numeric_columns: Collection[str] | None = None,
     finds_marks: bool = True,
 ) -> Table:
     """Read text, perhaps compressed, or Parquet; several files one after the other.
@@ -103,6 +104,7 @@ def read_table(
         asked: what is said of how text files are written.
         notation: what is known of how cells are written; what it leaves open is found.
         text_columns: columns that stay text even if all of their cells are numbers: 007 is not 7 there.
+        numeric_columns: the columns that tell how numbers are written, all others being text; None for any.
         finds_marks: whether what marks a missing cell is to be found; else it is as `notation` says.
 
     Raises:
@@ -111,13 +113,20 @@ def read_table(
     survey, spill = Survey(notation), Spill()
 
     def types_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, pl.DataType]:
-        return {name: kind for name, kind in survey.types_of(names, rows).items() if name not in text_columns}
+        kept = [place for place, name in enumerate(names) if numeric_columns is None or name in numeric_columns]
+        types = survey.types_of([names[place] for place in kept], [[row[place] for place in kept] for row in rows])
+        return {name: kind for name, kind in types.items() if name not in text_columns}
 
     parts = _parts(files, asked, spill, types_of if len(files) == 1 else None)
     said = [f"{display(part.file)}: {what}" for part in parts for what in part.said][:MOST_SAID]
-    if any(part.header is not None for part in parts):
-        survey.notation = notation._replace(header=next(part.header for part in parts if part.header is not None))
-    survey.delimiter = parts[-1].delimiter
+    if (dialect := next((part.dialect for part in parts if part.dialect), None)) and not asked.is_of_other:
+        survey.notation = notation._replace(
+            header=next((part.header for part in parts if part.header is not None), None),
+            quote=dialect.quote,
+            comment=dialect.comment,
+            lacks_name=any(part.lacks_name for part in parts),
+        )
+    survey.delimiter = "," if dialect is None else dialect.delimiter
     try:
         with panics.as_errors():
             sizes = [part.frame.select(pl.len()).collect().item() for part in parts]
@@ -125,7 +134,8 @@ def read_table(
                 raise InputError(f"'{files[0]}' has no rows: give at least one")
             frame = pl.concat([part.frame for part in parts], how="vertical_relaxed") if parts[1:] else parts[0].frame
             is_large = any(part.is_large for part in parts)
-            frame = _typed(frame, survey, text_columns, parts[-1].is_parquet, spill if is_large else None)
+            to_look_at = _to_look_at(frame, parts[-1].is_parquet, numeric_columns)
+            frame = _typed(frame, survey, to_look_at, text_columns, spill if is_large else None)
             notation, assumed = survey.found(finds_marks)
     except pl.exceptions.PolarsError as error:
         what = f"'{files[0]}'" if len(files) == 1 else f"'{files[0]}' and the files after it"
@@ -140,7 +150,8 @@ class _Part(NamedTuple):
         file: itself.
         frame: its rows, with the columns of the first file.
         header: the names of its columns, where no line of it has them.
-        delimiter: between cells of text.
+        dialect: of text.
+        lacks_name: whether the line with the names has one fewer than there are columns.
         written: how it is written, for people.
         said: what was assumed.
         is_large: whether its rows are kept on disk.
@@ -150,7 +161,8 @@ class _Part(NamedTuple):
     file: Path
     frame: pl.LazyFrame
     header: tuple[str, ...] | None = None
-    delimiter: str = ","
+    dialect: Dialect | None = None
+    lacks_name: bool = False
     written: str = "Parquet"
     said: Sequence[str] = ()
     is_large: bool = False
@@ -186,7 +198,8 @@ def _parts(files: Sequence[Path], asked: Asked, spill: Spill, types_of: TypesOf 
 def _of_text(file: Path, asked: Asked, spill: Spill, types_of: TypesOf | None) -> _Part:
     reading = read_text(file, spill, asked, types_of)
     names = None if reading.dialect.has_header else reading.names
-    return _Part(file, reading.frame, names, reading.dialect.delimiter, reading.written, reading.said, reading.is_large)
+    how = (reading.dialect, reading.lacks_name, reading.written, reading.said, reading.is_large)
+    return _Part(file, reading.frame, names, *how)
 
 
 def _written(parts: Sequence[_Part]) -> list[str]:
@@ -199,12 +212,20 @@ def _written(parts: Sequence[_Part]) -> list[str]:
     ]
 
 
+def _to_look_at(frame: pl.LazyFrame, is_parquet: bool, numeric_columns: Collection[str] | None) -> list[str]:
+    return [
+        name
+        for name, kind in frame.collect_schema().items()
+        if numeric_columns is None or name in numeric_columns
+        if not is_parquet or kind in (pl.String, pl.Categorical, pl.Enum)
+    ]
+
+
 def _typed(
-    frame: pl.LazyFrame, survey: Survey, text_columns: Sequence[str], is_parquet: bool, spill: Spill | None
+    frame: pl.LazyFrame, survey: Survey, of_text: Sequence[str], text_columns: Collection[str], spill: Spill | None
 ) -> pl.LazyFrame:
-    """Let the survey see all that was text; return it as numbers where all cells of a column are plain ones."""
+    """Let the survey see columns of text; return them as numbers where all cells of a column are plain ones."""
     schema = frame.collect_schema()
-    of_text = [name for name, kind in schema.items() if not is_parquet or kind in (pl.String, pl.Categorical, pl.Enum)]
     whole = None if spill else frame.select(by_name(*of_text)).collect()
 
     def raw(name: str) -> pl.Series:

@@ -43,7 +43,7 @@ def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, fi
         first: the number of the first line.
     """
     if delimiter == BLANKS:
-        lines = map(str.strip, lines)
+        lines = (line.replace("\t", BLANKS).strip() for line in lines)
     numbered = _Ahead(enumerate(lines, first))
     for number, line in numbered:
         if not line.strip() and num_cells > 1 and not (delimiter in line and delimiter != BLANKS):
@@ -81,12 +81,16 @@ def _continued(line: str, numbered: "_Ahead", delimiter: str, quote: str, num_ce
 
 
 def split(text: str, delimiter: str, quote: str) -> tuple[list[str] | None, bool]:
-    """Split a record into cells, and tell whether its last cell is still open; no cells where quotes stand loose."""
+    """Split a record into cells, and tell whether its last cell is still open; no cells where quotes stand loose.
+
+    Blanks may stand before the quote that opens a cell, and behind the one that closes it.
+    """
     cells: list[str] = []
     place, end = 0, len(text)
     while True:
-        if text.startswith(quote, place):
-            close = place + 1
+        opening = _after_blanks(text, place, delimiter)
+        if text.startswith(quote, opening):
+            close = opening + 1
             while True:
                 close = text.find(quote, close)
                 if close < 0:
@@ -94,50 +98,71 @@ def split(text: str, delimiter: str, quote: str) -> tuple[list[str] | None, bool
                 if not text.startswith(quote, close + 1):
                     break
                 close += 2
-            cells.append(text[place + 1 : close].replace(quote * 2, quote))
-            place = close + 1
+            cells.append(text[opening + 1 : close].replace(quote * 2, quote))
+            place = _after_blanks(text, close + 1, delimiter)
             if place < end and not text.startswith(delimiter, place):
                 return None, False
         else:
             stop = text.find(delimiter, place)
             stop = end if stop < 0 else stop
             cells.append(text[place:stop])
+            if _seems_to_open(cells[-1], quote):
+                return None, False
             place = stop
         if place >= end:
             return cells, False
+        place = _next(text, place, delimiter)
+
+
+def _seems_to_open(cell: str, quote: str) -> bool:
+    """Tell whether a quote in a cell without quotes around it rather belongs to a cell whose delimiter is lost."""
+    return cell.count(quote) % 2 == 1 and re.search(rf"{re.escape(quote)}\w", cell) is not None
+
+
+def _next(text: str, place: int, delimiter: str) -> int:
+    """Return where the cell begins that follows a delimiter."""
+    place += 1
+    while delimiter == BLANKS and text.startswith(BLANKS, place):
         place += 1
-        while delimiter == BLANKS and place < end and text[place] in " \t":
-            place += 1
+    return place
+
+
+def _after_blanks(text: str, place: int, delimiter: str) -> int:
+    while delimiter != BLANKS and text.startswith(BLANKS, place):
+        place += 1
+    return place
 
 
 def _with_loose_quotes(line: str, delimiter: str, quote: str, num_cells: int) -> list[str] | None:
     """Return the first way to read a line as `num_cells` cells in which quotes may be letters like any other."""
     closing = re.compile(f"{re.escape(quote)}(?={re.escape(delimiter)}|$)")
-    num_left = MOST_TRIES
 
-    def rest(place: int, wanted: int) -> list[str] | None:
-        nonlocal num_left
-        num_left -= 1
-        if num_left < 0 or wanted == 0:
-            return None
-        ways: list[tuple[int, str]] = []
+    def ways(place: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield where a cell may end that begins at `place`, from the likely to the odd, and whether it is quoted."""
         if line.startswith(quote, place):
             for match in closing.finditer(line, place + 1):
-                content = line[place + 1 : match.start()]
-                ways.append((match.end(), content.replace(quote * 2, quote)))
+                yield place, match.end(), True
         stop = line.find(delimiter, place)
-        stop = len(line) if stop < 0 else stop
-        ways.append((stop, line[place:stop]))
-        for end, cell in ways:
-            if end >= len(line):
-                if wanted == 1:
-                    return [cell]
-                continue
-            if (others := rest(end + 1, wanted - 1)) is not None:
-                return [cell, *others]
-        return None
+        yield place, len(line) if stop < 0 else stop, False
 
-    return rest(0, num_cells)
+    cells: list[tuple[int, int, bool]] = []
+    tried = [ways(0)]
+    for _ in range(MOST_TRIES + num_cells):
+        way = next(tried[-1], None)
+        if way is None:
+            tried.pop()
+            if not tried:
+                return None
+            cells.pop()
+        elif way[1] < len(line) and len(tried) < num_cells:
+            cells.append(way)
+            tried.append(ways(_next(line, way[1], delimiter)))
+        elif way[1] >= len(line) and len(tried) == num_cells:
+            return [
+                line[start + 1 : end - 1].replace(quote * 2, quote) if is_quoted else line[start:end]
+                for start, end, is_quoted in (*cells, way)
+            ]
+    return None
 
 
 def _pieces(line: str, delimiter: str) -> list[str]:
@@ -175,10 +200,11 @@ class _Ahead(Iterator[tuple[int, str]]):
         del self.seen[:number]
 
 
+_DIGITS = r"(\d{1,3}([.,'\u2019 _\u00a0\u202f\u2009]\d{2,3})+([.,]\d*)?|\d+[.,]?\d*|[.,]\d+)"
 _PATTERNS = [
     ("empty", r""),
     ("whole", r"[-+\u2212]?\d+"),
-    ("number", r"[-+\u2212(]?[^\w\s]?\s?[-+\u2212]?\d[\d.,' ]*([eE][-+]?\d+)?\s?[^\w\s]?[-)]?"),
+    ("number", r"[-+\u2212(]?[^\w\s]?\s?[-+\u2212]?" + _DIGITS + r"([eE][-+]?\d+)?\s?[^\w\s]?[-)]?"),
     ("moment", r"\d{1,4}[-/.: ]\d{1,2}([-/.: ]\d{1,4})*([T ]\d.*)?|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"),
     ("word", r"\w+"),
     ("code", r"[\w-]+"),

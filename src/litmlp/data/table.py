@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 from polars import Int64, LazyFrame, Series
 
-from litmlp.data import moments
-from litmlp.data.amounts import DECIMALS
+from litmlp.data import keys, moments
 from litmlp.data.batch import Batch
 from litmlp.data.cells import Levels, Numbers, as_dates, as_levels, as_numbers, is_text, texts_of
 from litmlp.data.columns import Column, DateColumn
 from litmlp.data.dialect import Asked
 from litmlp.data.encoding import collected
 from litmlp.data.kinds import LEFT_OUT, kind_of
-from litmlp.data.notation import Notation, other_mark, with_marks
 from litmlp.data.reading import files_of, read_table
 from litmlp.data.splits import SPLITS, Rows, column_split, group_split, time_split
 from litmlp.data.tabular import TabularData
@@ -26,8 +24,6 @@ from litmlp.errors import InputError, did_you_mean
 
 CACHED_FROM = 32 * 2**20  # bytes of files; smaller ones are read and encoded in a second
 ROLES = ("split_column", "group_column", "time_column", "weight_column")
-ON_DAMAGE = ("refuse", "skip", "repair")
-TABS = ("tab", r"\t", "\t")
 CACHE_VERSION = 3  # of the encoding: raise it where the same settings give other rows than before
 
 
@@ -128,11 +124,19 @@ class TableData(TabularData):
         }
         self.ignore = [name.strip() for name in ignore or []]
         self.missing_values = None if missing_values is None else list(missing_values)
-        decimal = other_mark(thousands) if decimal is None and thousands in DECIMALS else decimal
-        self.given = Notation(decimal, thousands, date_format=date_format)
-        names = header if header is None or isinstance(header, bool) else tuple(name.strip() for name in header)
-        delimiter = "\t" if delimiter in TABS else delimiter
-        self.asked = Asked(delimiter, quote, names, skip_rows, comment, encoding, damaged_rows)  # type: ignore[arg-type]
+        self.asked, self.given = keys.said(
+            missing_values,
+            decimal,
+            thousands,
+            date_format,
+            delimiter,
+            quote,
+            header,
+            skip_rows,
+            comment,
+            encoding,
+            damaged_rows,
+        )
         self.min_count = min_count
         self.split_column = split_column
         self.group_column = group_column
@@ -140,7 +144,6 @@ class TableData(TabularData):
         self.weight_column = weight_column
         self.sizes: dict[str, int] = {}  # rows of the files of each split, where there are several
         self.says = True
-        self._check_keys()
         self._check_lists()
 
     def read(self, text_columns: Sequence[str] = ()) -> LazyFrame:
@@ -149,11 +152,10 @@ class TableData(TabularData):
         files = {split: files_of(path) for split, path in paths.items() if path is not None}
         wanted = [*self.asked_for["categorical"], *self.asked_for["date"], *self.target.text_columns]
         wanted += text_columns
-        notation = self.notation if self.is_fitted else with_marks(self.given, self.missing_values)
+        notation = self.notation if self.is_fitted else self.given
         finds_marks = self.missing_values is None and not self.is_fitted
-        table = read_table(
-            [one for some in files.values() for one in some], self.asked_of_files(), notation, wanted, finds_marks
-        )
+        every = [one for some in files.values() for one in some]
+        table = read_table(every, self.asked_of_files(), notation, wanted, finds_marks=finds_marks)
         if not self.is_fitted:
             self.notation, self.written, self.assumed = table.notation, table.written, table.said
         self.spill = table.spill
@@ -190,7 +192,8 @@ class TableData(TabularData):
             if kind.name != DateColumn.kind:
                 return None, "it orders the rows"
             shared = (self.scaling, kind.written, kind.absent, self.min_count)
-            return DateColumn(cells.name, *shared, has_trend=False), "it orders the rows"
+            remark = "; ".join(filter(None, ["it orders the rows", kind.reason]))
+            return DateColumn(cells.name, *shared, has_trend=False), remark
         return self.new_column(kind.name, cells.name, kind.written, kind.absent), kind.reason
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
@@ -199,6 +202,11 @@ class TableData(TabularData):
             if name not in (names := frame.collect_schema().names()):
                 raise InputError(f"there is no column '{name}': {did_you_mean(name, names)}")
         if self.val_path or self.test_path:
+            starts = np.cumsum([0, *self.sizes.values()])
+            for split, start, end in zip(self.sizes, starts, starts[1:], strict=False):
+                if not ((usable >= start) & (usable < end)).any():
+                    key = "path" if split == "train" else f"{split}_path"
+                    raise InputError(f"no row of data.{key} has a target: give a file with rows that do")
             places = np.repeat([SPLITS.index(split) for split in self.sizes], [*self.sizes.values()])
             column = Levels([*SPLITS], places[usable])
             shares = (self.shares.val, self.seed, strata, self.shares.test)
@@ -272,40 +280,6 @@ class TableData(TabularData):
         present = texts.filter(~texts.is_in([*self.notation.marks]))
         found = moments.written_in(present, self.notation.day_first, self.notation.date_format)
         return found.format if found else None
-
-    def _check_keys(self) -> None:
-        asked, given = self.asked, self.given
-        if given.decimal not in (None, *DECIMALS):
-            raise InputError(f"data.decimal is {given.decimal!r}: use '.' or ','")
-        if given.thousands is not None and (len(given.thousands) > 1 or given.thousands.isdigit()):
-            raise InputError(f"data.thousands is {given.thousands!r}: give one mark, or nothing at all")
-        if given.thousands and given.thousands == (given.decimal or "."):
-            raise InputError(
-                f"data.thousands is {given.thousands!r}, as is the decimal mark: give another data.decimal"
-            )
-        for key, text in (("delimiter", asked.delimiter), ("quote", asked.quote)):
-            if text is not None and (len(text) > 1 or (key == "delimiter" and not text)):
-                raise InputError(f"data.{key} is {text!r}: give one letter")
-        if asked.damaged_rows not in ON_DAMAGE:
-            raise InputError(
-                f"data.damaged_rows is {asked.damaged_rows!r}: {did_you_mean(asked.damaged_rows, ON_DAMAGE)}"
-            )
-        if asked.skip_rows is not None and asked.skip_rows < 0:
-            raise InputError(f"data.skip_rows is {asked.skip_rows}: give a number from 0 up")
-        if asked.encoding is not None:
-            try:
-                "".encode(asked.encoding)
-            except (LookupError, UnicodeError):
-                raise InputError(
-                    f"data.encoding is {asked.encoding!r}, which is no encoding that Python knows: use utf-8, or cp1252"
-                ) from None
-        if isinstance(asked.header, tuple) and len({*asked.header}) < len(asked.header):
-            raise InputError("data.header names a column twice: give different names")
-        if given.date_format is not None:
-            try:
-                moments.check(given.date_format)
-            except ValueError as error:
-                raise InputError(f"data.date_format cannot be used: {error}") from error
 
     def _check_lists(self) -> None:
         lists = {f"data.{kind}": names for kind, names in self.asked_for.items()}

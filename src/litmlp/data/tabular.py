@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from polars import LazyFrame, Series
 from torch import Tensor
 
-from litmlp.data import cache
+from litmlp.data import cache, keys
 from litmlp.data.batch import Batch, Batches, InOrder, Shuffled, weights_of_rows
 from litmlp.data.cells import as_numbers, shown
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
@@ -172,24 +172,52 @@ class TabularData(pl.LightningDataModule, ABC):
         """All rows of a split, in order, in this process."""
         return Batches(self.tables[split], self._evaluated_at_once, InOrder())
 
-    def encode_file(self, path: str | Path, has_target: bool) -> Batch:
-        """Encode all rows of another file with the same columns, in its order; `has_target` asks for targets."""
-        frame = self.read_as_before(path)
+    def encode_file(self, path: str | Path, has_target: bool, written: Mapping[str, Any] | None = None) -> Batch:
+        """Encode all rows of another file with the same columns, in its order.
+
+        Args:
+            path: the file, a folder of files, or a pattern.
+            has_target: whether targets are wanted.
+            written: see `read_as_before`.
+        """
+        frame = self.read_as_before(path, written=written)
         return self.encode(frame, self._targets(frame) if has_target else None)
 
-    def read_as_before(self, path: str | Path, text_columns: Sequence[str] = ()) -> LazyFrame:
+    def read_as_before(
+        self, path: str | Path, text_columns: Sequence[str] = (), written: Mapping[str, Any] | None = None
+    ) -> LazyFrame:
         """Return the rows of another file, whose cells are written as those of the table that was trained on.
 
-        More columns can be asked for as text.
+        Args:
+            path: the file, a folder of files, or a pattern.
+            text_columns: more columns to be read as text.
+            written: keys of a table, where the file is written in another way.
         """
-        as_text = [column.name for column in self.inputs.columns if column.reads_text]
-        as_text += [*self.target.text_columns, *text_columns]
-        header = self.notation.header or True
-        asked = self.asked_of_files()._replace(header=header, is_of_other=True, may_lack=tuple(self.target.columns))
-        table = read_table(files_of(path), asked, self.notation, as_text, finds_marks=False)
-        self.say(table.written, table.said)
-        self.spill = table.spill
-        return table.frame
+        asked, self.notation = keys.joined(self.asked_of_another(), self.notation, dict(written or {}))
+        for column in self.inputs.columns:
+            if isinstance(column, DateColumn) and self.notation.date_format is not None:
+                column.date_format = self.notation.date_format
+        numeric = {column.name for column in self.inputs.columns if not column.reads_text}
+        numeric |= {*self.target.columns} - {*self.target.text_columns}
+        read = read_table(files_of(path), asked, self.notation, text_columns, numeric, finds_marks=False)
+        self.say(read.written, read.said)
+        self.spill = read.spill
+        if self.notation.decimal is None:  # training saw whole numbers alone
+            self.notation = self.notation._replace(decimal=read.notation.decimal)
+        return read.frame
+
+    def asked_of_another(self) -> Asked:
+        """Return what is known of how another text file is written."""
+        known = self.notation
+        asked = self.asked_of_files()
+        return asked._replace(
+            header=known.header or True,
+            comment=known.comment if asked.comment is None else asked.comment,
+            likely_quote=known.quote,
+            may_lack_name=known.lacks_name,
+            may_lack=tuple(self.target.columns),
+            is_of_other=True,
+        )
 
     def say(self, written: list[str], assumed: list[str]) -> None:
         """Log how files are written, and what was assumed of that."""
@@ -273,6 +301,9 @@ class TabularData(pl.LightningDataModule, ABC):
         if self.is_fitted:
             encoded = self.inputs.encode(frame, self.notation, usable)
         else:
+            doubts = self.target.doubts(target)
+            self.say([], doubts)
+            self.assumed = [*self.assumed, *doubts]
             self.target.fit(target, train)
             names = self.candidates(frame.collect_schema().names())
             encoded = self.inputs.fit_and_encode(frame, names, self.column, train, self.notation, usable)

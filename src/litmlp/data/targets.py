@@ -54,6 +54,10 @@ class Target(ABC):
     def parse(self, cells: pl.DataFrame, notation: Notation) -> Any:
         """Read the raw target columns of N rows."""
 
+    def doubts(self, parsed: Any) -> list[str]:
+        """Return what may be wrong with how they were read, for people."""
+        return []
+
     @abstractmethod
     def is_complete(self, parsed: Any) -> np.ndarray:
         """Return which rows have a target, `[N] bool`."""
@@ -111,6 +115,11 @@ class NumericTarget(Target):
         units: Sequence[Unit | None] = self.units or [None] * len(self.columns)
         pairs = zip(self.columns, units, strict=True)
         return [self._transformed(name, as_numbers(cells[name], notation, OR_ELSE, unit)) for name, unit in pairs]
+
+    def doubts(self, parsed: list[Numbers]) -> list[str]:
+        """Return the doubts about numbers in text."""
+        pairs = zip(self.columns, parsed, strict=True)
+        return [f"target '{name}': {numbers.doubt}" for name, numbers in pairs if numbers.doubt]
 
     def is_complete(self, parsed: list[Numbers]) -> np.ndarray:
         """Return which rows have all targets, `[N] bool`."""

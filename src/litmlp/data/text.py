@@ -5,17 +5,20 @@ come out, or Polars refuses, lines are read one by one, and damage is refused, l
 """
 
 import csv
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
-from polars.selectors import string
+from polars.selectors import by_name, string
 
 from litmlp.data.cells import shortened
 from litmlp.data.dialect import NOTHING, Asked, Dialect, sniff
+from litmlp.data.notation import CODE
 from litmlp.data.records import BLANKS, Record, Shapes, records
 from litmlp.data.unpacked import AT_ONCE, FALLBACK, SPILLED_FROM, Spill, Text, unpacked
 from litmlp.errors import InputError, shown
@@ -35,7 +38,8 @@ class Reading(NamedTuple):
         frame: columns of text, or of numbers where that was asked for; an empty cell is null.
         names: of all columns in the file, those that are empty and dropped among them.
         dialect: how the file is written.
-        written: the same, for people.
+        lacks_name: whether the line with the names has one fewer than there are columns.
+        written: the dialect, for people.
         said: what was assumed, for people.
         is_large: whether the table is kept on disk.
     """
@@ -43,6 +47,7 @@ class Reading(NamedTuple):
     frame: pl.LazyFrame
     names: tuple[str, ...]
     dialect: Dialect
+    lacks_name: bool
     written: str
     said: list[str]
     is_large: bool
@@ -61,21 +66,36 @@ def read_text(file: Path, spill: Spill, asked: Asked = NOTHING, types_of: TypesO
     Raises:
         InputError: it is no text or no table, or damaged, or written otherwise than is said.
     """
-    text = unpacked(file, spill, asked.encoding)
+    if asked.is_of_other:  # which may be in UTF-8 all the same
+        text = unpacked(file, spill, None, asked.encoding or FALLBACK)
+    else:
+        text = unpacked(file, spill, asked.encoding)
     head = _head(text)
     if not any(line.strip() for line in head):
         raise InputError(f"'{file}' is empty: give a table")
     asked = _fitting(asked, head, file)
     found = sniff(head, asked)
     dialect, said = found.dialect, []
+    if found.damage:
+        line = dialect.skip_rows + 1
+        if asked.damaged_rows == REFUSE:
+            raise InputError(
+                f"line {line} of '{file}', which names the columns, {found.damage}: correct it, or give other names "
+                f"with data.header=[...] and data.skip_rows={line}"
+            )
+        said.append(f"line {line}, which names the columns, {found.damage}: see whether the names are right")
     width = len(found.names) or (len(found.rows[0]) if found.rows else 1)
     names = _names(found.names, width, asked, file)
     check_names(file, names)
     if text.encoding == FALLBACK and asked.encoding is None:
         said.append(f"its letters are read as {FALLBACK}: if they are wrong, name another data.encoding")
-    if dialect.skip_rows and asked.skip_rows is None:
+    if dialect.skip_rows and (asked.skip_rows is None or asked.is_of_other):
         lines = f"{dialect.skip_rows} lines are" if dialect.skip_rows > 1 else "line is"
-        said.append(f"the first {lines} no part of the table: if that is wrong, add data.skip_rows=0")
+        is_comment = dialect.comment and head[dialect.skip_rows - 1].startswith(dialect.comment)
+        key = "data.comment=''" if is_comment and asked.comment is None else "data.skip_rows=0"
+        said.append(f"the first {lines} no part of the table: if that is wrong, add {key}")
+    if any(name.startswith("#") for name in found.names[:1]) and asked.comment is None and asked.header is None:
+        said.append("the names stand in a line that begins with '#': if it is a comment, add data.comment='#'")
     if found.lacks_name:
         where = "last" if not found.names[-1] else "first"
         said.append(f"the line with the names has one fewer than there are columns, so the {where} column has none")
@@ -100,7 +120,7 @@ def read_text(file: Path, spill: Spill, asked: Asked = NOTHING, types_of: TypesO
     frame = _without_empty_columns(frame, places, found.names)
     renamed = dict(zip(places, names, strict=True))
     frame = frame.rename({place: renamed[place] for place in frame.collect_schema()})
-    return Reading(frame, (*names,), dialect, _written(text, dialect), said, is_large)
+    return Reading(frame, (*names,), dialect, found.lacks_name, _written(text, dialect), said, is_large)
 
 
 def _written(text: Text, dialect: Dialect) -> str:
@@ -172,20 +192,28 @@ def _whole(
     typed: dict[str, pl.DataType],
 ) -> tuple[pl.LazyFrame, bool] | None:
     """Return the table if Polars can parse it and no row has more or fewer cells; else None."""
-    if dialect.delimiter == BLANKS or dialect.comment:
+    if dialect.delimiter == BLANKS or dialect.comment or not _is_well_quoted(text, dialect, first):
         return None
-    try:
-        table = pl.scan_csv(
+
+    def scanned(types: dict[str, pl.DataType]) -> pl.LazyFrame:
+        return pl.scan_csv(
             text.source,
             glob=False,
             has_header=False,
             separator=dialect.delimiter,
             quote_char=dialect.quote or None,
             skip_lines=first,
-            schema={name: typed.get(name, pl.String()) for name in names},
+            schema={name: types.get(name, pl.String()) for name in names},
             extra_columns="raise",
         )
-        table = _without_empty_text(table)
+
+    try:
+        whole = [name for name, kind in typed.items() if kind.is_integer()]
+        if whole and _may_hold_codes(text, dialect):
+            holds_codes = scanned({}).select(by_name(*whole).str.contains(CODE).any())
+            if any(holds_codes.collect().row(0)):
+                return None
+        table = _without_empty_text(scanned(typed))
         if is_large := text.size > SPILLED_FROM:
             place = spill.place(".parquet")
             table.sink_parquet(place, compression="lz4")
@@ -198,6 +226,53 @@ def _whole(
     except pl.exceptions.PolarsError:
         return None
     return table, is_large
+
+
+def _may_hold_codes(text: Text, dialect: Dialect) -> bool:
+    """Tell whether any cell of a text begins with a zero and another digit."""
+    begins_cell = (*dialect.delimiter.encode(), *dialect.quote.encode(), *b"\n+-")
+    before = b"\n"
+    with text.opened() as stream:
+        while part := stream.read(AT_ONCE):
+            letters = np.frombuffer(before + part, dtype=np.uint8)
+            zeros = (letters[1:-1] == ord("0")) & (letters[2:] >= ord("0")) & (letters[2:] <= ord("9"))
+            first = letters[:-2]
+            if any((zeros & (first == one)).any() for one in begins_cell):
+                return True
+            before = part[-2:]
+    return False
+
+
+def _is_well_quoted(text: Text, dialect: Dialect, first: int) -> bool:
+    """Tell whether each quote opens a cell, closes one, or stands doubled in one: of others Polars makes what it can.
+
+    Every second quote opens, for a doubled one closes a cell that the next opens again.
+    """
+    quote, delimiter = dialect.quote.encode(), dialect.delimiter.encode()
+    if not quote:
+        return True
+    if len(quote) + len(delimiter) > 2:  # letters of several bytes
+        return False
+    ends_cell = np.zeros(256, dtype=bool)
+    ends_cell[[*quote, *delimiter, *b"\r\n"]] = True
+    num_quotes, before = 0, b"\n"
+    with text.opened() as stream:
+        if stream.read(len(BOM_UTF8)) != BOM_UTF8:
+            stream.seek(0)
+        for _ in range(first):
+            stream.readline()
+        part = stream.read(AT_ONCE)
+        while part:
+            following = stream.read(AT_ONCE)
+            if quote in part:
+                letters = np.frombuffer(before + part + (following[:1] or b"\n"), dtype=np.uint8)
+                quotes = 1 + np.flatnonzero(letters[1:-1] == quote[0])
+                opens = (num_quotes + np.arange(len(quotes))) % 2 == 0
+                if not ends_cell[letters[quotes + np.where(opens, -1, 1)]].all():
+                    return False
+                num_quotes += len(quotes)
+            before, part = part[-1:], following
+    return num_quotes % 2 == 0
 
 
 def _has_all_cells(text: Text, dialect: Dialect, above: list[str], table: pl.LazyFrame, num_rows: int) -> bool:

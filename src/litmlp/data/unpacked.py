@@ -84,13 +84,14 @@ class Text(NamedTuple):
             yield stream
 
 
-def unpacked(file: Path, spill: Spill, encoding: str | None = None) -> Text:
+def unpacked(file: Path, spill: Spill, encoding: str | None = None, fallback: str = FALLBACK) -> Text:
     """Return the text in a file, whatever packs it and however it is encoded.
 
     Args:
         file: is text, perhaps compressed.
         spill: for text of which there is much.
         encoding: as Python calls it; found if None.
+        fallback: the encoding of text that has no mark of another, and is not in UTF-8.
 
     Raises:
         InputError: it is no text, or not in that encoding.
@@ -107,11 +108,12 @@ def unpacked(file: Path, spill: Spill, encoding: str | None = None) -> Text:
         if PAGE.match(first):
             raise InputError(f"'{file}' is a page for browsers, not a table: download the table itself")
         found = encoding or _encoding(first, file)
-        if found in ("utf-8", "utf-8-sig") and not _has_lone_returns(first):
-            if _is_utf8(file):
+        if found in ("utf-8", "utf-8-sig"):
+            is_utf8 = _is_utf8(file)
+            if is_utf8 and not _has_lone_returns(first):
                 return Text(file, found, "")
-            if encoding is None:
-                found = FALLBACK
+            if not is_utf8 and encoding is None:
+                found = fallback
         with file.open("rb") as raw:
             return Text(_transcoded(iter(lambda: raw.read(AT_ONCE), b""), found, file, spill), found, "")
     parts = _unpacked(file, packing)
@@ -122,7 +124,7 @@ def unpacked(file: Path, spill: Spill, encoding: str | None = None) -> Text:
     except InputError:
         if encoding is not None or found != "utf-8":
             raise
-    return Text(_transcoded(_unpacked(file, packing), FALLBACK, file, spill), FALLBACK, packing)
+    return Text(_transcoded(_unpacked(file, packing), fallback, file, spill), fallback, packing)
 
 
 def _chained(start: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
@@ -218,7 +220,7 @@ def _transcoded(parts: Iterator[bytes], encoding: str, file: Path, spill: Spill)
         except UnicodeError as error:
             reason = error.reason if isinstance(error, UnicodeDecodeError) else error
             raise InputError(
-                f"'{file}' is not written in {encoding} ({reason}): name its encoding, as data.encoding=cp1252"
+                f"'{file}' is not written in {encoding} ({reason}): name its encoding, such as data.encoding=latin-1"
             ) from error
         is_small = spool.tell() <= SPILLED_FROM
         spool.seek(0)
