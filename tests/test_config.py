@@ -7,7 +7,7 @@ from litmlp.paths import find
 
 @pytest.fixture(autouse=True)
 def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("data was read")
 
     monkeypatch.setattr("litmlp.data.table.read_table", refuse)

@@ -17,7 +17,7 @@ import polars as pl
 from polars.selectors import by_name, string
 
 from litmlp.data.cells import shortened
-from litmlp.data.dialect import NOTHING, Asked, Dialect, sniff
+from litmlp.data.dialect import NOTHING, Asked, Dialect, Found, sniff
 from litmlp.data.notation import CODE
 from litmlp.data.records import BLANKS, Record, Shapes, records
 from litmlp.data.unpacked import AT_ONCE, FALLBACK, SPILLED_FROM, Spill, Text, unpacked
@@ -75,35 +75,17 @@ def read_text(file: Path, spill: Spill, asked: Asked = NOTHING, types_of: TypesO
         raise InputError(f"'{file}' is empty: give a table")
     asked = _fitting(asked, head, file)
     found = sniff(head, asked)
-    dialect, said = found.dialect, []
-    if found.damage:
+    dialect = found.dialect
+    if found.damage and asked.damaged_rows == REFUSE:
         line = dialect.skip_rows + 1
-        if asked.damaged_rows == REFUSE:
-            raise InputError(
-                f"line {line} of '{file}', which names the columns, {found.damage}: correct it, or give other names "
-                f"with data.header=[...] and data.skip_rows={line}"
-            )
-        said.append(f"line {line}, which names the columns, {found.damage}: see whether the names are right")
+        raise InputError(
+            f"line {line} of '{file}', which names the columns, {found.damage}: correct it, or give other names with "
+            f"data.header=[...] and data.skip_rows={line}"
+        )
     width = len(found.names) or (len(found.rows[0]) if found.rows else 1)
     names = _names(found.names, width, asked, file)
     check_names(file, names)
-    if text.encoding == FALLBACK and asked.encoding is None:
-        said.append(f"its letters are read as {FALLBACK}: if they are wrong, name another data.encoding")
-    if dialect.skip_rows and (asked.skip_rows is None or asked.is_of_other):
-        lines = f"{dialect.skip_rows} lines are" if dialect.skip_rows > 1 else "line is"
-        is_comment = dialect.comment and head[dialect.skip_rows - 1].startswith(dialect.comment)
-        key = "data.comment=''" if is_comment and asked.comment is None else "data.skip_rows=0"
-        said.append(f"the first {lines} no part of the table: if that is wrong, add {key}")
-    if any(name.startswith("#") for name in found.names[:1]) and asked.comment is None and asked.header is None:
-        said.append("the names stand in a line that begins with '#': if it is a comment, add data.comment='#'")
-    if found.lacks_name:
-        where = "last" if not found.names[-1] else "first"
-        said.append(f"the line with the names has one fewer than there are columns, so the {where} column has none")
-    if not dialect.has_header and asked.header is None:
-        said.append(
-            f"no line names the columns, so they are called {names[0]} to {names[-1]}: if the first line does, add "
-            "data.header=true"
-        )
+    said = _assumed(text, found, asked, names, head)
     first = dialect.skip_rows + (1 + sum(name.count("\n") for name in found.names) if dialect.has_header else 0)
     places = [str(place) for place in range(width)]  # instead of names that Polars would take for patterns
     types = {} if types_of is None else types_of(names, found.rows)
@@ -121,6 +103,32 @@ def read_text(file: Path, spill: Spill, asked: Asked = NOTHING, types_of: TypesO
     renamed = dict(zip(places, names, strict=True))
     frame = frame.rename({place: renamed[place] for place in frame.collect_schema()})
     return Reading(frame, (*names,), dialect, found.lacks_name, _written(text, dialect), said, is_large)
+
+
+def _assumed(text: Text, found: Found, asked: Asked, names: Sequence[str], head: Sequence[str]) -> list[str]:
+    """Return what was assumed of how a file is written, and the keys that settle it."""
+    dialect, said = found.dialect, []
+    if found.damage:
+        line = dialect.skip_rows + 1
+        said.append(f"line {line}, which names the columns, {found.damage}: see whether the names are right")
+    if text.encoding == FALLBACK and asked.encoding is None:
+        said.append(f"its letters are read as {FALLBACK}: if they are wrong, name another data.encoding")
+    if dialect.skip_rows and (asked.skip_rows is None or asked.is_of_other):
+        lines = f"{dialect.skip_rows} lines are" if dialect.skip_rows > 1 else "line is"
+        is_comment = dialect.comment and head[dialect.skip_rows - 1].startswith(dialect.comment)
+        key = "data.comment=''" if is_comment and asked.comment is None else "data.skip_rows=0"
+        said.append(f"the first {lines} no part of the table: if that is wrong, add {key}")
+    if any(name.startswith("#") for name in found.names[:1]) and asked.comment is None and asked.header is None:
+        said.append("the names stand in a line that begins with '#': if it is a comment, add data.comment='#'")
+    if found.lacks_name:
+        where = "last" if not found.names[-1] else "first"
+        said.append(f"the line with the names has one fewer than there are columns, so the {where} column has none")
+    if not dialect.has_header and asked.header is None:
+        said.append(
+            f"no line names the columns, so they are called {names[0]} to {names[-1]}: if the first line does, add "
+            "data.header=true"
+        )
+    return said
 
 
 def _written(text: Text, dialect: Dialect) -> str:
