@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +8,7 @@ import polars as pl
 import pytest
 
 from conftest import SMALL
+from litmlp import build
 from litmlp.auto_task import with_task
 from litmlp.errors import InputError
 from litmlp.files import read_json
@@ -36,6 +39,44 @@ def chosen(config: Callable[..., dict[str, Any]], cells: list, name: str = "rows
 )
 def test_the_target_calls_for_a_task(config: Callable[..., dict[str, Any]], cells: list, task: str) -> None:
     assert chosen(config, cells) == task
+
+
+TYPED = {  # cells of every type that Parquet has
+    "list": [[i] for i in ROWS],
+    "empty lists": [[] for _ in ROWS],
+    "array": pl.Series([[i, 1] for i in ROWS], dtype=pl.Array(pl.Int64, 2)),
+    "struct": [{"a": i} for i in ROWS],
+    "binary": [b"%d" % i for i in ROWS],
+    "date": [date(2024, 1, 1 + i % 28) for i in ROWS],
+    "datetime": [datetime(2024, 1, 1, i % 24) for i in ROWS],
+    "time": [time(i % 24) for i in ROWS],
+    "duration": [timedelta(i) for i in ROWS],
+    "decimal": [Decimal(i) / 8 for i in ROWS],
+    "categorical": pl.Series(["ab"[i % 2] for i in ROWS], dtype=pl.Categorical),
+    "numbers kept once": pl.Series([str(i) for i in ROWS], dtype=pl.Categorical),
+    "codes kept once": pl.Series([f"0{i % 3}" for i in ROWS], dtype=pl.Categorical),
+    "enum": pl.Series(["ab"[i % 2] for i in ROWS], dtype=pl.Enum(["a", "b"])),
+    "null": [None for _ in ROWS],
+    "int8": pl.Series([i % 2 for i in ROWS], dtype=pl.Int8),
+    "float32": pl.Series([i / 4 for i in ROWS], dtype=pl.Float32),
+}
+REFUSED = ("list", "empty lists", "array", "struct", "binary", "null")
+
+
+@pytest.mark.parametrize("kind", TYPED)
+def test_a_target_of_any_type_is_learned_or_refused_in_a_sentence(
+    config: Callable[..., dict[str, Any]], kind: str
+) -> None:
+    pl.DataFrame({"x": [i * 0.5 for i in ROWS], "y": TYPED[kind]}).write_parquet("rows.parquet")
+
+    def set_up() -> None:
+        build.data(with_task(config("data=table", "data.path=rows.parquet", "data.target=y"))).setup()
+
+    if kind in REFUSED:
+        with pytest.raises(InputError, match=r"column 'y' has cells of type|no row has a value in the target y"):
+            set_up()
+    else:
+        set_up()
 
 
 def test_several_targets_call_for_regression(config: Callable[..., dict[str, Any]]) -> None:

@@ -124,11 +124,26 @@ def test_files_that_a_full_disk_cut_short_stop_nothing(content: str, tmp_path: P
     run.check_begun(tmp_path / "a")
     assert run.status_of(tmp_path / "a") == {}
     (tmp_path / "a/config.yaml").write_text("")
+    if content not in ("", "{"):  # nothing has cut these
+        with pytest.raises(InputError, match=r"'a' holds \.lock, which"), run.recorded(tmp_path / "a", ASKED):
+            pass
+        assert (tmp_path / "a/status.json").read_text() == content
+        return
     with pytest.raises(InputError, match="'a' holds no run yet"):
         run.check_begun(tmp_path / "a")
     with run.recorded(tmp_path / "a", ASKED):
         pass
     assert status(tmp_path / "a")["status"] == "completed"
+
+
+@pytest.mark.parametrize("content", ["mine", "a: 1\n", "{}", '{"status": "completed"}', "[]"])
+def test_a_lock_makes_no_run_of_a_file_of_the_users(content: str, tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/.lock").touch()
+    (tmp_path / "a/status.json").write_text(content)
+    with pytest.raises(InputError, match=r"'a' holds \.lock, which"), run.recorded(tmp_path / "a", ASKED):
+        pass
+    assert (tmp_path / "a/status.json").read_text() == content
 
 
 def test_metrics_that_are_no_metrics_are_measured_again(tmp_path: Path):

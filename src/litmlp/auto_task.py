@@ -64,11 +64,14 @@ def _task_of_cells(cells: pl.Series, notation: Notation) -> tuple[str, str]:
     if cells.dtype == pl.Boolean:
         return CLASSIFICATION, f"the target '{cells.name}' is true or false"
     if is_text(cells):
+        cells = cells.cast(pl.String)
         kind = kind_of(cells, notation)
         if kind.name != "numeric" and not (kind.name == LEFT_OUT and _are_numbers(cells)):
             return CLASSIFICATION, _described(cells, notation)
         if cells.str.contains(r"^\s*0\d+\s*$").any():
             return CLASSIFICATION, f"the target '{cells.name}' holds whole numbers that begin with zeros, as codes do"
+    if not is_text(cells) and not cells.dtype.is_numeric():
+        return REGRESSION, f"the target '{cells.name}' holds cells of type {cells.dtype}"  # dates; others are refused
     return _by_numbers(cells)
 
 

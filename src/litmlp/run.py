@@ -258,7 +258,7 @@ def _names(folder: Path) -> list[str]:
 def _left(folder: Path) -> set[str]:
     """Return those names that are more than a run leaves which was stopped before it was asked anything."""
     left = set(_written(folder))
-    if not _is_ours(folder):
+    if not _is_ours(folder) or (STATUS in left and not _is_cut(folder / STATUS) and not status_of(folder)):
         return left
     left -= {LOCK, STATUS, LOG} if STATUS in left else {LOCK}
     return set() if left == {CONFIG} and not is_asked(folder) else left
@@ -270,6 +270,11 @@ def _is_ours(folder: Path) -> bool:
         return {"status", "pid"} <= read_json(folder / STATUS).keys()
     except InputError:
         return _is_empty_file(folder / LOCK)
+
+
+def _is_cut(path: Path) -> bool:
+    """Tell whether a file holds nothing, or perhaps the beginning of JSON, as a full disk leaves it."""
+    return not path.is_file() or path.read_bytes().strip(b"\0 \n")[:1] in (b"", b"{")
 
 
 def _is_empty_file(path: Path) -> bool:

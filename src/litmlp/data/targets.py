@@ -338,7 +338,7 @@ class ClassTarget(Target):
 
 
 def _holds_fractions(cells: pl.Series) -> bool:
-    numbers = cells.cast(pl.Float64, strict=False) if is_text(cells) else cells
+    numbers = cells.cast(pl.String).cast(pl.Float64, strict=False) if is_text(cells) else cells
     if not numbers.dtype.is_float() or (is_text(cells) and numbers.count() < SHARE_OF_NUMBERS * cells.count()):
         return False
     return bool((numbers.drop_nulls().drop_nans() % 1 != 0).any())
