@@ -135,6 +135,11 @@ REPORTS: dict[str, tuple[str, dict[str, Any], dict[str, list[Any]]]] = {
         {"d": [datetime(2024, 3, 25), datetime(2024, 3, 26)]},
     ),
     "seasons": ("s,y\n2009/10,1\n2010/11,2\n2011/12,3\n", {}, {"s": ["2009/10", "2010/11", "2011/12"]}),
+    "quotes around what holds commas": (
+        "'a','y'\n" + "".join(f"'{'ab'[i % 2]},{i % 3}',{i}.5\n" for i in range(9)),
+        {},
+        {"a": [f"{'ab'[i % 2]},{i % 3}" for i in range(9)], "y": [i + 0.5 for i in range(9)]},
+    ),
     "millions in words": ("x;y\n12,5 Mio.;1\n850.000;2\n", {}, {"x": [12.5e6, 850_000]}),
     "millions of money": ('x,y\n€1.50m,1\n"€850,000",2\n€0.4M,3\n', {}, {"x": [1.5e6, 850_000, 400_000]}),
     "metres": ("x,y\n1.50m,1\n2m,2\n", {}, {"x": [1.5, 2]}),

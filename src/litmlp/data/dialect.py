@@ -219,7 +219,7 @@ def _score(rows: Sequence[Sequence[str]]) -> float:
     shapes = Counter(map(shape, cells))
     num_undivided = sum(bool(UNDIVIDED.search(cell)) for cell in cells)
     known = 1 - (shapes["text"] + num_undivided) / max(len(cells), 1)
-    starts_even = 1.0 if len(rows[0]) == width or _lacks_name(rows[0], width) else 0.6
+    starts_even = 1.0 if len(rows[0]) == width else 0.6
     return even**2 * (0.5 + known) * (1 - 1 / width) * starts_even
 
 
