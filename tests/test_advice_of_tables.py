@@ -349,7 +349,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         files("data.test_path=test.csv", table_csv=CSV, test_csv=b"x,y\n1,1\n2,2\n"),
     ),
     (
-        "column '{}' holds {}, which may be {} or {}: write dates as 2024-12-31",
+        "column '{}' holds {}, which may be {} or {}: write dates as 2024-12-31, or say which with data.date_format",
         later(parquet(d=DATES), x=[1, 2], d=["03/04/2024", "03/05/2024"]),
         later(parquet(d=DATES), x=[1, 2], d=["2024-12-31", "2024-12-30"]),
     ),

@@ -108,8 +108,8 @@ def keys_of_rows(config: "DictConfig") -> dict[str, Any]:
     from litmlp.data import keys
 
     hints, _ = arguments_of(keys.said)
-    node: Any = OmegaConf.to_container(config.data)
-    given = {name: node[name] for name in hints if node[name] is not None}
+    given = {name: value for name in hints if (value := OmegaConf.select(config, f"data.{name}")) is not None}
+    given = {name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for name, value in given.items()}
     for name, value in given.items():
         check_value(f"data.{name}", value, hints[name])
     return given

@@ -48,9 +48,9 @@ def predict(
 
     task, data, _ = checkpoints.load(checkpoints.resolve(checkpoint))
     task = on_device(task)
-    frame = data.read_as_before(rows, keep, written)
-    kept = _kept(frame, keep)
-    batches = Batches(data.encode(frame), ROWS_AT_ONCE, InOrder())
+    read = data.read_as_before(rows, keep, written)
+    kept = _kept(read.frame, keep)
+    batches = Batches(data.encode(read.frame, notation=read.notation), ROWS_AT_ONCE, InOrder())
     with torch.inference_mode():
         predictions = [task.predict_step(task.transfer_batch_to_device(b, task.device, 0), 0) for b in batches]
     table = data.target.table(torch.cat(predictions).cpu())

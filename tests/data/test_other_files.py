@@ -81,10 +81,39 @@ def test_dates_of_parquet_are_not_read_from_text_that_may_mean_two(tmp_path: Pat
     for text in ("03/04/2014", "13/04/2014", "2014-04-03"):
         path = written(tmp_path, f"d,x\n{text},5\n", "other.csv")
         if text == "03/04/2014":
-            with pytest.raises(InputError, match="may be %m/%d/%Y or %d/%m/%Y: write dates as 2024-12-31"):
+            with pytest.raises(InputError, match="may be %m/%d/%Y or %d/%m/%Y: write dates as 2024-12-31, or say"):
                 encoded(data, path)
         else:
             assert len(encoded(data, path).numeric) == 1
+
+
+def test_a_date_that_may_mean_two_is_settled_by_the_key(tmp_path: Path) -> None:
+    days = [date(2014, 1 + i % 12, 1 + i % 28) for i in R]
+    pl.DataFrame({"d": days, "x": [*R], "y": [*R]}).write_parquet(tmp_path / "table.parquet")
+    data = table(tmp_path / "table.parquet")
+    data.setup()
+    expected = encoded(data, written(tmp_path, "d,x\n2014-04-03,5\n", "plain.csv"))
+    path = written(tmp_path, "d,x\n03/04/2014,5\n", "other.csv")
+    assert same(encoded(data, path, date_format="%d/%m/%Y"), expected, 1)
+
+
+def test_a_format_that_training_was_told_is_not_that_of_all_columns_later(tmp_path: Path) -> None:
+    rows = "".join(f"{1 + i % 28:02}.{1 + i % 12:02}.2014,2014-{1 + i % 12:02}-{1 + i % 28:02},{i}\n" for i in R)
+    data = trained(tmp_path, "d,e,y\n" + rows, date_format="%d.%m.%Y")
+    expected = encoded(data, written(tmp_path, "d,e\n03.04.2014,2014-05-06\n", "one.csv"))
+    for text, said in [("03.04.2014,06/05/2014", "%d/%m/%Y"), ("2014/04/03,2014-05-06", "%Y/%m/%d")]:
+        path = written(tmp_path, f"d,e\n{text}\n", "other.csv")
+        assert same(encoded(data, path, date_format=said), expected, 1)
+        with pytest.raises(InputError, match="should hold dates, written like"):
+            encoded(data, path)
+
+
+def test_a_file_leaves_nothing_behind_for_the_next(tmp_path: Path) -> None:
+    data = trained(tmp_path, WHOLE)
+    path = written(tmp_path, "x;z\n1.500;2\n", "other.csv")
+    first = data.encode_file(path, False, {"decimal": "."})
+    assert not same(first, data.encode_file(path, False), 1)
+    assert same(first, data.encode_file(path, False, {"decimal": "."}), 1)
 
 
 def test_numbers_of_training_are_no_dates_later(tmp_path: Path) -> None:

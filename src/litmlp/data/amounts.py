@@ -116,6 +116,11 @@ def unit_of(numbers: pl.DataFrame) -> Unit | None:
     return Unit(*(texts[0] if texts else "" for texts in found))
 
 
+def has_unit(numbers: pl.DataFrame) -> pl.Series:
+    """Return which of the numbers that `read` returned have something beside them that says what they measure."""
+    return (numbers["prefix"] != "") | ~numbers["suffix"].is_in(["", OF_MAGNITUDES])
+
+
 def doubt_of(texts: pl.Series, numbers: pl.DataFrame) -> str:
     """Return, for people, what may be wrong with numbers that are taken for one column's; empty if nothing is.
 
@@ -123,12 +128,12 @@ def doubt_of(texts: pl.Series, numbers: pl.DataFrame) -> str:
         texts: as they are written.
         numbers: what `read` returned for them.
     """
-    table = pl.DataFrame({"text": texts, **numbers.to_dict()}).filter(pl.col("value").is_not_null())
-    is_bare = table.select((pl.col("prefix") == "") & pl.col("suffix").is_in(["", OF_MAGNITUDES])).to_series()
-    if is_bare.any() and not is_bare.all():
-        bare, other = table.filter(is_bare)["text"][0], table.filter(~is_bare)["text"][0]
+    table = numbers.with_columns(texts.alias("text")).filter(pl.col("value").is_not_null())
+    with_unit = has_unit(table)
+    if with_unit.any() and not with_unit.all():
+        bare, other = table.filter(~with_unit)["text"][0], table.filter(with_unit)["text"][0]
         return f"{bare!r} is taken to be in the unit of {other!r}: if it is not, write all numbers in one unit"
-    of_bytes = table.filter((pl.col("prefix") == "") & pl.col("text").str.contains(r"\dB$|\d\s+B$"))
+    of_bytes = table.filter((pl.col("prefix") == "") & pl.col("text").str.contains(r"\d\s*B$"))
     if len(of_bytes):
         text, value = of_bytes["text"][0], of_bytes["value"][0]
         return f"{text!r} is taken to be {value:.10g}: if it is not, write the numbers out"

@@ -314,17 +314,26 @@ class DateColumn(Column):
 
     def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read dates, as microseconds since 1970."""
-        if self.date_format is None and is_text(cells):  # of training, dates were no text
-            present = texts_of(cells).different
-            found = moments.written_in(present.filter(~present.is_in([*notation.marks])))
-            if found and found.other:
-                raise InputError(
-                    f"column '{self.name}' holds {present[0]!r}, which may be {found.format} or {found.other}: write "
-                    "dates as 2024-12-31"
-                )
-        dates = as_dates(cells, notation, self.date_format, OF_INPUT, self.absent)
+        dates = as_dates(cells, notation, self._format_of(cells, notation), OF_INPUT, self.absent)
         is_missing = dates.is_null().to_numpy() if dates.null_count() else None
         return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
+
+    def _format_of(self, cells: pl.Series, notation: Notation) -> str | None:
+        """Return how text is written: as in training, unless it all follows what is said of another file."""
+        asked = notation.date_format
+        if not is_text(cells) or (self.date_format is not None and asked in (None, self.date_format)):
+            return self.date_format
+        present = texts_of(cells).different
+        present = present.filter(~present.is_in([*notation.marks, *self.absent]))
+        found = moments.written_in(present, notation.day_first, asked)
+        if self.date_format is not None:
+            return asked if found and found.format == asked else self.date_format
+        if found and found.other:  # of training, dates were no text
+            raise InputError(
+                f"column '{self.name}' holds {present[0]!r}, which may be {found.format} or {found.other}: write dates "
+                "as 2024-12-31, or say which with data.date_format"
+            )
+        return found.format if found else None
 
     @property
     def reads_text(self) -> bool:

@@ -116,7 +116,7 @@ def _kind_of_text(cells: pl.Series, notation: Notation) -> Kind:
 def _as_numeric(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> Kind | None:
     read = amounts.read(texts.different, notation.decimal or ".", notation.thousands)
     is_number = read["value"].is_finite().fill_null(False) & is_present
-    has_unit = is_number & ((read["prefix"] != "") | ~read["suffix"].is_in(["", amounts.OF_MAGNITUDES]))
+    has_unit = is_number & amounts.has_unit(read)
     if _are_few(*(int(texts.spread(some, False).sum()) for some in (has_unit, is_number))):
         is_number &= ~has_unit  # 1OT among many numbers is none
     odd = _odd(texts, is_number, is_present)

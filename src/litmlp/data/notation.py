@@ -33,7 +33,7 @@ DAY_MONTH = r"^\s*(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{2}|\d{4})(?:(?:[T ]|, )\d{1,
 
 
 class Notation(NamedTuple):
-    """How cells are written.
+    """How the files of a table are written, so that a cell means the same in all of them.
 
     Attributes:
         decimal: the decimal mark, `.` or `,`; None where nothing tells, and then it is the dot.

@@ -19,7 +19,7 @@ from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateCo
 from litmlp.data.dialect import Asked
 from litmlp.data.encoding import Inputs, collected, num_rows
 from litmlp.data.notation import Notation
-from litmlp.data.reading import files_of, read_table
+from litmlp.data.reading import Table, files_of, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
 from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split, some_of
@@ -124,7 +124,7 @@ class TabularData(pl.LightningDataModule, ABC):
 
     def parted(self, frame: LazyFrame) -> tuple[Any, Rows]:
         """Return all targets, parsed, and the places of each split's rows in a table as `read` returns it."""
-        target, usable = self._targets(frame)
+        target, usable = self.targets_of(frame, self.notation)
         strata = self.target.strata(target)
         strata = None if strata is None else strata[usable]
         places = self.split(frame, usable, strata)
@@ -180,31 +180,29 @@ class TabularData(pl.LightningDataModule, ABC):
             has_target: whether targets are wanted.
             written: see `read_as_before`.
         """
-        frame = self.read_as_before(path, written=written)
-        return self.encode(frame, self._targets(frame) if has_target else None)
+        read = self.read_as_before(path, written=written)
+        targets = self.targets_of(read.frame, read.notation) if has_target else None
+        return self.encode(read.frame, targets, read.notation)
 
     def read_as_before(
         self, path: str | Path, text_columns: Sequence[str] = (), written: Mapping[str, Any] | None = None
-    ) -> LazyFrame:
+    ) -> Table:
         """Return the rows of another file, whose cells are written as those of the table that was trained on.
+
+        What training left open, as whole numbers alone leave the decimal mark, is found anew.
 
         Args:
             path: the file, a folder of files, or a pattern.
             text_columns: more columns to be read as text.
             written: keys of a table, where the file is written in another way.
         """
-        asked, self.notation = keys.joined(self.asked_of_another(), self.notation, dict(written or {}))
-        for column in self.inputs.columns:
-            if isinstance(column, DateColumn) and self.notation.date_format is not None:
-                column.date_format = self.notation.date_format
+        known = self.notation._replace(date_format=None)  # each column of dates has one of its own
+        asked, notation = keys.joined(self.asked_of_another(), known, dict(written or {}))
         numeric = {column.name for column in self.inputs.columns if not column.reads_text}
         numeric |= {*self.target.columns} - {*self.target.text_columns}
-        read = read_table(files_of(path), asked, self.notation, text_columns, numeric, finds_marks=False)
+        read = read_table(files_of(path), asked, notation, text_columns, numeric, finds_marks=False)
         self.say(read.written, read.said)
-        self.spill = read.spill
-        if self.notation.decimal is None:  # training saw whole numbers alone
-            self.notation = self.notation._replace(decimal=read.notation.decimal)
-        return read.frame
+        return read
 
     def asked_of_another(self) -> Asked:
         """Return what is known of how another text file is written."""
@@ -230,14 +228,22 @@ class TabularData(pl.LightningDataModule, ABC):
         """Return what is said of how text files are written."""
         return Asked()
 
-    def encode(self, frame: LazyFrame, targets: tuple[Any, np.ndarray] | None = None) -> Batch:
-        """Encode raw rows: all of them, or those at the places that come with parsed targets."""
-        frame = self.derive(frame)
+    def encode(
+        self, frame: LazyFrame, targets: tuple[Any, np.ndarray] | None = None, notation: Notation | None = None
+    ) -> Batch:
+        """Encode raw rows.
+
+        Args:
+            frame: the rows.
+            targets: what `targets_of` returns; only the rows that have one are then encoded. All are if None.
+            notation: how cells are written; as in training if None.
+        """
+        frame, notation = self.derive(frame), notation or self.notation
         if targets is None:
-            encoded = self.inputs.encode(frame, self.notation)
+            encoded = self.inputs.encode(frame, notation)
             return _batch(encoded, np.arange(num_rows(frame)), None, None, None)
         parsed, rows = targets
-        encoded = self.inputs.encode(frame, self.notation, self.target.is_complete(parsed))
+        encoded = self.inputs.encode(frame, notation, self.target.is_complete(parsed))
         return _batch(encoded, rows, self.target.encode(parsed, rows), None, None)
 
     def new_column(self, kind: str, name: str, written: str | None = None, absent: Sequence[str] = ()) -> Column:
@@ -314,13 +320,13 @@ class TabularData(pl.LightningDataModule, ABC):
         batch = _batch(encoded, order, self.target.encode(target, order), weights, folder)
         return batch, sizes
 
-    def _targets(self, frame: LazyFrame) -> tuple[Any, np.ndarray]:
-        # All targets, parsed, and the places of the rows that have one.
+    def targets_of(self, frame: LazyFrame, notation: Notation) -> tuple[Any, np.ndarray]:
+        """Return all targets, parsed, and the places of the rows that have one."""
         names = frame.collect_schema().names()
         for name in self.target.columns:
             if name not in names:
                 raise InputError(f"there is no target column '{name}': {did_you_mean(name, names)}")
-        target = self.target.parse(collected(frame, self.target.columns), self.notation)
+        target = self.target.parse(collected(frame, self.target.columns), notation)
         is_complete = self.target.is_complete(target)
         usable = np.flatnonzero(is_complete)
         if left_out := len(is_complete) - len(usable):

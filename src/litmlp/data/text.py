@@ -90,9 +90,11 @@ def read_text(file: Path, spill: Spill, asked: Asked = NOTHING, types_of: TypesO
     places = [str(place) for place in range(width)]  # instead of names that Polars would take for patterns
     types = {} if types_of is None else types_of(names, found.rows)
     typed = {place: types[name] for place, name in zip(places, names, strict=True) if name in types}
-    table = (_whole(text, spill, dialect, places, first, head, typed) if typed else None) or _whole(
-        text, spill, dialect, places, first, head, {}
-    )
+    table = None
+    if dialect.delimiter != BLANKS and not dialect.comment and _is_well_quoted(text, dialect, first):
+        tries = [typed, {}] if typed else [{}]
+        whole = (_whole(text, spill, dialect, places, first, head, types) for types in tries)
+        table = next(filter(None, whole), None)
     if table is None:
         shapes = Shapes((row for row in found.rows if len(row) == width), width)
         table = _line_by_line(text, spill, dialect, places, first, shapes, asked.damaged_rows, file, said)
@@ -200,8 +202,6 @@ def _whole(
     typed: dict[str, pl.DataType],
 ) -> tuple[pl.LazyFrame, bool] | None:
     """Return the table if Polars can parse it and no row has more or fewer cells; else None."""
-    if dialect.delimiter == BLANKS or dialect.comment or not _is_well_quoted(text, dialect, first):
-        return None
 
     def scanned(types: dict[str, pl.DataType]) -> pl.LazyFrame:
         return pl.scan_csv(
@@ -336,7 +336,8 @@ def _line_by_line(
             said.append(f"{what} {len(lines)} damaged line{'s' if len(lines) != 1 else ''}: {some}")
     if commented:
         said.append(
-            f"left out {len(commented)} line(s) that begin with {dialect.comment!r}, the first is {commented[0]}"
+            f"left out {len(commented)} line{'s' if len(commented) > 1 else ''} beginning with {dialect.comment!r}, "
+            f"the first is {commented[0]}"
         )
     frame = pl.scan_csv(
         path,
