@@ -122,6 +122,12 @@ REPORTS: dict[str, tuple[str, dict[str, Any], dict[str, list[Any]]]] = {
     ),
     "h2oai/datatable 3072": ("#chrom,pos,y\nchr1,300,1\nchr1,500,2\nchr2,900,3\n", {}, {"pos": [300, 500, 900]}),
     "a delimiter ends the names alone": ("a,b,y,\n1,x,1\n2,z,2\n3,z,3\n", {}, {"a": [1, 2, 3], "y": [1, 2, 3]}),
+    "R write.table below a line": (
+        'made by me\n"a" "y"\n"1" 1.5 1\n"2" 2.5 2\n',
+        {"skip_rows": 1},
+        {"": [1, 2], "a": [1.5, 2.5], "y": [1, 2]},
+    ),
+    "a comment that is none": ("#a,y\nx,1\nz,2\n#b,3\n", {"skip_rows": 0}, {"#a": ["x", "z", "#b"]}),
     "a title, and its date": ("Sales,,,\n2024,,,\na,b,c,d\n1,2,3,4\n5,6,7,8\n", {}, {"a": [1, 5], "d": [4, 8]}),
     "a date of a report": ("Sales,,,\n01.02.2024,,,\na,b,c,d\n1,2,3,4\n5,6,7,8\n", {}, {"a": [1, 5]}),
     "numbers of telephones": (
@@ -209,13 +215,14 @@ def test_loose_quotes_are_refused_by_line_and_repaired_where_asked(text: str, tm
     [
         ('a,b,c\n1,$2"x, y",\n3,$4,"z"\n', "line 2 of .* opens or closes no cell"),  # a delimiter is lost
         ('a,b,,"c","d"\n1,2,3,4\n5,6,7,8\n', "line 1 of .*, which names the columns, has 5 cells instead of 4"),
+        ("# by me, 2024\na,b,c\n1,2,3\n4,5,6\n", "line 1 of .*, which names the columns, has 2 cells instead of 3"),
         ("a,b,c\n1,2\n3,4\n", "line 2 of .* has 2 cells instead of 3"),
         ("a,b,c\n1,2,3,4,5\n", "line 2 of .* has 5 cells instead of 3"),
     ],
 )
 def test_rows_that_do_not_fit_the_names_are_refused_by_line(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
-        table(written(tmp_path, text), "b").read()
+        table(written(tmp_path, text), "b", skip_rows=0).read()
 
 
 ROWS = st.lists(st.text('ab",\n', max_size=6), min_size=3, max_size=9)

@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from litmlp.data.notation import MARKS, OF_NUMBERS
-from litmlp.data.records import BLANKS, Record, records, shape
+from litmlp.data.records import BLANKS, Record, miscounted, records, shape
 
 # How likely each is, before any line is seen: text holds blanks, and times colons.
 DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.9, "~": 0.8, "^": 0.8, BLANKS: 0.5, ":": 0.3}
@@ -98,29 +98,22 @@ def sniff(lines: Sequence[str], asked: Asked = NOTHING) -> Found:
     lines = lines[:LINES_LOOKED_AT]
     skipped, named, comment = _above(lines, asked.comment)
     comment = comment if asked.comment is None else asked.comment
-    skipped = skipped if asked.skip_rows is None else asked.skip_rows
+    if asked.skip_rows is not None:
+        if asked.skip_rows < skipped and asked.comment is None:
+            comment = ""  # for the first line of the table begins so
+        skipped = asked.skip_rows
     delimiters = [asked.delimiter] if asked.delimiter else [named] if named else DELIMITERS
     body = lines[skipped:]
-    best, best_score = (",", QUOTES[0] if asked.quote is None else asked.quote), 0.0
-    for delimiter in delimiters:
-        if delimiter != BLANKS and not any(delimiter in line for line in body):
-            continue
-        for quote in QUOTES if asked.quote is None else [asked.quote]:
-            if quote == QUOTES[1] and asked.quote is None:
-                fewest = 0.5 * len(body) if asked.likely_quote != quote else 0
-                if not _is_quoting(quote, delimiter, body, fewest):
-                    continue
-            rows = [record.cells for record in _records(body, delimiter, quote, comment)]
-            if delimiter == BLANKS and not asked.delimiter and not _is_even(rows):  # or any text would be a table
-                continue
-            score = _score(rows) * DELIMITERS.get(delimiter, 1.0)
-            if score > best_score * 1.0001 or asked.delimiter:
-                best, best_score = (delimiter, quote), score
-    delimiter, quote = best
+    delimiter, quote = _between_and_around(body, delimiters, comment, asked)
     found = _records(body, delimiter, quote, comment)
     rows = [record.cells for record in found]
     is_known = isinstance(asked.header, tuple) and bool(rows) and len(rows[0]) == len(asked.header)
-    title = 0 if is_known or asked.skip_rows is not None else _title(rows)
+    if is_known or not rows:
+        title = 0
+    elif asked.skip_rows is None:
+        title = _title(rows)
+    else:
+        title = int(asked.header in (None, True) and len(rows[0]) != _width(rows))
     whole = rows[title:]
     width = _width(whole)
     above = rows[title - 1] if title else []
@@ -136,6 +129,8 @@ def sniff(lines: Sequence[str], asked: Asked = NOTHING) -> Found:
             names = [*above, ""] if is_behind else ["", *above]  # or the names of rows, as R writes them
             return Found(Dialect(delimiter, quote, on_top, comment), names, rows, True)
     whole = _of_width(whole, width)
+    if title and asked.skip_rows is not None:
+        return Found(Dialect(delimiter, quote, on_top, comment), whole[0], whole[1:], damage=miscounted(above, width))
     has_header = _has_header(whole) if asked.header is None else asked.header is True
     return Found(
         Dialect(delimiter, quote, skipped + _lines_of(body, title), comment, has_header),
@@ -143,6 +138,26 @@ def sniff(lines: Sequence[str], asked: Asked = NOTHING) -> Found:
         whole[1:] if has_header else whole,
         damage=next((one.damage for one in found[title:] if len(one.cells) == width), "") if has_header else "",
     )
+
+
+def _between_and_around(body: Sequence[str], delimiters: Iterable[str], comment: str, asked: Asked) -> tuple[str, str]:
+    """Return the delimiter and the quote that make the best table of lines."""
+    best, best_score = (",", QUOTES[0] if asked.quote is None else asked.quote), 0.0
+    for delimiter in delimiters:
+        if delimiter != BLANKS and not any(delimiter in line for line in body):
+            continue
+        for quote in QUOTES if asked.quote is None else [asked.quote]:
+            if quote == QUOTES[1] and asked.quote is None:
+                fewest = 0.5 * len(body) if asked.likely_quote != quote else 0
+                if not _is_quoting(quote, delimiter, body, fewest):
+                    continue
+            rows = [record.cells for record in _records(body, delimiter, quote, comment)]
+            if delimiter == BLANKS and not asked.delimiter and not _is_even(rows):  # or any text would be a table
+                continue
+            score = _score(rows) * DELIMITERS.get(delimiter, 1.0)
+            if score > best_score * 1.0001 or asked.delimiter:
+                best, best_score = (delimiter, quote), score
+    return best
 
 
 def _of_width(rows: Sequence[list[str]], width: int) -> list[list[str]]:

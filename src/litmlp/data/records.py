@@ -50,7 +50,7 @@ def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, fi
             continue
         if not quote or quote not in line:
             pieces = _pieces(line, delimiter)
-            yield Record(number, pieces, _miscounted(pieces, num_cells))
+            yield Record(number, pieces, miscounted(pieces, num_cells))
             continue
         cells, is_open = split(line, delimiter, quote)
         if is_open:
@@ -58,7 +58,7 @@ def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, fi
         if cells is not None and len(cells) == num_cells:
             yield Record(number, cells)
             continue
-        damage = _miscounted(cells, num_cells) if cells is not None else f"has a {quote} that opens or closes no cell"
+        damage = miscounted(cells, num_cells) if cells is not None else f"has a {quote} that opens or closes no cell"
         read = _with_loose_quotes(line, delimiter, quote, num_cells) or cells or _pieces(line, delimiter)
         yield Record(number, read, damage)
 
@@ -169,7 +169,8 @@ def _pieces(line: str, delimiter: str) -> list[str]:
     return line.split() if delimiter == BLANKS else line.split(delimiter)
 
 
-def _miscounted(cells: Sequence[str], num_cells: int) -> str:
+def miscounted(cells: Sequence[str], num_cells: int) -> str:
+    """Return that a record has more or fewer cells than it should; empty if it has as many."""
     if len(cells) == num_cells:
         return ""
     return f"has {len(cells)} cell{'s' if len(cells) != 1 else ''} instead of {num_cells}"
