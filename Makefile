@@ -46,7 +46,7 @@ tensorboard: install  ## look at all runs, or at one with RUN=<folder>
 # part: bench
 .PHONY: bench
 bench: $(VENV)/.installed-bench  ## measure speed, start-up and memory beside plain PyTorch and others
-	$(BIN)/python scripts/bench.py $(ARGS)
+	$(BIN)/python showcase/bench.py $(ARGS)
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(call install,[bench])
@@ -63,14 +63,14 @@ $(VENV)/.installed-notebooks: $(VENV)/.installed
 
 # part: lecture
 .PHONY: lecture
-lecture: install  ## run the lecture's experiments, and write a page of pictures and claims
-	@$(BIN)/python scripts/lecture.py $(ARGS)
+lecture: install  ## run the lecture's experiments, and write a page of plots and claims
+	@$(BIN)/python showcase/lecture.py $(ARGS)
 # end of part: lecture
 
 # part: compare
 .PHONY: compare
 compare: install-dev  ## train this project and scikit-learn on the same rows of the shipped tables
-	$(BIN)/python scripts/compare_peers.py $(ARGS)
+	$(BIN)/python showcase/compare_peers.py $(ARGS)
 # end of part: compare
 
 # part: rename

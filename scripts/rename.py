@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # What a project may leave out: patterns of files. Lines of other files that belong to a part stand between two
 # comments, `part: bench` and `end of part: bench`. A part of which git lists no file is not offered.
 PARTS = {
-    "bench": ("scripts/bench.py", "scripts/make_big_table.py", "tests/scripts/test_*bench.py", "tests/scripts/*_big_*"),
-    "compare": ("scripts/compare_peers.py", "tests/scripts/test_compare_peers.py"),
+    "bench": ("showcase/bench.py", "showcase/*_big_*", "tests/showcase/test_bench.py", "tests/showcase/*_big_*"),
+    "compare": ("showcase/compare_peers.py", "tests/showcase/test_compare_peers.py"),
     "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*", "tests/test_containers.py"),
     "github": (".github/*", "tests/test_workflows.py"),
-    "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "scripts/lecture.py", "tests/scripts/test_lecture.py"),
+    "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "showcase/lecture.py", "tests/showcase/test_lecture.py"),
     "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),
-    "showcase": ("docs/results.png", "docs/sweep.png", "docs/tensorboard-*.png", "scripts/make_pictures.py"),
+    "showcase": ("docs/results.png", "docs/sweep.png", "docs/tensorboard-*.png", "showcase/make_images.py"),
 }
-ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py", "tests/scripts/test_make_reference.py")}
+ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py", "tests/maintenance/test_make_reference.py")}
 MARK = re.compile(r"^\W*(end of )?part: (\w+)\W*$")
 
 

@@ -18,8 +18,8 @@ from litmlp.train import main, train
 from soak.soaking import Soak
 
 SMALL = ["network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.accelerator=cpu", "threads=1"]
-NO_PICTURES = [f"~callbacks.{name}" for name in ("classification_pictures", "regression_pictures", "importance")]
-UNDRAWN = [*SMALL, *NO_PICTURES]
+NO_PLOTS = [f"~callbacks.{name}" for name in ("classification_plots", "regression_plots", "importance")]
+UNDRAWN = [*SMALL, *NO_PLOTS]
 COMMANDS = {"train": main, "evaluate": evaluate.main, "predict": predict.main}
 Refused = Callable[..., str]
 

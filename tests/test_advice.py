@@ -188,7 +188,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     ),
     "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight "
     "above it": "tests/test_advice_of_tables.py makes such a split",
-    "no pictures by %s: %s: %s": "a fault of the pictures",
+    "no plots by %s: %s: %s": "a fault of the plots",
     "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
     "'{}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: start a new run, with "
     "init_from=": "tests/test_train.py starts from another run",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import NO_PICTURES, compose_config
+from conftest import NO_PLOTS, compose_config
 from litmlp.paths import CONF
 from litmlp.train import train
 
@@ -46,7 +46,7 @@ def test_option_trains_a_step(group: str, option: str, tmp_path: Path):
         pytest.skip("several processes have a test of their own, in test_train.py")
     small = [] if group == "network" else ["network.hidden_sizes=[4]"]
     if group in UNDRAWN:
-        small += NO_PICTURES
+        small += NO_PLOTS
     experiment, _, folder = group.partition("/") if group.startswith("experiment") else (group, "", "")
     named = f"{experiment}={folder}/{option}" if folder else f"{group}={option}"
     overrides = [named, *BESIDE.get((group, option), []), *small]

@@ -123,7 +123,7 @@ def test_a_refusal_names_the_values_in_question_alone(config):
         check(config("optimizer.weight_decay=-1"))
     assert (
         str(caught.value)
-        == "optimizer: litmlp.optimizers.AdamW(weight_decay=-1) is refused: Invalid weight_decay value: -1"
+        == "optimizer: litmlp.training.optimizers.AdamW(weight_decay=-1) is refused: Invalid weight_decay value: -1"
     )
 
 

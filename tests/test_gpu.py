@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from conftest import compose_config
-from litmlp import checkpoint, loop
+from litmlp import checkpoint
 from litmlp.callbacks import best_and_last
 from litmlp.data import Batch
 from litmlp.paths import ROOT
 from litmlp.predict import predict
 from litmlp.tasks import ClassificationTask
 from litmlp.train import train
+from litmlp.training import loop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
 

@@ -24,7 +24,7 @@ def test_csv_holds_each_epoch_and_the_final_metrics(tmp_path: Path, config: Conf
     assert [float(row["test/rmse"]) for row in rows if row["test/rmse"]] == [pytest.approx(metrics["test/rmse"])]
 
 
-def test_mlflow_has_settings_metrics_and_pictures(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):
+def test_mlflow_has_settings_metrics_and_plots(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loggers, "runs", lambda: tmp_path / "runs")
     metrics = train(config(*PLANE, "logger=mlflow"), tmp_path / "run")
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs/mlflow.db'}")
@@ -33,8 +33,8 @@ def test_mlflow_has_settings_metrics_and_pictures(tmp_path: Path, config: Config
     assert run.data.params["optimizer/lr"] == "0.001"
     assert run.data.metrics["test/rmse"] == pytest.approx(metrics["test/rmse"])
     assert len(client.get_metric_history(run.info.run_id, "val/loss")) == 2
-    pictures = list((tmp_path / "runs/mlflow").rglob("*.png"))
-    assert {path.parent.name for path in pictures} == {"planar", "regression", "importance"}
+    plots = list((tmp_path / "runs/mlflow").rglob("*.png"))
+    assert {path.parent.name for path in plots} == {"planar", "regression", "importance"}
 
 
 def test_a_missing_package_is_one_sentence(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):

@@ -75,7 +75,7 @@ def test_regression_gives_values_in_own_units(bumps_run: Path, tmp_path: Path):
     z = (torch.tensor([[-4.0, 2.5], [0.0, 0.0]]) - mean) / std
     with torch.no_grad():
         output = task.network(z, torch.zeros(2, 0, dtype=torch.int64)).double()
-    by_hand = output * data.target.std + data.target.mean
+    by_hand = output * data.target.scaling.std + data.target.scaling.mean
     assert table["prediction"].to_list() == pytest.approx(by_hand[:, 0].tolist(), rel=1e-5)
 
 

@@ -100,7 +100,7 @@ def network(runs: Path) -> None:
 def data(runs: Path) -> None:
     assert metrics(runs / "moons")["test/accuracy"] > 0.95
     assert same(runs / "moons/evaluate-test.json", metrics(runs / "moons"))
-    assert (runs / "moons/pictures/planar-regions.png").is_file()
+    assert (runs / "moons/plots/planar-regions.png").is_file()
 
 
 def task(runs: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from conftest import UNDRAWN, compose_config
-from litmlp import build, checkpoint, loop
+from litmlp import build, checkpoint
 from litmlp.callbacks import best_and_last
 from litmlp.evaluate import evaluate
 from litmlp.train import train
+from litmlp.training import loop
 
 PENGUINS = ["data=penguins", "data.batch_size=16", "network.dropout=0.3", "trainer.max_epochs=3", *UNDRAWN]
 SETTINGS = {

@@ -76,7 +76,7 @@ def test_the_users_mistake_leaves_what_was_there_before(before: list[str], tmp_p
     assert not [handler for handler in logging.getLogger().handlers if isinstance(handler, run.LogFile)]
 
 
-@pytest.mark.parametrize("name", [*run.FILES, "events.out.tfevents.1", "checkpoints/mine", "pictures/mine"])
+@pytest.mark.parametrize("name", [*run.FILES, "events.out.tfevents.1", "checkpoints/mine", "plots/mine"])
 def test_a_folder_that_holds_a_file_of_the_users_is_refused_and_not_touched(name: str, tmp_path: Path):
     (tmp_path / "a" / name).parent.mkdir(parents=True)
     for mine in (name, "notes.txt"):

@@ -61,7 +61,7 @@ def test_train_and_validation_share_a_chart(page: Any, all_runs: str):
     assert "train and validation" in page.locator("tf-category-paginated-view button").first.text_content()
 
 
-def test_pictures_are_shown_and_have_a_slider(page: Any, all_runs: str):
+def test_plots_are_shown_and_have_a_slider(page: Any, all_runs: str):
     browse.show(page, all_runs, "images", "tf-image-loader img")
     categories = " ".join(page.locator("tf-category-paginated-view button").all_text_contents())
     for name in ("classification", "importance", "planar"):

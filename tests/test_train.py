@@ -56,7 +56,7 @@ def test_a_runs_folder_explains_itself(penguins_run: Path):
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
     files = {".lock", "columns.json", "config.yaml", "metrics.json", "status.json"}
-    assert names - events == {"checkpoints", "pictures", *files}
+    assert names - events == {"checkpoints", "plots", *files}
     assert {path.name for path in (penguins_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert json.loads((penguins_run / "status.json").read_text())["status"] == "completed"
     expected = compose_config("data=penguins", "trainer.max_epochs=4", *SMALL)
@@ -193,7 +193,7 @@ def test_linear_regression_finds_the_plane(tmp_path: Path):
     train(compose_config(*overrides, "threads=1"), tmp_path / "run")
     state = weights(tmp_path / "run")
     _, data, _ = checkpoint.load(tmp_path / "run/checkpoints/last.ckpt")
-    units = data.target.std / torch.tensor([column.scaling.std for column in data.inputs.columns])
+    units = data.target.scaling.std / torch.tensor([column.scaling.std for column in data.inputs.columns])
     slopes = state["network.layers.0.weight"] * units
     torch.testing.assert_close(slopes, torch.full((1, 2), 0.1).double(), atol=1e-4, rtol=0)
 
@@ -364,5 +364,5 @@ def test_a_run_in_doubles_is_measured_and_drawn(tmp_path: Path):
     config = compose_config("data=xor", "data.num_samples=100", "trainer.precision=64-true", *small)
     metrics = train(config, tmp_path / "run")
     assert 0 <= metrics["test/accuracy"] <= 1
-    assert (tmp_path / "run/pictures/planar-regions.png").is_file()
+    assert (tmp_path / "run/plots/planar-regions.png").is_file()
     assert evaluate(str(tmp_path / "run"))["test/loss"] == pytest.approx(metrics["test/loss"], rel=1e-5)

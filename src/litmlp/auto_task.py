@@ -9,7 +9,7 @@ from litmlp import build
 from litmlp.config import check_arguments, check_parts
 from litmlp.data import NumericTarget, TableData
 from litmlp.data.cells import as_levels, is_text
-from litmlp.data.encoding import collected
+from litmlp.data.inputs import collected
 from litmlp.data.kinds import FEWEST_ROWS, LEFT_OUT, SHARE_OF_IDENTIFIERS, kind_of
 from litmlp.data.notation import Notation
 from litmlp.errors import InputError, did_you_mean

@@ -12,9 +12,9 @@ from torch import nn
 
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, shown
-from litmlp.loop import RoundsOfSteps
-from litmlp.memory import fitting_memory
+from litmlp.machine import fitting_memory
 from litmlp.tasks import Task
+from litmlp.training.loop import RoundsOfSteps
 
 Config = dict[str, Any]
 MARKS = ("_target_", "_partial_")  # keys of a node that are no arguments

@@ -22,11 +22,11 @@ def predict() -> None:
 
 def report() -> None:
     """Run the command `litmlp-report`."""
-    _run("report")
+    _run("report", "sweeps.report")
 
 
-def _run(name: str) -> None:
+def _run(name: str, module: str | None = None) -> None:
     process.begin()
     with process.guarded(f"litmlp-{name}"):
-        main = import_module(f"litmlp.{name}").main
+        main = import_module(f"litmlp.{module or name}").main
     main()

@@ -16,7 +16,7 @@ from litmlp import build
 from litmlp.build import MARKS, REFUSALS, Config
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
-from litmlp.memory import check_memory
+from litmlp.machine import check_memory
 from litmlp.tasks import Task
 from litmlp.trainer_settings import check_trainer, has_no_end
 
@@ -38,7 +38,7 @@ KINDS: dict[type, str] = {
     torch.nn.Module: "a torch.nn.Module",
     Task: "a subclass of litmlp.tasks.Task",
     torch.optim.Optimizer: "an optimizer, as torch.optim has them",
-    torch.optim.lr_scheduler.LRScheduler: "a schedule, as litmlp.schedulers has them",
+    torch.optim.lr_scheduler.LRScheduler: "a schedule, as litmlp.training.schedulers has them",
     pl.Trainer: "lightning.pytorch.Trainer or a subclass of it",
     pl.Callback: "a callback, a subclass of lightning.pytorch.Callback",
     Logger: "a logger, as lightning.pytorch.loggers has them",

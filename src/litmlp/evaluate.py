@@ -91,7 +91,7 @@ def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
     file = checkpoints.resolve(checkpoint)
     yield file
     yield from file.parent.glob("*.ckpt")
-    yield from (path for name in (*output.OF_A_RUN, f"{run.PICTURES}/*") for path in file.parent.parent.glob(name))
+    yield from (path for name in (*output.OF_A_RUN, f"{run.PLOTS}/*") for path in file.parent.parent.glob(name))
     _, data, _ = checkpoints.load(file)
     _point_to_table(data, file)
     for key in checkpoints.PATHS:

@@ -1,6 +1,6 @@
 """Where the metrics of a run go: to callbacks and loggers; TensorBoard in the run's own folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,6 +15,7 @@ from typing_extensions import override
 from litmlp.paths import display, runs
 
 SECONDS_BETWEEN_FLUSHES = 1.0
+ABSENT = "-"  # the value of a hyperparameter that only other runs of the sweep have
 
 
 def report(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
@@ -35,7 +36,7 @@ def log(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None
 
 
 def show(trainer: pl.Trainer, tag: str, image: np.ndarray) -> None:
-    """Give a picture, `[height, width, 3] uint8`, to the loggers that take some."""
+    """Give a plot, `[height, width, 3] uint8`, to the loggers that take some."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, image, trainer.global_step, dataformats="HWC")
@@ -43,6 +44,39 @@ def show(trainer: pl.Trainer, tag: str, image: np.ndarray) -> None:
             logger.log_image(tag, [image], trainer.global_step)
         elif isinstance(logger, MLFlowLogger):
             logger.experiment.log_image(logger.run_id, image, f"{tag}-{trainer.global_step}.png")
+
+
+def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run under the names that they have in TensorBoard's table, as `optimizer/lr`."""
+    from litmlp import checkpoint
+
+    return dict(_flat(checkpoint.description(config) | {"trainer": config["trainer"]}))
+
+
+def log_outcome(
+    trainer: pl.Trainer, config: dict[str, Any], metrics: Mapping[str, Any], columns: Sequence[str] = ()
+) -> None:
+    """Give hyperparameters and final metrics to each logger; `val/...` of the best weights as `val_best/...`.
+
+    Args:
+        trainer: of the run.
+        config: of the run.
+        metrics: as in `metrics.json`.
+        columns: names of hyperparameters that other runs of the sweep have: TensorBoard wants the same in each run.
+    """
+    settings = dict.fromkeys(columns, ABSENT) | hyperparameters(config)
+    final = {
+        name.replace("val/", "val_best/"): value
+        for name, value in metrics.items()
+        if name.startswith(("val/", "test/"))
+    }
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            logger.log_hyperparams(settings, final, trainer.global_step)
+        else:
+            logger.log_hyperparams(settings)
+            logger.log_metrics(final, trainer.global_step)
+            logger.save()
 
 
 class TensorBoard(TensorBoardLogger):
@@ -107,3 +141,11 @@ class MLflow(MLFlowLogger):
             tracking_uri, files = f"sqlite:///{runs() / 'mlflow.db'}", (runs() / "mlflow").as_uri()
         name = display(Path(save_dir))
         super().__init__(experiment_name, name, tracking_uri, artifact_location=files)
+
+
+def _flat(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}/")
+        else:
+            yield f"{path}{name}", value

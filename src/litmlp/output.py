@@ -64,7 +64,7 @@ def _check_replaced(output: Path, read: Iterable[Path]) -> None:
 def _is_of_a_run(output: Path) -> bool:
     for path in (output.absolute(), output.resolve()):
         folder = path.parent
-        if folder.name in (run.CHECKPOINTS, run.PICTURES) and is_run(folder.parent):
+        if folder.name in (run.CHECKPOINTS, run.PLOTS) and is_run(folder.parent):
             return True
         if is_run(folder) and any(fnmatch(path.name, name) for name in OF_A_RUN):
             return True

@@ -44,7 +44,7 @@ def predict(
     import torch
 
     from litmlp import checkpoint as checkpoints
-    from litmlp.data.batch import Batches, InOrder
+    from litmlp.data.batches import Batches, InOrder
 
     task, data, _ = checkpoints.load(checkpoints.resolve(checkpoint))
     task = on_device(task)
@@ -60,7 +60,7 @@ def predict(
 
 
 def _kept(frame: "LazyFrame", names: Sequence[str]) -> "DataFrame":
-    from litmlp.data.encoding import collected
+    from litmlp.data.inputs import collected
 
     present = frame.collect_schema().names()
     if absent := [name for name in names if name not in present]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
+from litmlp import machine
 from litmlp.errors import (
     InputError,
     Interrupted,
@@ -214,11 +215,6 @@ def _own_stream(number: int, before: TextIO | None) -> TextIO:
     )
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _check_surroundings() -> None:
     try:
         os.getcwd()  # noqa: PTH109
@@ -241,7 +237,7 @@ def _check_address_space() -> None:
     except ImportError:  # of Windows
         return
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = FEWEST_BYTES + BYTES_A_CORE * cores()  # each library starts a thread a core
+    needed = FEWEST_BYTES + BYTES_A_CORE * machine.cores()  # each library starts a thread a core
     if 0 <= allowed < needed:
         raise InputError(
             f"the process may use {allowed / 1e9:.2f} GB of address space, but PyTorch and Polars need "

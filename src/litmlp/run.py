@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
 COLUMNS = "columns.json"
-CHECKPOINTS, PICTURES = "checkpoints", "pictures"
+CHECKPOINTS, PLOTS = "checkpoints", "plots"
 LOCK = ".lock"  # of a living process
 EVENTS = "events.out.tfevents.*"
 FILES = (LOCK, STATUS, CONFIG, COLUMNS, METRICS, LOG)
-WRITTEN = (*FILES, CHECKPOINTS, PICTURES, EVENTS, "evaluate-*.json", "job.json", "sweep.yaml", "results.csv")
+WRITTEN = (*FILES, CHECKPOINTS, PLOTS, EVENTS, "evaluate-*.json", "job.json", "sweep.yaml", "results.csv")
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of the log
 
@@ -196,7 +196,7 @@ def check_files(folder: Path) -> None:
         path = folder / name
         if os.path.lexists(path) and not path.is_file():
             raise InputError(f"'{display(path)}' is not a file, as it is in a run's folder: remove it")
-    for name in (CHECKPOINTS, PICTURES):
+    for name in (CHECKPOINTS, PLOTS):
         path = folder / name
         if os.path.lexists(path) and not path.is_dir():
             raise InputError(f"'{display(path)}' is not a folder, as it is in a run's: remove it")

@@ -5,20 +5,17 @@ if __name__ == "__main__":  # before the imports, in which signals and errors ca
 
     commands.train()
 
-import ctypes
 import logging
 import math
-import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from litmlp import cli, folders, process, run
+from litmlp import cli, folders, machine, run
 from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_yaml, write_json
 from litmlp.paths import display
@@ -33,10 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_COLUMNS = 40  # in the log
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory
-NOT_THERE = "-"  # a hyperparameter that other runs of the sweep have
-PRODUCTS_TO_SHARE = 100_000_000  # in a step's forward pass: several milliseconds of one core
 
 
 def train(
@@ -84,13 +77,13 @@ def _fit_and_test(
     import torch
     from lightning.pytorch import seed_everything
 
-    from litmlp import build, checkpoint, resuming
+    from litmlp import build, checkpoint, loggers, resuming
     from litmlp.evaluate import measure
 
     _quiet_libraries()
     seed_everything(config["seed"], verbose=False)
     data = build.data(config)
-    keep_freed_memory(KEPT)
+    machine.keep_freed_memory(machine.KEPT)
     data.setup()
     told = {"written": data.written, "assumed": data.assumed, "columns": data.inputs.decisions}
     write_json(folder / run.COLUMNS, told)
@@ -99,8 +92,8 @@ def _fit_and_test(
     begun = resuming.State.of(folder) if resume else None
     if config["init_from"] and begun is None:
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
-    keep_freed_memory(KEPT_BETWEEN_STEPS)
-    torch.set_num_threads(threads(config["threads"], task, data.batch_size))
+    machine.keep_freed_memory(machine.KEPT_BETWEEN_STEPS)
+    torch.set_num_threads(machine.threads(config["threads"], task.network, data.batch_size))
     torch.set_float32_matmul_precision(config["matmul_precision"])
     if config["compile"]:
         task.network.compile()
@@ -110,7 +103,7 @@ def _fit_and_test(
     _log_start(task, data, trainer)
 
     _fit(trainer, task, data, begun)
-    keep_freed_memory(KEPT)
+    machine.keep_freed_memory(machine.KEPT)
 
     if best := run.best_checkpoint(folder):
         checkpoint.load_weights(task, best)
@@ -125,7 +118,7 @@ def _fit_and_test(
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "finish"):
             callback.finish(trainer, task, data)
-    _log_final(trainer, dict.fromkeys(columns or (), NOT_THERE) | hyperparameters(config), metrics)
+    loggers.log_outcome(trainer, config, metrics, columns or ())
     return metrics
 
 
@@ -173,37 +166,6 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
 
 
-def keep_freed_memory(num_bytes: int) -> None:
-    """Let the C library keep so much of what is freed, give back the rest, and never keep what is above an eighth.
-
-    By default glibc would give back what a step frees and ask for it anew in the next: several hundred page faults a
-    step; yet what reading the data frees, it would keep. Without glibc, nothing is done.
-    """
-    with suppress(OSError, TypeError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, num_bytes // 8)  # 32 MB is the highest that is allowed
-        libc.mallopt(M_TRIM_THRESHOLD, num_bytes)
-        libc.malloc_trim(0)
-
-
-def threads(given: str | int, task: "Task", batch_size: int) -> int:
-    """Return `given`, or for `auto` one thread where steps are too short to be shared out, else all cores."""
-    if given != "auto":
-        return int(given)
-    from torch.nn import Linear
-
-    products = batch_size * sum(m.weight.numel() for m in task.network.modules() if isinstance(m, Linear))
-    return 1 if products < PRODUCTS_TO_SHARE else _share_of_cores()
-
-
-def _share_of_cores() -> int:
-    """Return how many cores this run may keep busy: those who start several at once set OMP_NUM_THREADS."""
-    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested loops, the outer
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    return process.cores()
-
-
 def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
     # From the checkpoint where there is one: with several processes, this one's trainer has not trained.
     from lightning.pytorch.callbacks import Timer
@@ -221,15 +183,6 @@ def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
     return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}
 
 
-def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run's settings are called in TensorBoard's table: `optimizer/lr`."""
-    from lightning.fabric.utilities.logger import _flatten_dict
-
-    from litmlp import checkpoint
-
-    return _flatten_dict(checkpoint.description(config) | {"trainer": config["trainer"]})
-
-
 def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
@@ -242,24 +195,6 @@ def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
-
-
-def _log_final(trainer: "pl.Trainer", hyperparameters: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """Write hyperparameters and final metrics to each logger; `val/...` of the best weights as `val_best/...`."""
-    from litmlp.loggers import TensorBoard
-
-    final = {
-        name.replace("val/", "val_best/"): value
-        for name, value in metrics.items()
-        if name.startswith(("val/", "test/"))
-    }
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoard):
-            logger.log_hyperparams(hyperparameters, final, trainer.global_step)
-        else:
-            logger.log_hyperparams(hyperparameters)
-            logger.log_metrics(final, trainer.global_step)
-            logger.save()
 
 
 def _job(config: "DictConfig") -> float:

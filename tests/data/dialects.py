@@ -15,7 +15,7 @@ import polars as pl
 
 from litmlp.data import NumericTarget, TableData
 from litmlp.data.cells import as_booleans, as_dates, as_levels, as_numbers
-from litmlp.data.encoding import collected
+from litmlp.data.inputs import collected
 from litmlp.data.kinds import Kind, kind_of
 from litmlp.errors import InputError
 

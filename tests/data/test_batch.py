@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from litmlp.data import Batch, Batches
-from litmlp.data.batch import InOrder, Shuffled
+from litmlp.data.batches import InOrder, Shuffled
 
 
 def numbered(num_rows: int) -> Batch:

@@ -12,8 +12,6 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from litmlp.data import columns
 from litmlp.data.cells import dictionary_coded
 from litmlp.data.columns import (
-    MISSING,
-    UNSEEN,
     BooleanColumn,
     CategoricalColumn,
     Column,
@@ -21,6 +19,7 @@ from litmlp.data.columns import (
     Encoded,
     NumericColumn,
 )
+from litmlp.data.columns.categorical import MISSING, UNSEEN
 from litmlp.data.notation import UNKNOWN, Notation
 from litmlp.data.scaling import SCALINGS
 from litmlp.errors import InputError

@@ -7,8 +7,8 @@ import torch
 
 from conftest import compose_config
 from litmlp import build
-from litmlp.data import Batch, Batches, TabularData, batch, tabular
-from litmlp.data.batch import InOrder, Shuffled
+from litmlp.data import Batch, Batches, TabularData, batch, batches
+from litmlp.data.batches import InOrder, Shuffled
 
 META = torch.device("meta")
 CUDA = torch.device("cuda")
@@ -92,26 +92,26 @@ def test_batches_are_the_same_however_many_are_moved_at_once(
 
 
 def test_rows_stay_on_a_gpu_where_they_fit_into_a_share_of_its_memory(data: TabularData, free: SimpleNamespace) -> None:
-    just_too_little = round(3200 / tabular.SHARE_OF_DEVICE)
+    just_too_little = round(3200 / batches.SHARE_OF_DEVICE)
     free.bytes = just_too_little + 10
-    assert data._belongs_on(CUDA)
+    assert batches.belong_on(data.tables, CUDA, data.on_device)
     free.bytes = just_too_little
-    assert not data._belongs_on(CUDA)
+    assert not batches.belong_on(data.tables, CUDA, data.on_device)
 
 
 def test_parts_that_are_missing_take_no_memory(data: TabularData, free: SimpleNamespace) -> None:
     data.tables = {name: Batch(*rows[:2]) for name, rows in data.tables.items()}  # 20 bytes a row
-    free.bytes = round(2000 / tabular.SHARE_OF_DEVICE) + 10
-    assert data._belongs_on(CUDA)
+    free.bytes = round(2000 / batches.SHARE_OF_DEVICE) + 10
+    assert batches.belong_on(data.tables, CUDA, data.on_device)
     free.bytes -= 20
-    assert not data._belongs_on(CUDA)
+    assert not batches.belong_on(data.tables, CUDA, data.on_device)
 
 
 def test_who_says_where_rows_stay_is_believed(data: TabularData, free: SimpleNamespace) -> None:
     data.on_device, free.bytes = True, 0
-    assert data._belongs_on(CUDA)
+    assert batches.belong_on(data.tables, CUDA, data.on_device)
     data.on_device, free.bytes = False, 10**12
-    assert not data._belongs_on(CUDA)
+    assert not batches.belong_on(data.tables, CUDA, data.on_device)
 
 
 def test_no_memory_is_asked_for_on_the_cpu(data: TabularData, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_no_memory_is_asked_for_on_the_cpu(data: TabularData, monkeypatch: pytes
         raise AssertionError("there is no GPU")
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", refuse)
-    assert not data._belongs_on(CPU)
+    assert not batches.belong_on(data.tables, CPU, data.on_device)
 
 
 @pytest.mark.parametrize("on_device", [None, True, False])

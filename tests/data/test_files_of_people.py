@@ -18,7 +18,7 @@ import pytest
 from litmlp.data import ClassTarget, NumericTarget, TableData, unpacked
 from litmlp.data import text as text_reading
 from litmlp.data.cells import Numbers, as_dates, as_numbers
-from litmlp.data.encoding import collected
+from litmlp.data.inputs import collected
 from litmlp.data.kinds import kind_of
 from litmlp.errors import InputError
 
@@ -119,7 +119,7 @@ class TestDecimalMarks:
         other = table(tmp_path / "table.csv")
         other.load_state_dict(data.state_dict())
         batch = other.encode_file(written(tmp_path, "x;y\n1.000;7.451\n2;7.450\n", "other.csv"), has_target=True)
-        assert other.target.in_own_units(batch.target)[:, 0].round(decimals=2).tolist() == [7451, 7450]
+        assert other.target.scaling.in_own_units(batch.target)[:, 0].round(decimals=2).tolist() == [7451, 7450]
         with pytest.raises(InputError, match=r"the decimal mark is ',', as data.decimal, .* or the checkpoint says"):
             other.encode_file(written(tmp_path, "x;y\n1.5;7451\n", "english.csv"), has_target=True)
 
@@ -546,8 +546,8 @@ def test_targets_far_from_zero_come_back(values: list[float]) -> None:
     parsed = target.parse(cells, TableData("x", "y", NumericTarget).notation)
     target.fit(parsed, np.arange(len(values)))
     encoded = target.encode(parsed, np.arange(len(values)))
-    exact = (np.array(values) - target.mean.item()) / target.std.item()
-    undone = target.in_own_units(encoded)[:, 0].numpy()
-    by_hand = encoded[:, 0].double().numpy() * target.std.item() + target.mean.item()
+    exact = (np.array(values) - target.scaling.mean.item()) / target.scaling.std.item()
+    undone = target.scaling.in_own_units(encoded)[:, 0].numpy()
+    by_hand = encoded[:, 0].double().numpy() * target.scaling.std.item() + target.scaling.mean.item()
     assert np.abs(undone - by_hand).max() <= 1e-12 * (max(values) - min(values)) + np.spacing(max(map(abs, values)))
     assert np.abs(encoded[:, 0].numpy() - exact).max() < 1e-6

@@ -10,7 +10,7 @@ import pytest
 
 from litmlp.data import panics
 from litmlp.data.cells import as_dates, as_numbers
-from litmlp.data.encoding import collected
+from litmlp.data.inputs import collected
 from litmlp.data.notation import UNKNOWN, with_marks
 from litmlp.data.reading import files_of, read_table
 from litmlp.errors import InputError
@@ -145,8 +145,8 @@ BROKEN = {
         "line 11 of '.*ragged.csv' has 3 cells instead of 2: correct it, or",
     ),
     "zero.csv": (b"a,b\n1,\x00\n", "cannot read '.*zero.csv' as text: it is a binary file"),
-    "picture.csv": (PNG, "cannot read '.*picture.csv' as text: it is a binary file"),
-    "picture.parquet": (PNG, "cannot read '.*picture.parquet' as Parquet"),
+    "plot.csv": (PNG, "cannot read '.*plot.csv' as text: it is a binary file"),
+    "plot.parquet": (PNG, "cannot read '.*plot.parquet' as Parquet"),
     "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n" * 99)[:30], "cannot read '.*cut.csv.gz' as text"),
     "page.csv": (b"<!DOCTYPE html>\n<html>", "'.*page.csv' is a page for browsers, not a table: download the table"),
     "lines.json": (b'{"a": 1}\n{"a": 2}\n', "is a JSON file, not text: write it as Parquet first, with python -c"),

@@ -56,7 +56,11 @@ def num_rows(data: TableData) -> int:
 
 def targets(data: TableData, split: str) -> list[float]:
     """The numbers in the target column of a split's rows."""
-    return (data.tables[split].target * data.target.std + data.target.mean)[:, 0].round(decimals=3).tolist()
+    return (
+        (data.tables[split].target * data.target.scaling.std + data.target.scaling.mean)[:, 0]
+        .round(decimals=3)
+        .tolist()
+    )
 
 
 def test_numbers_are_numeric_and_texts_categorical(path: str) -> None:
@@ -205,7 +209,7 @@ def test_target_transform_reaches_the_target(path: str) -> None:
     data = table(path, target_transform="log1p")
     rows = data.parted(data.read())[1]["train"]
     logarithms = np.log1p(rows * 10)
-    assert_allclose(data.target.mean.item(), logarithms.mean())
+    assert_allclose(data.target.scaling.mean.item(), logarithms.mean())
     assert_allclose(data.tables["train"].target[:, 0], (logarithms - logarithms.mean()) / logarithms.std(), atol=1e-5)
 
 

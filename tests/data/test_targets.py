@@ -62,7 +62,7 @@ def test_numbers_are_fitted_on_the_training_rows_alone() -> None:
     cells = pl.DataFrame({"y": [1.0, 1e9, 3.0, -1e9]})
     target = NumericTarget(["y"])
     target.fit(target.parse(cells, UNKNOWN), np.array([0, 2]))
-    assert (target.mean.item(), target.std.item()) == (2.0, 1.0)
+    assert (target.scaling.mean.item(), target.scaling.std.item()) == (2.0, 1.0)
 
 
 def test_rows_are_encoded_in_the_order_asked_for() -> None:

@@ -24,7 +24,7 @@ FILES = {
     "data/latin.csv": b"coined;\xe9\n",
     "notebooks/with spaces é.ipynb": b'{"text": "import coined"}',
     "scripts/rename.py": (ROOT / "scripts/rename.py").read_bytes(),
-    "scripts/bench.py": b"import coined\n",
+    "showcase/bench.py": b"import coined\n",
     "README.md": b"# coined\n\n<!-- part: bench -->\nmake bench\n<!-- end of part: bench -->\n\n"
     b"<!-- part: rename -->\nmake rename NAME=fresh_name\n<!-- end of part: rename -->\n\nThe end of COINED\n",
     "Makefile": b"all:\n\n# part: bench\nbench:\n# end of part: bench\n\nlast:\n",
@@ -166,7 +166,7 @@ def test_a_part_of_which_there_is_nothing_is_refused(clone: Path, part: str):
 )
 def test_a_part_that_is_not_closed_is_refused(text: str):
     with pytest.raises(rename.Refused, match="in Makefile"):
-        rename.stripped({"Makefile": text.encode(), "scripts/bench.py": b""}, ["bench"])
+        rename.stripped({"Makefile": text.encode(), "showcase/bench.py": b""}, ["bench"])
 
 
 def test_nothing_that_stays_names_a_file_or_a_make_target_of_a_part_that_left():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from litmlp.data.expression import FUNCTIONS, evaluate
 from litmlp.errors import InputError
+from litmlp.playground.expression import FUNCTIONS, evaluate
 from soak.soaking import Soak
 
 X = np.array([-2.5, -1.0, -0.0, 0.5, 1.0, 3.0, 1e200])

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from litmlp import run
-from litmlp.report import compare
+from litmlp.sweeps.report import compare
 from soak.soaking import Soak, commands
 from soak.test_kills import SMALL, differing, results
 
@@ -21,7 +21,7 @@ GRID = ["-m", *SMALL, "trainer.max_epochs=1", "seed=0,1"]
 SEARCH = ["-m", *SMALL, "trainer.max_epochs=1", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]
 SEARCH += ["optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 VALUES = [None, [], {}, "", "nan", "x" * 1000, True, -1, 0.5, 1e999, 10**400, [[]], {"a": None}]
-FILES_OF_RUNS = ["status.json", "config.yaml", "metrics.json", "columns.json", ".lock", "train.log", "pictures"]
+FILES_OF_RUNS = ["status.json", "config.yaml", "metrics.json", "columns.json", ".lock", "train.log", "plots"]
 FILES_OF_RUNS += ["checkpoints/last.ckpt", "checkpoints/best.ckpt", "checkpoints"]
 FILES_OF_SWEEPS = ["sweep.yaml", "results.csv", "best.yaml", "study.log", ".lock", "0/job.json", "0/.lock"]
 FILES_OF_SWEEPS += [f"0/{name}" for name in FILES_OF_RUNS]
@@ -163,7 +163,7 @@ def test_folders_of_the_users(soak: Soak, tmp_path: Path) -> None:
         *run.FILES,
         "events.out.tfevents.1",
         "checkpoints/a",
-        "pictures/a",
+        "plots/a",
         "notes.txt",
         "empty/",
         "data/config.yaml",

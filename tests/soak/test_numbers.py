@@ -103,7 +103,7 @@ def check_written(generator: random.Random, folder: Path, targets: list[str]) ->
     task, data, _ = checkpoint.load(folder / "run/checkpoints/best.ckpt")
     with torch.inference_mode():
         outputs = task.forward(data.encode_file(folder / "table.csv", has_target=False)).double().numpy()
-    expected = data.target.mean.numpy() + data.target.std.numpy() * outputs
+    expected = data.target.scaling.mean.numpy() + data.target.scaling.std.numpy() * outputs
     if data.target.transform == "log1p":
         with np.errstate(over="ignore"):
             expected = np.clip(np.expm1(expected), 0, LARGEST)

@@ -42,7 +42,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SERVER = """
 import json, os, signal, sys, traceback
 import lightning.pytorch, optuna, tensorboard.summary, torch
-from litmlp import build, evaluate, report, train
+from litmlp import build, evaluate, train
 for line in sys.stdin:
     arguments, output = json.loads(line)
     child = os.fork()

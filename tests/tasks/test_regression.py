@@ -24,8 +24,8 @@ class Echo(nn.Module):
 
 def target_of(mean: list[float], std: list[float], transform: str = "none") -> NumericTarget:
     target = NumericTarget([f"y{i}" for i in range(len(mean))], transform)
-    target.mean = torch.tensor(mean, dtype=torch.float64)
-    target.std = torch.tensor(std, dtype=torch.float64)
+    target.scaling.mean = torch.tensor(mean, dtype=torch.float64)
+    target.scaling.std = torch.tensor(std, dtype=torch.float64)
     return target
 
 
@@ -52,7 +52,7 @@ def test_metrics_of_each_target_equal_scikit_learns_in_own_units():
     target = target_of([5.0, -300.0], [2.0, 50.0])
 
     def standardised(values: np.ndarray) -> torch.Tensor:
-        return torch.tensor((values - target.mean.numpy()) / target.std.numpy(), dtype=torch.float32)
+        return torch.tensor((values - target.scaling.mean.numpy()) / target.scaling.std.numpy(), dtype=torch.float32)
 
     values = measured(target, standardised(predicted), standardised(observed))
     oracles = {"rmse": root_mean_squared_error, "mae": mean_absolute_error, "r2": r2_score}
@@ -125,7 +125,9 @@ def test_metrics_of_a_logarithm_equal_scikit_learns_in_own_units():
     target = target_of([1.0, 6.0], [1.0, 2.0], "log1p")
 
     def standardised(values: np.ndarray) -> torch.Tensor:
-        return torch.tensor((np.log1p(values) - target.mean.numpy()) / target.std.numpy(), dtype=torch.float32)
+        return torch.tensor(
+            (np.log1p(values) - target.scaling.mean.numpy()) / target.scaling.std.numpy(), dtype=torch.float32
+        )
 
     values = measured(target, standardised(predicted), standardised(observed))
     oracles = {"rmse": root_mean_squared_error, "mae": mean_absolute_error, "r2": r2_score}

@@ -6,8 +6,8 @@ from torch import nn
 
 from litmlp.data import Batch, ClassTarget, NumericTarget, Spec
 from litmlp.networks import MLP
-from litmlp.schedulers import cosine
 from litmlp.tasks import ClassificationTask, RegressionTask, Task
+from litmlp.training.schedulers import cosine
 
 
 def make_task(num_targets: int = 1, hidden_sizes: tuple[int, ...] = (8,), **arguments) -> RegressionTask:

@@ -5,7 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
-from litmlp.callbacks.pictures import some_rows
+from litmlp.callbacks.plotting import some_rows
 from litmlp.loggers import TensorBoard
 from litmlp.networks.hidden import evaluating, hidden_layers, outputs_of
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from litmlp.callbacks.pictures import some_rows
+from litmlp.callbacks.plotting import some_rows
 from litmlp.data import Batch, ClassTarget, TabularData
 from litmlp.loggers import TensorBoard
 from litmlp.networks.hidden import evaluating, input_of, linear_layers

@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from litmlp.callbacks.pictures import some_rows
+from litmlp.callbacks.plotting import some_rows
 from litmlp.loggers import TensorBoard
 from litmlp.networks.graph import Node, nodes_of
 from litmlp.networks.hidden import evaluating

@@ -14,7 +14,7 @@ from litmlp.data.batch import Batch
 from litmlp.data.cells import Levels, Numbers, as_dates, as_levels, as_numbers, is_text, texts_of
 from litmlp.data.columns import Column, DateColumn
 from litmlp.data.dialect import Asked
-from litmlp.data.encoding import collected
+from litmlp.data.inputs import collected
 from litmlp.data.kinds import LEFT_OUT, kind_of
 from litmlp.data.reading import files_of, read_table
 from litmlp.data.splits import SPLITS, Rows, column_split, group_split, time_split

@@ -8,16 +8,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from polars import LazyFrame, Series
 from torch import Tensor
 
 from litmlp.data import cache, keys
-from litmlp.data.batch import Batch, Batches, InOrder, Shuffled, weights_of_rows
+from litmlp.data.batch import Batch, weights_of_rows
+from litmlp.data.batches import Batches, InOrder, Shuffled, belong_on
 from litmlp.data.cells import as_numbers, shown
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
 from litmlp.data.dialect import Asked
-from litmlp.data.encoding import Inputs, collected, num_rows
+from litmlp.data.inputs import Inputs, collected, num_rows
 from litmlp.data.notation import Notation
 from litmlp.data.reading import Table, files_of, read_table
 from litmlp.data.scaling import scaling_named
@@ -30,7 +30,6 @@ from litmlp.paths import display
 
 log = logging.getLogger(__name__)
 
-SHARE_OF_DEVICE = 0.5  # of a GPU's free memory, for rows
 ROWS_EVALUATED_AT_ONCE = 1024  # or a batch, if that is more
 
 
@@ -365,16 +364,9 @@ class TabularData(pl.LightningDataModule, ABC):
         if self.trainer is None:
             return Batches(self.tables[split], batch_size, sampler)
         trainer, device = self.trainer, self.trainer.strategy.root_device
-        if self._belongs_on(device):
+        if belong_on(self.tables, device, self.on_device):
             self.tables = {name: table.to(device) for name, table in self.tables.items()}
         return Batches(self.tables[split], batch_size, sampler, trainer.global_rank, trainer.world_size, device)
-
-    def _belongs_on(self, device: torch.device) -> bool:
-        if device.type != "cuda" or self.on_device is not None:
-            return bool(self.on_device)
-        size = sum(tensor.nbytes for table in self.tables.values() for tensor in table if tensor is not None)
-        free, _ = torch.cuda.mem_get_info(device)
-        return size < SHARE_OF_DEVICE * free
 
 
 def _batch(

@@ -14,13 +14,11 @@ from torch import Tensor
 from litmlp.data.amounts import Unit
 from litmlp.data.cells import Levels, Numbers, as_levels, as_numbers, is_text
 from litmlp.data.notation import Notation
-from litmlp.data.scaling import mean_and_std, standardised
 from litmlp.data.state import different, finite, positive, taken
+from litmlp.data.target_scaling import LARGEST, TRANSFORMS, TargetScaling
 from litmlp.errors import InputError, did_you_mean
 
-TRANSFORMS = ("none", "log1p")
 MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
-LARGEST = 1e140  # number: the squares of what a network makes of it are numbers, too
 OR_ELSE = ", add the text to data.missing_values, or use task=classification if the target holds classes"
 SHARE_OF_NUMBERS = 0.9  # of the cells of a column of text that holds fractions, and no classes
 FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
@@ -31,12 +29,10 @@ class Target(ABC):
 
     Args:
         columns: their names.
-        transform: `log1p` to learn the logarithm of 1 + the target, which suits amounts that span powers of ten.
+        transform: of numbers, see TargetScaling.
     """
 
     def __init__(self, columns: list[str], transform: str = "none") -> None:
-        if transform not in TRANSFORMS:
-            raise ValueError(f"target_transform is '{transform}': {did_you_mean(transform, TRANSFORMS)}")
         self.columns = columns
         self.transform = transform
 
@@ -97,12 +93,11 @@ class Target(ABC):
 
 
 class NumericTarget(Target):
-    """One or several numbers, standardised by the training rows' mean and standard deviation."""
+    """One or several numbers, transformed and standardised."""
 
     def __init__(self, columns: list[str], transform: str = "none") -> None:
         super().__init__(columns, transform)
-        self.mean = torch.zeros(len(columns), dtype=torch.float64)
-        self.std = torch.ones(len(columns), dtype=torch.float64)
+        self.scaling = TargetScaling(len(columns), transform)
         self.units: list[Unit] | None = None  # until it is fitted
 
     @property
@@ -135,19 +130,17 @@ class NumericTarget(Target):
         Raises:
             InputError: numbers are so much alike that their squared errors are beyond float64.
         """
-        both = [mean_and_std(numbers.values[rows]) for numbers in parsed]
-        for name, (_, std) in zip(self.columns, both, strict=True):
+        self.scaling.fit([numbers.values[rows] for numbers in parsed])
+        for name, std in zip(self.columns, self.scaling.std.tolist(), strict=True):
             if std < 1 / LARGEST:
                 raise InputError(
                     f"the target '{name}' varies by only {std:g}, too little to be squared: give it in another unit"
                 )
-        self.mean, self.std = torch.tensor(both, dtype=torch.float64).unbind(dim=1)
         self.units = [numbers.unit for numbers in parsed]
 
     def encode(self, parsed: list[Numbers], rows: np.ndarray) -> Tensor:
         """Return standardised values, `[N, O] float32`; raise InputError for one that is too far from the mean."""
-        each = zip(parsed, self.mean.tolist(), self.std.tolist(), strict=True)
-        values = np.stack([standardised(numbers.values[rows], mean, std) for numbers, mean, std in each], axis=1)
+        values = self.scaling.standardised([numbers.values[rows] for numbers in parsed])
         if (is_far := ~(np.abs(values) <= FARTHEST)).any():
             place, output = np.argwhere(is_far)[0]
             raise InputError(
@@ -155,18 +148,6 @@ class NumericTarget(Target):
                 f"{FARTHEST:g} standard deviations of the training rows from their mean: correct the cell"
             )
         return torch.from_numpy(values.astype(np.float32))
-
-    def in_own_units(self, output: Tensor, with_mean: bool = True) -> Tensor:
-        """Undo standardising and transform of `[N, O]`, as float64 on the CPU, since float32 has too few digits.
-
-        Args:
-            output: standardised values.
-            with_mean: or without the mean, which has no part in differences; the mean of a logarithm always has.
-        """
-        values = output.cpu().double() * self.std
-        if self.transform == "log1p":
-            return (self.mean + values).expm1().clamp(0, LARGEST)
-        return self.mean + values if with_mean else values
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return `prediction`, or `prediction_<column>` for each of several; `prediction` is `[N, O]`."""
@@ -177,20 +158,22 @@ class NumericTarget(Target):
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values."""
         units = [list(unit) for unit in self.units or [Unit()] * len(self.columns)]
-        state = {"columns": self.columns, "transform": self.transform, "mean": self.mean, "std": self.std}
-        return state | {"units": units}
+        scaling = {"transform": self.transform, "mean": self.scaling.mean, "std": self.scaling.std}
+        return {"columns": self.columns, **scaling, "units": units}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         hints = {"columns": list[str], "transform": Literal[*TRANSFORMS], "mean": Tensor, "std": Tensor}
-        names, self.transform, self.mean, self.std, units = taken(state, hints | {"units": list[list[str]]})
+        names, self.transform, mean, std, units = taken(state, hints | {"units": list[list[str]]})
         self.columns = different(names)
-        finite(self.mean, self.std)
-        positive(self.std)
-        if not self.mean.shape == self.std.shape == (len(self.columns),):
+        finite(mean, std)
+        positive(std)
+        if not mean.shape == std.shape == (len(self.columns),):
             raise ValueError("a state has a mean and a deviation for each target")
         if len(units) != len(names) or any(len(unit) != len(Unit._fields) for unit in units):
             raise ValueError("a state has a unit for each target")
+        self.scaling = TargetScaling(len(names), self.transform)
+        self.scaling.mean, self.scaling.std = mean, std
         self.units = [Unit(*unit) for unit in units]
 
     @classmethod
@@ -217,7 +200,7 @@ class NumericTarget(Target):
                 f"the target '{name}' holds {numbers.values[row]:g} in its row {row + 1}, but target_transform=log1p "
                 "needs numbers from 0 up: leave it out, or correct the cell"
             )
-        return numbers._replace(values=np.log1p(numbers.values))
+        return numbers._replace(values=self.scaling.transformed(numbers.values))
 
 
 class ClassTarget(Target):

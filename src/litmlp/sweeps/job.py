@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from litmlp import cli, run
+from litmlp import cli, machine, run
 from litmlp.errors import InputError, no_room
 from litmlp.files import read_yaml
 from litmlp.sweeps.folder import Row, SweepFolder
@@ -53,9 +53,7 @@ class Job:
         number = int(HydraConfig.get().sweep.subdir)
         if not self._may_begin():
             return
-        from litmlp.sweeps.share import share
-
-        share(self.side_by_side, self.sweep.path)
+        machine.divide(self.side_by_side, self.sweep.path)
         try:
             with run.claimed(self.sweep.job(number)):
                 if not self.sweep.is_done(number):

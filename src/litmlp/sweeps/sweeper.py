@@ -11,14 +11,14 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from litmlp import cli, paths, report, run
+from litmlp import cli, paths, run
 from litmlp.errors import InputError, Interrupted, JobsFailed, no_room
-from litmlp.sweeps import space
+from litmlp.machine import cores
+from litmlp.sweeps import report, space
 from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
 from litmlp.sweeps.job import Job, count
 from litmlp.sweeps.progress import Progress, summary
-from litmlp.sweeps.share import cores
 
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # to what comes out
@@ -233,7 +233,7 @@ class ResumableSweeper(Sweeper):
         """Try the values of each axis, with the first of the others; return the names of all hyperparameters."""
         from litmlp.auto_task import with_task
         from litmlp.config import check
-        from litmlp.train import hyperparameters
+        from litmlp.loggers import hyperparameters
 
         columns: set[str] = set()
         tried = trials({**description["space"], **description["repeats"]})

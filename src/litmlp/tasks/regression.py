@@ -53,8 +53,9 @@ class RegressionTask(Task):
 
     def predict(self, output: Tensor) -> Tensor:
         """Return values in the target's own units, `[N, O] float64` on the CPU."""
-        return self.target.in_own_units(output)
+        return self.target.scaling.in_own_units(output)
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return both in the target's own units, less the mean, which cancels."""
-        return self.target.in_own_units(output, with_mean=False), self.target.in_own_units(target, with_mean=False)
+        in_own_units = self.target.scaling.in_own_units
+        return in_own_units(output, with_mean=False), in_own_units(target, with_mean=False)

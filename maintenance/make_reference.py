@@ -1,0 +1,181 @@
+"""Write docs/configuration.md, all groups, options and keys, from conf/ and from docstrings.
+
+python maintenance/make_reference.py
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
+
+import yaml
+
+from litmlp.config import arguments_of
+from litmlp.files import write_text
+from litmlp.paths import CONF, PACKAGE, ROOT
+
+PAGE = ROOT / "docs" / "configuration.md"
+ORDER = ("data", "network", "task", "task/loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
+HIDDEN = ("hydra/help", "hydra/hydra_logging", "hydra/job_logging")  # nothing to choose
+HEAD = """# Configuration
+
+All groups, their options and their keys. Made from `conf/` and the code by `python maintenance/make_reference.py`.
+
+A group's option is chosen with `group=option`, a value set with `group.key=value`. Any other argument of the class that
+an option names can be given, too; those of this project are listed below the options, those of libraries stand in
+their documentation. `litmlp-train --cfg job` shows what a command comes to.
+"""
+
+
+class Key(NamedTuple):
+    """A line of a YAML file: `name` with the keys above it, its value as written, and the comment beside it."""
+
+    name: str
+    value: str
+    comment: str
+
+
+class Option(NamedTuple):
+    """A YAML file: what its first comment says, what it builds, on what it is based, and what it sets."""
+
+    name: str
+    says: str
+    target: str
+    based_on: list[str]
+    keys: list[Key]
+
+
+def option(path: Path) -> Option:
+    """Read an option of a group."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = takewhile(lambda line: line.startswith("#"), lines)
+    says = " ".join(line[1:].strip() for line in header if "@package" not in line)
+    content = yaml.safe_load("\n".join(lines)) or {}
+    defaults = content.get("defaults", [])
+    keys = list(keys_of(lines))
+    target = next((key.value for key in keys if key.name.rpartition(".")[2] == "_target_"), "")
+    own = [key for key in keys if not re.search(r"(^|\.)_\w+_$", key.name)]
+    based_on = [entry for entry in defaults if isinstance(entry, str) and entry != "_self_"]
+    return Option(path.stem, says, target, based_on, own)
+
+
+def keys_of(lines: list[str]) -> Iterator[Key]:
+    """Yield the keys that have a value, of a YAML file of mappings; those of `defaults` are left out."""
+    above: list[tuple[int, str]] = []
+    for line in lines:
+        match = re.match(r"( *)([\w./]+):(?: +(.*))?$", line)
+        if match is None:
+            continue
+        indent, name, rest = len(match[1]), match[2], f" {match[3] or ''}"
+        above = [(depth, key) for depth, key in above if depth < indent]
+        path = ".".join([*(key for _, key in above), name])
+        above.append((indent, name))
+        value, _, comment = map(str.strip, rest.partition(" #"))
+        if (value or comment) and not path.startswith("defaults"):
+            yield Key(path, value, comment)
+
+
+def arguments(target: str) -> dict[str, tuple[str, str]]:
+    """Return default and meaning of each argument that a class or function of this project takes, and describes."""
+    thing: Callable = resolve_name(target)
+    known, _ = arguments_of(thing)
+    found: dict[str, tuple[str, str]] = {}
+    for source in thing.__mro__ if isinstance(thing, type) else (thing,):
+        if not is_own(source.__module__):
+            continue
+        parameters = inspect.signature(source).parameters
+        described = re.split(r"\n *Args:\n", inspect.getdoc(source) or "")[1:]
+        for name, text in re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", "\n".join(described), re.M):
+            takes_one = name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+            if takes_one and name in known and not text.startswith("see "):
+                default = parameters[name].default
+                shown = "" if default is inspect.Parameter.empty else f"`{yaml_of(default)}`"
+                found.setdefault(name, (shown, re.sub(r"(?<!\.)\.$", "", " ".join(text.split()))))
+    return {name: entry for name, entry in found.items() if name not in ORDER and "passed in" not in entry[1]}
+
+
+def is_own(module: str) -> bool:
+    """Return whether a module belongs to this project."""
+    return module.startswith((f"{PACKAGE.name}.", "hydra_plugins."))
+
+
+def yaml_of(value: Any) -> str:
+    """Return a value as YAML has it on one line."""
+    return yaml.safe_dump(value, default_flow_style=True).partition("\n")[0]
+
+
+def page(files: Iterable[Path]) -> str:
+    """Return the whole page, of the groups' options in some YAML files."""
+    by_group: dict[str, list[Path]] = {}
+    for path in sorted(files):
+        by_group.setdefault(path.parent.relative_to(CONF).as_posix(), []).append(path)
+    others = [group for group in by_group if group not in (*ORDER, ".", *HIDDEN)]
+    lecture = [group for group in others if group.startswith("experiment/lecture")]  # may be left out of a project
+    parts = [
+        HEAD,
+        command("train"),
+        *(section(group, by_group[group]) for group in [*ORDER, *others] if group not in lecture),
+        *(["<!-- part: lecture -->", *(section(group, by_group[group]) for group in lecture)] if lecture else []),
+        *(["<!-- end of part: lecture -->\n"] if lecture else []),
+        command("evaluate"),
+        command("predict"),
+    ]
+    return "\n".join(parts)
+
+
+def command(name: str) -> str:
+    """Return the section of a command's own keys."""
+    keys = [key for key in option(CONF / f"{name}.yaml").keys if not key.name.startswith("hydra")]
+    return "\n".join([f"## litmlp-{name}\n", *key_table(keys)])
+
+
+def section(group: str, files: Iterable[Path]) -> str:
+    """Return the section of a group: its options with what they set, then the arguments of their classes."""
+    options = [option(path) for path in files]
+    lines = [f"## {group}\n", "| option | what it is | sets |", "| --- | --- | --- |"]
+    for one in options:
+        named = f"as {' and '.join(f'`{name}`' for name in one.based_on)}; " if one.based_on else ""
+        says = cell(one.says if one.says.startswith("As ") else named + one.says)
+        sets = ", ".join(f"`{key.name}: {key.value}`" for key in one.keys if key.value)
+        lines.append(f"| `{one.name}` | {says} | {cell(sets)} |")
+    tables: dict[tuple[str, ...], list[str]] = {}
+    for target in dict.fromkeys(one.target for one in options if one.target):
+        rows = argument_rows(target, [one for one in options if one.target == target])
+        tables.setdefault(tuple(rows), []).append(f"`{target}`")
+    for of_class, targets in tables.items():
+        if of_class:
+            lines += ["", f"{', '.join(targets)}\n", "| key | default | meaning |", "| --- | --- | --- |", *of_class]
+    return "\n".join([*lines, ""])
+
+
+def argument_rows(target: str, users: list[Option]) -> list[str]:
+    """Return the rows of a table of the arguments of a class, with what the options that name it say of them."""
+    described = arguments(target) if is_own(target) else {}
+    commented = {key.name.partition(".")[2] or key.name: key for one in users for key in one.keys if key.comment}
+    rows = []
+    for name in [*described, *(name for name in commented if name not in described)]:
+        default, meaning = described.get(name, ("", ""))
+        own = commented.get(name)
+        if own is not None:
+            default = default or (f"`{own.value}`" if own.value else "")
+            meaning = meaning or own.comment
+        rows.append(f"| `{name}` | {cell(default)} | {cell(meaning)} |")
+    return rows
+
+
+def key_table(keys: list[Key]) -> list[str]:
+    """Return keys with their values and comments as a table."""
+    rows = [f"| `{key.name}` | {cell(f'`{key.value}`' if key.value else '')} | {cell(key.comment)} |" for key in keys]
+    return ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""]
+
+
+def cell(text: str) -> str:
+    """Return text as a cell of a Markdown table."""
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page(CONF.rglob("*.yaml")))

@@ -1,0 +1,35 @@
+"""Which classes are taken for which, and how far probabilities can be trusted."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from litmlp.callbacks.plotting import Plotting, some_rows
+from litmlp.tasks import ClassificationTask
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 20_000
+
+
+class ClassificationPlots(Plotting):
+    """Draws the confusion matrix, ROC and precision-recall curves of the classes, and calibration."""
+
+    num_while_training = 2
+
+    def fits(self, task: Any, data: Any) -> bool:
+        """Return whether classes are predicted."""
+        return isinstance(task, ClassificationTask)
+
+    def draw(self, task: Any, data: Any, split: str, title: str) -> "Iterator[tuple[str, Figure]]":
+        """Yield four plots."""
+        from litmlp.plots import classification
+
+        batch = some_rows(data, split, task.device, MOST_ROWS)
+        assert batch.target is not None
+        probability, true = task.predict(task.forward(batch)).cpu().numpy(), batch.target.cpu().numpy()
+        own = (probability, true, data.target.classes, title)
+        yield "classification/confusion", classification.confusion(*own)
+        yield "classification/calibration", classification.calibration(probability, true, title)
+        yield "classification/roc", classification.roc(*own)
+        yield "classification/precision_recall", classification.precision_recall(*own)

@@ -1,1 +1,0 @@
-"""Pictures of what a network has learned: functions of arrays that return figures."""

@@ -1,0 +1,1 @@
+"""Plots of what a network has learned: functions of arrays that return figures."""

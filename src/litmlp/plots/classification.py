@@ -1,0 +1,155 @@
+"""Class probabilities beside the true classes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from litmlp.plots.style import BLUE, COLOURS, GREY, ORANGE, blank, caption, clipped, new_figure, plain
+
+MOST_WITH_NUMBERS, MOST_WITH_NAMES, MOST_CURVES = 12, 30, 8  # classes
+NUM_BINS = 15  # of confidence
+POINTS = 400  # of a curve
+
+
+class Calibration(NamedTuple):
+    """How often predictions of about the same confidence are right.
+
+    Attributes:
+        confidence: the mean probability given to the likeliest class, in each bin that has rows.
+        accuracy: the share of those rows whose likeliest class is the true one.
+        counts: of rows.
+        error: the mean distance between the two over all rows.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    counts: np.ndarray
+    error: float
+
+
+def confusion(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Draw how many rows of each class were given each class, `[K, K]`, and their share of the true class's rows.
+
+    Args:
+        probability: `[N, K]`.
+        true: class indices, `[N]`.
+        classes: K names.
+        title: what rows these are.
+    """
+    size = len(classes)
+    counts = np.zeros((size, size), dtype=np.int64)
+    np.add.at(counts, (true, probability.argmax(axis=1)), 1)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    accuracy = counts.trace() / max(1, counts.sum())
+    figure, axes = new_figure(f"{title}: {accuracy:.1%} right", "predicted", "true")
+    axes.set_position((0.24, 0.24, 0.7, 0.68))
+    axes.grid(False)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    if size <= MOST_WITH_NUMBERS:
+        font = 10 if size <= 4 else 8 if size <= 7 else 6
+        for row, column in np.ndindex(counts.shape):
+            text = f"{counts[row, column]}\n{shares[row, column]:.0%}" if size <= 7 else str(counts[row, column])
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=font)
+    if size <= MOST_WITH_NAMES:
+        names = [clipped(name) for name in classes]
+        font = 9 if size <= 12 else 6
+        is_long = size > 4 or max(map(len, names)) > 8
+        axes.set_xticks(range(size), names, rotation=35 if is_long else 0, ha="right" if is_long else "center")
+        axes.set_yticks(range(size), names)
+        axes.tick_params(labelsize=font, length=0)
+    return figure
+
+
+def roc(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Draw the share of a class's rows found against the share of other rows taken for it, at each threshold."""
+    figure, axes = new_figure(title, "false positive rate", "true positive rate")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    for index, colour in shown_classes(true, classes):
+        hits, misses = _found(probability[:, index], true == index)
+        x, y = misses / misses[-1], hits / hits[-1]
+        axes.plot(*_thinned(x, y), color=colour, label=f"{clipped(classes[index])}: {np.trapezoid(y, x):.3f}")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.legend(frameon=False, loc="lower right", title="area under it", fontsize=8, title_fontsize=8)
+    return figure
+
+
+def precision_recall(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Draw how many of the rows taken for a class belong to it against how many of its rows are found."""
+    figure, axes = new_figure(title, "recall", "precision")
+    for index, colour in shown_classes(true, classes):
+        hits, misses = _found(probability[:, index], true == index)
+        recall, precision = hits[1:] / hits[-1], hits[1:] / (hits[1:] + misses[1:])
+        average = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+        axes.plot(*_thinned(recall, precision), color=colour, label=f"{clipped(classes[index])}: {average:.3f}")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.legend(frameon=False, loc="lower left", title="average precision", fontsize=8, title_fontsize=8)
+    return figure
+
+
+def calibration(probability: np.ndarray, true: np.ndarray, title: str) -> Figure:
+    """Draw the accuracy of predictions against their confidence, and how many rows have each confidence."""
+    found = calibration_of(probability, true)
+    figure = blank()
+    caption(figure, f"{title}: calibration error {found.error:.3f}")
+    upper = figure.add_axes((0.17, 0.4, 0.8, 0.51))
+    lower = figure.add_axes((0.17, 0.12, 0.8, 0.2))
+    plain(upper)
+    plain(lower)
+    low = 1 / probability.shape[1]
+    upper.plot([low, 1], [low, 1], color=GREY, linewidth=1, linestyle="--", label="calibrated")
+    upper.plot(found.confidence, found.accuracy, color=BLUE, linewidth=1, label="this network")
+    upper.scatter(found.confidence, found.accuracy, s=8 + 90 * found.counts / len(true), color=BLUE, zorder=3)
+    upper.set(ylabel="accuracy", xlim=(low, 1), ylim=(0, 1.03))
+    upper.tick_params(labelbottom=False)
+    upper.legend(frameon=False, loc="lower right", fontsize=8)
+    confidence = probability.max(axis=1)
+    lower.hist(confidence, bins=NUM_BINS, range=(low, 1), color=BLUE)
+    lower.axvline(confidence.mean(), color=ORANGE, linewidth=1.5)
+    lower.set(xlabel="probability of the likeliest class", ylabel="rows", xlim=(low, 1))
+    return figure
+
+
+def calibration_of(probability: np.ndarray, true: np.ndarray) -> Calibration:
+    """Return accuracy and confidence in bins of equal width, and the expected calibration error.
+
+    Source: Guo et al. (2017), "On Calibration of Modern Neural Networks".
+    """
+    confidence, is_right = probability.max(axis=1), probability.argmax(axis=1) == true
+    low = 1 / probability.shape[1]  # no likeliest class has less
+    bins = np.clip(((confidence - low) / (1 - low) * NUM_BINS).astype(int), 0, NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    has_rows = counts > 0
+    confidences = np.bincount(bins, confidence, NUM_BINS)[has_rows] / counts[has_rows]
+    accuracies = np.bincount(bins, is_right, NUM_BINS)[has_rows] / counts[has_rows]
+    error = float(np.sum(counts[has_rows] * np.abs(confidences - accuracies)) / len(true))
+    return Calibration(confidences, accuracies, counts[has_rows], error)
+
+
+def shown_classes(true: np.ndarray, classes: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the classes that have a curve, and its colour: of two the second, of many the most frequent."""
+    counts = np.bincount(true, minlength=len(classes))
+    possible = [index for index in range(len(classes)) if 0 < counts[index] < len(true)]
+    if len(classes) == 2:
+        possible = possible[-1:]
+    frequent = sorted(sorted(possible, key=lambda index: -counts[index])[:MOST_CURVES])
+    return list(zip(frequent, COLOURS, strict=False))
+
+
+def _found(score: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many rows of the class, and of others, score at least each of the scores, from none to all."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # equal scores are found together
+    hits = np.cumsum(is_positive[order])[ends]
+    return np.append(0, hits), np.append(0, ends + 1 - hits)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if len(x) <= POINTS:
+        return x, y
+    index = np.unique(
+        np.concatenate([np.linspace(0, len(x) - 1, POINTS).astype(int), np.geomspace(1, 50, 30).astype(int)])
+    )
+    return x[index], y[index]

@@ -1,0 +1,46 @@
+"""Which settings decide how good a run is."""
+
+import warnings
+from collections.abc import Sequence
+
+from litmlp.plots.sweep import Axis
+
+FEWEST_GROUPS, FEWEST_KEYS = 4, 2
+
+
+def importances(texts: dict[str, list[str]], scores: Sequence[float], mode: str) -> dict[str, float] | None:
+    """Return each key's share in whether a run is among the better ones, by PED-ANOVA; None where that cannot be told.
+
+    Source: Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
+    Arbitrary Subspaces", as Optuna computes it.
+
+    Args:
+        texts: the value of each key, as text, for each of the scores.
+        scores: of runs, or of groups of runs.
+        mode: `min` or `max`, the better direction of a score.
+    """
+    try:
+        import optuna
+    except ImportError:
+        return None
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {}
+    values: dict[str, Sequence[float | str]] = {}
+    for key, column in texts.items():
+        axis = Axis(key, column)
+        if axis.is_numeric:
+            values[key] = axis.positions
+            distributions[key] = optuna.distributions.FloatDistribution(min(axis.positions), max(axis.positions))
+        elif len(set(column)) > 1:
+            values[key] = column
+            distributions[key] = optuna.distributions.CategoricalDistribution(sorted(set(column)))
+    if len(scores) < FEWEST_GROUPS or len(distributions) < FEWEST_KEYS:
+        return None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")
+    for index, score in enumerate(scores):
+        params = {key: column[index] for key, column in values.items()}
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=score))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return optuna.importance.get_param_importances(study, evaluator=evaluator)

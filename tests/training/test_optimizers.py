@@ -1,0 +1,104 @@
+"""The default optimizer takes torch's steps, to the bit."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from litmlp.training.optimizers import AdamW
+
+
+def network_and_optimizer(
+    kind: type[torch.optim.Optimizer], **settings: Any
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    biases = [p for p in network.parameters() if p.ndim == 1]
+    groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
+    return network, kind(groups, **({"lr": 0.01, "weight_decay": 0.5, "fused": True} | settings))
+
+
+def take_steps(network: nn.Module, optimizer: torch.optim.Optimizer, num_steps: int, seed: int = 1) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(num_steps):
+        optimizer.param_groups[0]["lr"] = 0.01 / (1 + step)
+        optimizer.zero_grad()
+        network(torch.randn(5, 3, generator=generator)).square().mean().backward()
+        if step == 3:
+            next(network.parameters()).grad = None  # as of a layer that was frozen for a while
+        optimizer.step()
+
+
+def same(ours: nn.Module, theirs: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"amsgrad": True}, {"fused": False}, {"maximize": True}, {"betas": (0.5, 0.9), "eps": 1e-3}]
+)
+def test_steps_are_torchs(settings: dict[str, Any]):
+    ours, theirs = (network_and_optimizer(kind, **settings) for kind in (AdamW, torch.optim.AdamW))
+    for pair in (ours, theirs):
+        take_steps(*pair, 10)
+    assert same(ours[0], theirs[0])
+    assert not same(ours[0], network_and_optimizer(AdamW)[0])
+
+
+def test_the_quick_way_is_taken_where_it_can_be(monkeypatch: pytest.MonkeyPatch):
+    network, optimizer = network_and_optimizer(AdamW)
+    take_steps(network, optimizer, 1)
+    monkeypatch.setattr(torch.optim.AdamW, "step", None)  # torch's own cannot be called any more
+    take_steps(network, optimizer, 2)
+    with pytest.raises(TypeError):
+        take_steps(network, optimizer, 4)  # one gradient is missing
+
+
+def test_going_on_from_a_saved_state_is_as_going_on():
+    ours = network_and_optimizer(AdamW)
+    take_steps(*ours, 5)
+    network, optimizer = network_and_optimizer(AdamW)
+    take_steps(network, optimizer, 2, seed=3)  # so that it has a state, which is replaced
+    network.load_state_dict(ours[0].state_dict())
+    optimizer.load_state_dict(deepcopy(ours[1].state_dict()))
+    for pair in (ours, (network, optimizer)):
+        take_steps(*pair, 8, seed=2)
+    assert same(ours[0], network)
+    assert ours[1].state_dict()["state"][0]["step"] == 13 - 2  # two without a gradient
+
+
+def test_a_new_group_is_learned_too():
+    network, optimizer = network_and_optimizer(AdamW)
+    take_steps(network, optimizer, 2)
+    more = nn.Parameter(torch.ones(2))
+    optimizer.add_param_group({"params": [more], "weight_decay": 0.0})
+    for _ in range(2):
+        before = more.detach().clone()
+        optimizer.zero_grad()
+        (network(torch.ones(1, 3)) * more).sum().backward()
+        optimizer.step()
+        assert not torch.equal(before, more)
+
+
+def test_hooks_are_called():
+    network, optimizer = network_and_optimizer(AdamW)
+    take_steps(network, optimizer, 1)
+    called: list[str] = []
+    optimizer.register_step_pre_hook(lambda *_: called.append("before"))
+    optimizer.register_step_post_hook(lambda *_: called.append("after"))
+    take_steps(network, optimizer, 2)
+    assert called == ["before", "after"] * 2
+
+
+def test_a_closure_is_called():
+    network, optimizer = network_and_optimizer(AdamW)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = network(torch.ones(1, 3)).square().mean()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) > optimizer.step(closure)
