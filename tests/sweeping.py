@@ -50,7 +50,7 @@ def command(*arguments: str, name: str = "train") -> Said:
     ):
         os.environ.pop("HYDRA_FULL_ERROR", None)
         try:
-            import_module(f"litmlp.{name}").main()
+            import_module("litmlp.sweeps.report" if name == "report" else f"litmlp.{name}").main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     return Said(code, out.getvalue(), err.getvalue())

@@ -372,7 +372,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
 
 def found() -> set[str]:
     def is_wanted(file: str) -> bool:
-        return file == "errors.py" or (file.startswith(ELSEWHERE) and not file.startswith("data/"))
+        return file == "errors.py" or (file.startswith(ELSEWHERE) and not file.startswith(("data/", "playground/")))
 
     return set(messages(is_wanted, (*ERRORS, *TOLD, "Damaged"), SAYING))
 

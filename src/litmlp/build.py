@@ -1,5 +1,6 @@
 """From a config's nodes to objects. Shapes flow from the data to the network and the task."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pkgutil import resolve_name
@@ -14,7 +15,9 @@ from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, shown
 from litmlp.machine import fitting_memory
 from litmlp.tasks import Task
-from litmlp.training.loop import RoundsOfSteps
+from litmlp.training.compat import untested_lightning
+
+log = logging.getLogger(__name__)
 
 Config = dict[str, Any]
 MARKS = ("_target_", "_partial_")  # keys of a node that are no arguments
@@ -135,7 +138,12 @@ def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sw
     if in_sweep:
         settings["enable_progress_bar"] = False  # Lightning would draw its own
     trainer = make(config, "trainer", **settings)
-    trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
+    if version := untested_lightning():  # whose loop may be another one, and may have other private names
+        log.info("steps are taken one by one: rounds of steps were not tried with Lightning %s", version)
+    else:
+        from litmlp.training.loop import RoundsOfSteps
+
+        trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer
 
 

@@ -12,7 +12,6 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from litmlp import archive, build
 from litmlp.build import MARKS, Config
@@ -22,6 +21,7 @@ from litmlp.errors import InputError
 from litmlp.paths import find, portable
 from litmlp.plain import NotPlain, plain
 from litmlp.tasks import Task
+from litmlp.training.compat import dispatch_mode
 
 REBUILT = ("data", "network", "task")  # what is needed to predict
 PATHS = ("path", "val_path", "test_path")  # of data
@@ -185,7 +185,7 @@ def _room_for(weights: dict[str, Tensor]) -> Iterator[None]:
         yield
 
 
-class _Counted(TorchDispatchMode):
+class _Counted(dispatch_mode()):  # type: ignore[misc]
     def __init__(self, num_bytes: int, num_tensors: int) -> None:
         super().__init__()
         self.num_bytes = num_bytes

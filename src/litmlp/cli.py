@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,6 +26,7 @@ from litmlp.errors import InputError, TrainingDiverged, did_you_mean, no_room, s
 from litmlp.errors import chain as _chain
 from litmlp.errors import interruption as interruption
 from litmlp.files import read_yaml
+from litmlp.training import compat
 from litmlp.trust import check_command, check_config
 
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError, MemoryError)
@@ -254,7 +254,7 @@ def _change(config: dict[str, Any], keys: list[str], override: Override) -> None
 def _names_unknown_key(error: BaseException) -> TypeGuard[OmegaConfBaseException]:
     if not (isinstance(error, OmegaConfBaseException) and isinstance(error.parent_node, DictConfig)):
         return False
-    if error.parent_node._is_none() or error.parent_node._is_missing():
+    if compat.is_empty(error.parent_node):
         return False
     return error.key is not None and error.key not in error.parent_node
 
@@ -342,7 +342,7 @@ def _has_none(key: str) -> bool:
 
 def _check_flags(arguments: list[str]) -> None:
     """Raise InputError for flags that Hydra would refuse with a text of its own."""
-    parser = get_args_parser()
+    parser = compat.arguments_parser()
 
     def refuse(message: str) -> NoReturn:
         raise InputError(f"{message}: see --help for what there is")

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from litmlp.paths import display, runs
+from litmlp.training import compat
 
 SECONDS_BETWEEN_FLUSHES = 1.0
 ABSENT = "-"  # the value of a hyperparameter that only other runs of the sweep have
@@ -98,7 +99,7 @@ class TensorBoard(TensorBoardLogger):
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-        self.experiment._get_file_writer().add_summary(Summary(value=values), step)
+        compat.event_writer(self.experiment).add_summary(Summary(value=values), step)
 
     @override
     @rank_zero_only

@@ -41,11 +41,11 @@ def fitting_memory(what: str, copies: int, available: int | None = None) -> Iter
         copies: how many times as much memory will be needed.
         available: bytes; those of this machine if None.
     """
-    from torch.utils._python_dispatch import TorchDispatchMode
+    from litmlp.training.compat import dispatch_mode
 
     free = available_memory() if available is None else available
 
-    class Counter(TorchDispatchMode):
+    class Counter(dispatch_mode()):  # type: ignore[misc]
         needed = 0
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

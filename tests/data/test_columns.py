@@ -9,7 +9,6 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-from litmlp.data import columns
 from litmlp.data.cells import dictionary_coded
 from litmlp.data.columns import (
     BooleanColumn,
@@ -18,6 +17,7 @@ from litmlp.data.columns import (
     DateColumn,
     Encoded,
     NumericColumn,
+    base,
 )
 from litmlp.data.columns.categorical import MISSING, UNSEEN
 from litmlp.data.notation import UNKNOWN, Notation
@@ -151,7 +151,7 @@ class TestNumeric:
             numbers(column, "3", "Sum")
 
     def test_scale_of_a_large_table_is_set_by_evenly_spaced_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(columns, "ROWS_FOR_SCALE", 200)
+        monkeypatch.setattr(base, "ROWS_FOR_SCALE", 200)
         values = np.arange(1000.0)
         column = fitted(NumericColumn("a", "robust"), pl.Series("a", values))
         z = RobustScaler().fit_transform(values[:, None])[:, 0]

@@ -1,4 +1,4 @@
-"""Rounds of steps against Lightning's own loop, which `takes_rounds` of False brings back."""
+"""Rounds of steps against Lightning's own loop, which a reason for single steps brings back."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +78,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.fixture
 def single_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def apply() -> None:
-        monkeypatch.setattr(loop, "takes_rounds", lambda trainer: False)
+        monkeypatch.setattr(loop, "reason_for_single_steps", lambda trainer: "the test asks for it")
 
     return apply
 
@@ -158,7 +158,7 @@ def test_a_task_with_a_hook_of_its_own_takes_single_steps(hook: str, tmp_path: P
     ids=str,
 )
 def test_settings_that_need_single_steps(arguments: dict[str, Any], tmp_path: Path) -> None:
-    assert not loop.takes_rounds(trainer_after(tmp_path, **arguments))
+    assert loop.reason_for_single_steps(trainer_after(tmp_path, **arguments))
 
 
 def test_a_checkpoint_every_few_steps_is_written_after_them(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_optimizer_that_calls_back_takes_single_steps(tmp_path: Path) -> None
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.LBFGS(self.parameters(), max_iter=2)
 
-    assert not loop.takes_rounds(trainer_after(tmp_path, task=WithLBFGS))
+    assert loop.reason_for_single_steps(trainer_after(tmp_path, task=WithLBFGS))
 
 
 def test_an_optimizer_with_a_zero_grad_of_its_own_takes_single_steps(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_an_optimizer_with_a_zero_grad_of_its_own_takes_single_steps(tmp_path: P
 
 
 def test_default_run_takes_rounds(tmp_path: Path) -> None:
-    assert loop.takes_rounds(trainer_after(tmp_path))
+    assert loop.reason_for_single_steps(trainer_after(tmp_path)) == ""
 
 
 class Logging(ClassificationTask):

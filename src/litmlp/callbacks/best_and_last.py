@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from litmlp.files import replacing
+from litmlp.training import compat
 
 SHARE_OF_TIME = 0.005  # for writing
 SECONDS_WITHIN_EPOCH = 60.0
@@ -66,8 +67,7 @@ class BestAndLast(Checkpoint):
         now = perf_counter()
         if now < self.next_write or now < self.last_write + SECONDS_WITHIN_EPOCH or trainer.world_size > 1:
             return
-        loop = trainer.fit_loop
-        if not (loop._should_accumulate() or loop.epoch_loop._num_ready_batches_reached() or _is_before_val(trainer)):
+        if compat.can_go_on_within_epoch(trainer):
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -103,20 +103,16 @@ class BestAndLast(Checkpoint):
         started = perf_counter()
         self._write_best(trainer)  # first: the state that goes on knows of it
         if trainer.is_global_zero:
-            _save(trainer, trainer._checkpoint_connector.dump_checkpoint(weights_only=False), "last.ckpt")
+            _save(trainer, compat.checkpoint_of(trainer, weights_only=False), "last.ckpt")
         self.last_write = perf_counter()
         self.next_write = self.last_write + (self.last_write - started) / SHARE_OF_TIME
 
     def _write_best(self, trainer: pl.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
-            now = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
+            now = compat.checkpoint_of(trainer, weights_only=True)
             del now["loops"]  # the weights are of an earlier moment
             _save(trainer, now | self.unwritten_best, "best.ckpt")
         self.unwritten_best = None
-
-
-def _is_before_val(trainer: Any) -> bool:
-    return trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
 
 
 def _save(trainer: pl.Trainer, checkpoint: dict[str, Any], name: str) -> None:

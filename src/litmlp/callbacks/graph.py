@@ -8,6 +8,7 @@ from litmlp.callbacks.plotting import some_rows
 from litmlp.loggers import TensorBoard
 from litmlp.networks.graph import Node, nodes_of
 from litmlp.networks.hidden import evaluating
+from litmlp.training import compat
 
 
 class Graph(pl.Callback):
@@ -25,7 +26,7 @@ class Graph(pl.Callback):
             numeric = rows.numeric.to(pl_module.dtype)
             nodes = nodes_of(pl_module.network, numeric=numeric, categorical=rows.categorical)
         for writer in writers:
-            writer._get_file_writer().add_event(event_of(nodes))
+            compat.event_writer(writer).add_event(event_of(nodes))
 
 
 def event_of(nodes: list[Node]) -> Any:

@@ -33,6 +33,8 @@ class Target(ABC):
     """
 
     def __init__(self, columns: list[str], transform: str = "none") -> None:
+        if transform not in TRANSFORMS:
+            raise ValueError(f"target_transform is '{transform}': {did_you_mean(transform, TRANSFORMS)}")
         self.columns = columns
         self.transform = transform
 

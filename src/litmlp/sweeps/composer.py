@@ -4,9 +4,10 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
+
+from litmlp.training import compat
 
 _composed: dict[tuple, DictConfig] = {}  # of this process
 
@@ -30,7 +31,7 @@ class Composer:
         if key not in _composed:
             _composed[key] = self.loader.load_sweep_config(master_config, options)
         config = copy.deepcopy(_composed[key])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        compat.apply_overrides(values, config)
         for override in values:
             of_hydra = override.is_hydra_override()
             (config.hydra.overrides.hydra if of_hydra else config.hydra.overrides.task).append(override.input_line)

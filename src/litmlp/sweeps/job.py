@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from litmlp import cli, machine, run
 from litmlp.errors import InputError, no_room
@@ -149,7 +149,7 @@ class Job:
 
     def _composed(self, overrides: Sequence[str]) -> dict[str, Any]:
         composed = self.loader.load_sweep_config(self.master, [*self.sweep.description["fixed"], *overrides])
-        config = DictConfig({key: composed._get_node(key) for key in composed if key != "hydra"})
+        config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         return cli.resolved(config)
 
     def _study(self) -> "Study | None":

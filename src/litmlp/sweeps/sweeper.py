@@ -19,6 +19,7 @@ from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
 from litmlp.sweeps.job import Job, count
 from litmlp.sweeps.progress import Progress, summary
+from litmlp.training import compat
 
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # to what comes out
@@ -165,7 +166,7 @@ class ResumableSweeper(Sweeper):
         ]
         try:
             for done in launcher.launch(overrides, initial_job_idx=numbers[0]):
-                if isinstance(error := done._return_value, Exception):
+                if isinstance(error := compat.outcome(done), Exception):
                     raise error
         except Exception as error:
             if isinstance(error, InputError) or no_room(error) is not None:
@@ -239,7 +240,7 @@ class ResumableSweeper(Sweeper):
         tried = trials({**description["space"], **description["repeats"]})
         for overrides in tried:
             composed = self.context.config_loader.load_sweep_config(self.config, [*description["fixed"], *overrides])
-            config = DictConfig({key: composed._get_node(key) for key in composed if key != "hydra"})
+            config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
             if config.resume:
                 raise InputError("resume goes on with one run, or with a sweep: give its folder, and no -m")
             plain = with_task(cli.resolved(config))

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from litmlp.training.compat import adamw_kernels
+
+ADD_TO_EACH, FUSED_STEP = adamw_kernels()
+
 
 class AdamW(torch.optim.AdamW):
     """torch's AdamW: the same arguments, states and, to the bit, steps.
@@ -67,10 +71,10 @@ class Usual(NamedTuple):
         group = self.group
         beta1, beta2 = group["betas"]
         with torch.no_grad():
-            torch._foreach_add_(self.steps, 1)
-            torch._fused_adamw_(
+            ADD_TO_EACH(self.steps, 1)
+            FUSED_STEP(
                 self.parameters,
-                [parameter.grad for parameter in self.parameters],  # type: ignore[misc]  # none is None
+                [parameter.grad for parameter in self.parameters],  # none is None
                 self.means,
                 self.squares,
                 [],
