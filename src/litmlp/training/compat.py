@@ -57,6 +57,11 @@ def adamw_kernels() -> tuple[Callable[..., None], Callable[..., None]]:
     return torch._foreach_add_, torch._fused_adamw_
 
 
+def has_step_hooks(optimizer: Any) -> bool:
+    """Tell whether somebody wants to be told of an optimizer's steps: hooks can be registered, but not listed."""
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+
+
 def arguments_parser() -> argparse.ArgumentParser:
     """Return the parser of Hydra's flags, whose refusals Hydra prints itself."""
     from hydra._internal.utils import get_args_parser

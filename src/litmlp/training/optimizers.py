@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from litmlp.training.compat import adamw_kernels
+from litmlp.training.compat import adamw_kernels, has_step_hooks
 
 ADD_TO_EACH, FUSED_STEP = adamw_kernels()
 
@@ -38,8 +38,7 @@ class AdamW(torch.optim.AdamW):
         assert self.usual is not None
         return (
             not hasattr(self, "grad_scale")
-            and not self._optimizer_step_pre_hooks
-            and not self._optimizer_step_post_hooks
+            and not has_step_hooks(self)
             and len(self.usual) == len(self.param_groups)
             and all(
                 usual.group is group
