@@ -200,9 +200,14 @@ class Bench:
         one_epoch = self.overrides(size._replace(epochs=1), self.table(size.rows, size.inputs))
         commands: dict[str, Callable[[], list[str]]] = {
             "import lightning.pytorch": lambda: ["-c", "import lightning.pytorch"],
-            "litmlp-train --help": lambda: ["-m", "litmlp.train", "--help"],
-            "litmlp-train --cfg job": lambda: ["-m", "litmlp.train", "--cfg", "job"],
-            "one epoch of tiny": lambda: ["-m", "litmlp.train", *one_epoch, f"hydra.run.dir={self.new_folder()}"],
+            "litmlp-train --help": lambda: ["-m", "litmlp.commands.train", "--help"],
+            "litmlp-train --cfg job": lambda: ["-m", "litmlp.commands.train", "--cfg", "job"],
+            "one epoch of tiny": lambda: [
+                "-m",
+                "litmlp.commands.train",
+                *one_epoch,
+                f"hydra.run.dir={self.new_folder()}",
+            ],
         }
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(max(3, self.repeats)):
@@ -218,7 +223,7 @@ class Bench:
         """Print what a job of a sweep costs beside its training, and what a report costs."""
         folder = self.new_folder()
         small = ["data=plane", "trainer.max_epochs=1", "threads=1", "hydra.sweeper.n_jobs=1"]
-        self.process(["-m", "litmlp.train", "-m", *small, f"seed=range({JOBS})", f"hydra.sweep.dir={folder}"])
+        self.process(["-m", "litmlp.commands.train", "-m", *small, f"seed=range({JOBS})", f"hydra.sweep.dir={folder}"])
         jobs = [folder / str(number) for number in range(JOBS)]
         fits = [json.loads((job / "metrics.json").read_text())["fit_seconds"] for job in jobs]
         ends = pairwise((job / "job.json").stat().st_mtime for job in jobs)
@@ -262,7 +267,7 @@ class Bench:
     def litmlp(self, overrides: list[str], look: bool = False) -> dict[str, float]:
         """Run the command; return steps a second and peak memory, and what `look_at_run` returns."""
         folder = self.new_folder()
-        process = self.process(["-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"])
+        process = self.process(["-m", "litmlp.commands.train", *overrides, f"hydra.run.dir={folder}"])
         metrics = json.loads((folder / "metrics.json").read_text())
         result = {"steps_per_second": metrics["steps"] / metrics["fit_seconds"], "peak_bytes": process.peak_bytes}
         return result | (self.child("look_at_run", [str(folder)]) if look else {})
@@ -336,7 +341,7 @@ def look_at_run(folder: str) -> dict[str, float]:
     """Return the validation loss of a run's last weights, and the seconds of its median epoch after the first."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from litmlp.evaluate import evaluate
+    from litmlp.commands.evaluate import evaluate
 
     result = {"loss": evaluate(f"{folder}/checkpoints/last.ckpt", "val")["val/loss"]}
     events = EventAccumulator(folder).Reload()
@@ -352,7 +357,7 @@ def time_in_callbacks(folder: str) -> dict[str, float]:
     from lightning.pytorch import Callback
 
     from litmlp import callbacks
-    from litmlp.train import train
+    from litmlp.commands.train import train
 
     seconds: dict[str, float] = {}
 

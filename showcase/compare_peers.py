@@ -29,8 +29,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from litmlp import build, cli, paths
+from litmlp.commands.train import train
 from litmlp.data import ClassTarget, NumericTarget, TableData
-from litmlp.train import train
 
 TABLES = ("california", "diamonds", "adult", "penguins")
 Result = dict[str, float]  # metrics of the test rows, and seconds

@@ -529,7 +529,7 @@ def train(command: str, folder: Path) -> list[Job]:
     where = f"hydra.{'sweep' if is_sweep else 'run'}.dir={own}"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "litmlp.train", *given, where], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "litmlp.commands.train", *given, where], env=environment, capture_output=True, text=True
     )
     if done.returncode != 0:
         sys.exit(f"lecture: {command} ended with {done.stderr.strip() or done.stdout.strip()}")

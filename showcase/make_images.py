@@ -42,7 +42,7 @@ def main() -> None:
 
 def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
     """Return the best checkpoint of a new run, with its data set up, and the run's metrics."""
-    subprocess.run([sys.executable, "-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"], check=True)
+    subprocess.run([sys.executable, "-m", "litmlp.commands.train", *overrides, f"hydra.run.dir={folder}"], check=True)
     loaded = checkpoint.load(folder / "checkpoints/best.ckpt")
     loaded.data.setup()
     return loaded, json.loads((folder / "metrics.json").read_text())
@@ -62,7 +62,9 @@ def looked_at(folder: Path) -> None:
 def searched(folder: Path) -> Figure:
     """Search for better settings of California, and draw what the score depends on."""
     search = ["sweep=mlp", "data=california", "trainer.max_epochs=15", "hydra/sweeper/pruner=median"]
-    subprocess.run([sys.executable, "-m", "litmlp.train", "-m", *search, f"hydra.sweep.dir={folder}"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "litmlp.commands.train", "-m", *search, f"hydra.sweep.dir={folder}"], check=True
+    )
     return figures(compare([folder]))["hyperparameters"]
 
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from litmlp import cli, evaluate, paths, predict
-from litmlp.train import main, train
+from litmlp import cli, paths
+from litmlp.commands import evaluate, predict
+from litmlp.commands.train import main, train
 from soak.soaking import Soak
 
 SMALL = ["network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.accelerator=cpu", "threads=1"]

@@ -14,6 +14,7 @@ from unittest import mock
 
 import yaml
 
+from litmlp.entry import MODULES
 from litmlp.files import read_json
 
 PLANE = [
@@ -50,7 +51,7 @@ def command(*arguments: str, name: str = "train") -> Said:
     ):
         os.environ.pop("HYDRA_FULL_ERROR", None)
         try:
-            import_module("litmlp.sweeps.report" if name == "report" else f"litmlp.{name}").main()
+            import_module(MODULES[name]).main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     return Said(code, out.getvalue(), err.getvalue())
@@ -59,7 +60,7 @@ def command(*arguments: str, name: str = "train") -> Said:
 def process(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
     """Start a command in a process of its own, the leader of a group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "litmlp.train", *arguments],
+        [sys.executable, "-m", "litmlp.commands.train", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,9 +10,9 @@ import pytest
 from conftest import SMALL
 from litmlp import build
 from litmlp.auto_task import with_task
+from litmlp.commands.train import train
 from litmlp.errors import InputError
 from litmlp.files import read_json
-from litmlp.train import train
 
 ROWS = range(60)
 

@@ -10,10 +10,10 @@ import torch
 
 from conftest import SMALL, compose_config
 from litmlp import checkpoint, paths
+from litmlp.commands.evaluate import evaluate
+from litmlp.commands.predict import predict
+from litmlp.commands.train import train
 from litmlp.errors import InputError
-from litmlp.evaluate import evaluate
-from litmlp.predict import predict
-from litmlp.train import train
 
 
 def every_value(content: Any) -> list[Any]:

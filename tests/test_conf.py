@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from conftest import NO_PLOTS, compose_config
+from litmlp.commands.train import train
 from litmlp.paths import CONF
-from litmlp.train import train
 
 GROUPS = {path.parent for path in CONF.rglob("*.yaml")} - {CONF}
 OPTIONS = sorted(

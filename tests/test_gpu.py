@@ -15,12 +15,13 @@ from torch import Tensor
 
 from conftest import compose_config
 from litmlp import checkpoint
-from litmlp.callbacks import best_and_last
+from litmlp.callbacks import Callback, best_and_last
+from litmlp.commands.predict import predict
+from litmlp.commands.train import train
 from litmlp.data import Batch
+from litmlp.entry import MODULES
 from litmlp.paths import ROOT
-from litmlp.predict import predict
 from litmlp.tasks import ClassificationTask
-from litmlp.train import train
 from litmlp.training import loop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
@@ -32,7 +33,7 @@ LONG = [*PENGUINS, "trainer.max_epochs=20"]
 FAIR = 0.9  # accuracy; the largest class has 44 % of the rows
 
 
-class BreakOff(pl.Callback):
+class BreakOff(Callback):
     """Raises once so many batches have been trained on."""
 
     once_a_round = True
@@ -76,7 +77,7 @@ def assert_equal_tensors(one: Any, other: Any) -> None:
 
 def without_gpu(module: str, *arguments: str) -> None:
     """Run a command as on a machine that has no GPU."""
-    command = [sys.executable, "-m", f"litmlp.{module}", *arguments]
+    command = [sys.executable, "-m", MODULES[module], *arguments]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr

@@ -8,8 +8,8 @@ import pytest
 
 from conftest import SMALL
 from litmlp import loggers
+from litmlp.commands.train import train
 from litmlp.errors import InputError
-from litmlp.train import train
 
 Config = Callable[..., dict[str, Any]]
 PLANE = ["data=plane", "data.num_samples=100", "trainer.max_epochs=2", *SMALL]

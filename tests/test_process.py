@@ -17,9 +17,9 @@ from lightning.pytorch import Callback
 
 from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import machine, process
+from litmlp.commands.train import train
 from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged
 from litmlp.files import read_json
-from litmlp.train import train
 
 SAYS_NOTHING_OF_ITSELF = type("Wordless", (RuntimeError,), {"__str__": lambda self: 1 / 0})
 Panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})  # as Rust's come to Python
@@ -274,7 +274,7 @@ def test_what_is_said_to_be_enough_address_space_is_enough(tmp_path: Path):
 
 
 def within(kilobytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "litmlp.train", *arguments]
+    command = [sys.executable, "-m", "litmlp.commands.train", *arguments]
     limited = ["bash", "-c", f'ulimit -v {kilobytes}; "$@"', "bash", *command]
     return subprocess.run(limited, capture_output=True, text=True, timeout=200)
 

@@ -10,9 +10,9 @@ import torch
 
 from conftest import UNDRAWN, compose_config
 from litmlp import build, checkpoint
-from litmlp.callbacks import best_and_last
-from litmlp.evaluate import evaluate
-from litmlp.train import train
+from litmlp.callbacks import Callback, best_and_last
+from litmlp.commands.evaluate import evaluate
+from litmlp.commands.train import train
 from litmlp.training import loop
 
 PENGUINS = ["data=penguins", "data.batch_size=16", "network.dropout=0.3", "trainer.max_epochs=3", *UNDRAWN]
@@ -26,7 +26,7 @@ SETTINGS = {
 }
 
 
-class BreakOff(pl.Callback):
+class BreakOff(Callback):
     """Raises once so many batches have been trained on; may want to see each."""
 
     def __init__(self, after: int, once_a_round: bool = True) -> None:

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import browse
 from conftest import SMALL, compose_config
-from litmlp.train import train
+from litmlp.commands.train import train
 from sweeping import sweep
 
 pytestmark = pytest.mark.slow

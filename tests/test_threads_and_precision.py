@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from conftest import UNDRAWN, compose_config
 from litmlp import build, checkpoint
+from litmlp.commands.evaluate import evaluate
+from litmlp.commands.train import train
 from litmlp.config import check
 from litmlp.data import Batch
 from litmlp.errors import InputError
-from litmlp.evaluate import evaluate
 from litmlp.machine import KEPT, KEPT_BETWEEN_STEPS, PRODUCTS_FOR_THREADS, threads
 from litmlp.tasks import ClassificationTask
-from litmlp.train import train
 
 PENGUINS = ["data=penguins", *UNDRAWN]
 
@@ -154,7 +154,7 @@ def test_a_compiled_networks_checkpoint_is_evaluated_without_compiling(tmp_path:
 
 @pytest.mark.slow
 def test_without_a_compiler_compile_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "litmlp.train", *PENGUINS, "trainer.max_epochs=1", "compile=true"]
+    command = [sys.executable, "-m", "litmlp.commands.train", *PENGUINS, "trainer.max_epochs=1", "compile=true"]
     environment = os.environ | {"CXX": "none", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
     done = subprocess.run(
         [*command, f"hydra.run.dir={tmp_path / 'run'}"], capture_output=True, text=True, env=environment, timeout=200

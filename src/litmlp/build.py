@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from litmlp.callbacks.base import Callback
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, shown
 from litmlp.machine import fitting_memory
@@ -132,7 +133,7 @@ def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sw
     timer = time_limit(config)  # Lightning adds no other
     callbacks = group(config, "callbacks")
     if in_sweep:
-        callbacks = [c for c in callbacks if getattr(c, "in_sweeps", not isinstance(c, ProgressBar))]
+        callbacks = [callback for callback in callbacks if _is_in_sweeps(callback)]
     loggers = group(config, "logger", save_dir=folder)
     settings = {"callbacks": [timer, *callbacks, *more], "logger": loggers or False, "default_root_dir": folder}
     if in_sweep:
@@ -145,6 +146,10 @@ def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sw
 
         trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer
+
+
+def _is_in_sweeps(callback: pl.Callback) -> bool:
+    return callback.in_sweeps if isinstance(callback, Callback) else not isinstance(callback, ProgressBar)
 
 
 def group(config: Config, key: str, **arguments: Any) -> list[Any]:

@@ -222,12 +222,23 @@ def _logged(folder: Path) -> Iterator[None]:
         return
     handler = LogFile(folder / LOG, encoding="utf-8", delay=True, errors="backslashreplace")
     handler.setFormatter(logging.Formatter(LINE))
+    ours = logging.getLogger(__package__)
+    level = ours.level
+    ours.setLevel(min(logging.INFO, level or logging.INFO))  # called from Python, where it may be WARNING
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
+        ours.setLevel(level)
         handler.close()
+
+
+def write_to_log(folder: Path, logger: logging.Logger, line: str) -> None:
+    """Write a line to a run's log alone: where a bar is drawn, a printed line would tear it."""
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None)
+    for handler in _handlers(folder):
+        handler.handle(record)
 
 
 class LogFile(logging.FileHandler):

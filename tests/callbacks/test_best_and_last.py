@@ -8,7 +8,7 @@ import torch
 from conftest import SMALL, compose_config
 from litmlp import build, checkpoint
 from litmlp.callbacks import BestAndLast, best_and_last
-from litmlp.train import _quiet_libraries
+from litmlp.commands.train import _quiet_libraries
 
 PENGUINS = ["data=penguins", *SMALL, "logger=none"]
 

@@ -12,8 +12,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from conftest import SMALL
 from litmlp import paths
 from litmlp.callbacks import description
+from litmlp.commands.train import train
 from litmlp.files import read_json
-from litmlp.train import train
 
 
 def texts(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ from conftest import SMALL
 from litmlp import checkpoint
 from litmlp.callbacks import diagnostics
 from litmlp.callbacks.diagnostics import dead_units, norm
+from litmlp.commands.train import train
 from litmlp.networks.hidden import outputs_of
-from litmlp.train import train
 
 
 def test_the_norm_is_of_all_numbers_together():

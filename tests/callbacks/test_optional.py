@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import SMALL, UNDRAWN
 from litmlp import checkpoint
 from litmlp.callbacks import Distributions, StepLoss
+from litmlp.commands.train import train
 from litmlp.networks.hidden import input_of
-from litmlp.train import train
 
 Config = Callable[..., dict[str, Any]]
 PENGUINS = ["data=penguins", "trainer.max_epochs=3", *UNDRAWN]

@@ -16,9 +16,9 @@ from litmlp import build, checkpoint
 from litmlp.callbacks import Plotting, plotting
 from litmlp.callbacks.permutation_importance import permutation_importance
 from litmlp.callbacks.plotting import some_rows
+from litmlp.commands.train import train
 from litmlp.playground import FunctionPlots, PlanarPlots
 from litmlp.playground.planar_callback import grid, points_of, predicted_at, unit_maps
-from litmlp.train import train
 
 Config = Callable[..., dict[str, Any]]
 

@@ -10,10 +10,10 @@ import optuna
 import pytest
 
 from conftest import SMALL, UNDRAWN, compose_config
-from litmlp import evaluate
 from litmlp.callbacks import Pruning, best_and_last
+from litmlp.commands import evaluate
+from litmlp.commands.train import train
 from litmlp.errors import Interrupted
-from litmlp.train import train
 
 STOPPED = ["callbacks.early_stopping.patience=2", "callbacks.early_stopping.min_delta=10"]  # after three epochs
 Make = Callable[[], list[pl.Callback]]

@@ -8,9 +8,9 @@ from hydra import compose, initialize_config_dir
 import add_table as script
 from conftest import SMALL
 from litmlp import cli
+from litmlp.commands.train import train
 from litmlp.errors import InputError
 from litmlp.paths import CONF
-from litmlp.train import train
 
 ROWS = [f"{i},{i * 0.7:.2f},{'ab'[i % 2]},same,{i % 5}" for i in range(60)]
 

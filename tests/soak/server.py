@@ -13,13 +13,15 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+from litmlp.entry import MODULES
+
 COMMANDS = ("train", "evaluate", "predict", "report")
 
 
 def serve() -> None:
     """Answer until the input ends."""
     sys.path.insert(0, "")
-    commands = {name: import_module(f"litmlp.{name}").main for name in COMMANDS}
+    commands = {name: import_module(MODULES[name]).main for name in COMMANDS}
     for heavy in ("litmlp.config", "litmlp.checkpoint", "litmlp.callbacks", "litmlp.auto_task", "litmlp.loggers"):
         import_module(heavy)
     answers = os.fdopen(os.dup(1), "w")

@@ -16,9 +16,9 @@ import pytest
 import torch
 from omegaconf import DictConfig, ListConfig
 
+from litmlp.commands.predict import predict
 from litmlp.errors import InputError
 from litmlp.paths import ROOT
-from litmlp.predict import predict
 from soak.soaking import MOST_SECONDS, Ended, Soak, commands
 
 Pair = namedtuple("Pair", "first second")  # as pickles of strangers hold them

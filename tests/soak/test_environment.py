@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from litmlp.entry import MODULES
 from soak.soaking import Ended, Soak, commands
 
 TINY = ["data=plane", "data.num_samples=100", "network.hidden_sizes=[4]", "network.num_frequencies=0"]
@@ -140,7 +141,7 @@ def test_start(soak: Soak, finished: Path, tmp_path: Path) -> None:
         )
         line = f'{limit} {around} "$@" {generator.choice(STREAMS)}'
         with soak.trial(f"{command} {arguments}: {line}"):
-            given = [sys.executable, "-m", f"litmlp.{command}", *arguments]
+            given = [sys.executable, "-m", MODULES[command], *arguments]
             encoding = "utf-16" if "utf-16" in around else "utf-8"
             done = subprocess.run(
                 ["bash", "-c", line, "bash", *given],

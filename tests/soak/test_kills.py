@@ -49,7 +49,7 @@ def killed(arguments: list[str], folder: Path, moments: list[str], generator: ra
     is_awaited = generator.random() < 0.5 and not file.exists()
     delay = generator.random() ** 2 * (0.1 if is_awaited else generator.choice([0.1, MOST_SECONDS]))
     process = subprocess.Popen(
-        [sys.executable, "-m", "litmlp.train", *arguments],
+        [sys.executable, "-m", "litmlp.commands.train", *arguments],
         cwd=folder.parent,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from litmlp.entry import MODULES
 from soak.soaking import SIGNS_OF_A_FAULT, Soak
 from soak.test_environment import SHORT, STRANGE, assert_whole, finished  # noqa: F401
 
@@ -51,7 +52,7 @@ def stormed(
 ) -> tuple[int, str]:
     """Start a command, send signals, and return its exit code and what it said on stderr."""
     process = subprocess.Popen(
-        [sys.executable, "-m", f"litmlp.{name}", *arguments],
+        [sys.executable, "-m", MODULES[name], *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from omegaconf.errors import ConfigKeyError
 
-from litmlp import train
 from litmlp.callbacks import StopOnNaN, best_and_last
+from litmlp.commands import train
 from litmlp.errors import Interrupted
 from litmlp.files import write_json
 from litmlp.sweeps import folder as sweep_folder

@@ -42,7 +42,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SERVER = """
 import json, os, signal, sys, traceback
 import lightning.pytorch, optuna, tensorboard.summary, torch
-from litmlp import build, evaluate, train
+from litmlp import build
+from litmlp.commands import evaluate, train
 for line in sys.stdin:
     arguments, output = json.loads(line)
     child = os.fork()

@@ -86,7 +86,7 @@ def test_slurm_starts_a_job_again_that_ran_out_of_time(tmp_path: Path, monkeypat
 PICKLED = """
 import cloudpickle
 from pathlib import Path
-from litmlp import train
+from litmlp.commands import train
 from litmlp.sweeps import sweeper
 
 def launch(self, job, numbers):

@@ -46,7 +46,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_two_workers_without_a_common_folder_do_one_search(server: str, tmp_path: Path):
-    command = [sys.executable, "-m", "litmlp.train", *SEARCH, f"hydra.sweeper.storage={server}"]
+    command = [sys.executable, "-m", "litmlp.commands.train", *SEARCH, f"hydra.sweeper.storage={server}"]
     workers = [
         subprocess.Popen(
             [*command, f"hydra.sweep.dir={name}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -212,7 +212,7 @@ def test_a_failed_job_is_recorded_and_the_others_go_on(tmp_path: Path):
 
 
 def test_a_failed_job_that_is_tried_again_can_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from litmlp import train
+    from litmlp.commands import train
 
     original = train.train
     folder = tmp_path / "sweep"
@@ -238,7 +238,7 @@ def test_a_failed_job_that_is_tried_again_can_succeed(tmp_path: Path, monkeypatc
 
 
 def test_on_failure_stop_begins_no_more_and_a_second_start_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from litmlp import train
+    from litmlp.commands import train
 
     original = train.train
     folder = tmp_path / "sweep"

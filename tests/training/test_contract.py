@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from litmlp import callbacks
 from litmlp.training import loop
 from litmlp.training.loop import RoundsOfSteps
 
@@ -200,7 +201,7 @@ def hooked(base: type, hook: str) -> Callable[[], Any]:
     return type(f"With_{hook}", (base,), {hook: noted})
 
 
-class Watches(Callback):
+class Watches(callbacks.Callback):
     """Notes what it is given at the end of each epoch and validation, and at exceptions."""
 
     once_a_round = True
@@ -257,18 +258,18 @@ HOOKS = [*loop.STEP_HOOKS, *loop.TASK_HOOKS, *loop.TRANSFER_HOOKS]
 
 
 def outcome(
-    in_rounds: bool, task: Callable[[], Any] = Plain, callbacks: Any = list, loader: Any = DataLoader, **settings: Any
+    in_rounds: bool, task: Callable[[], Any] = Plain, more: Any = list, loader: Any = DataLoader, **settings: Any
 ) -> dict[str, Any]:
     """Train, and return all that must not depend on the loop."""
     torch.manual_seed(0)
     records, watches, module = Records(), Watches(), task()
-    more = callbacks()
+    added = more()
     is_bare = settings.get("barebones", False)
     given: dict[str, Any] = {"max_epochs": EPOCHS, "accelerator": "cpu", **settings}
     if not is_bare:
         quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
         given = {"num_sanity_val_steps": 0, "log_every_n_steps": 1, "logger": records, **quiet, **given}
-    trainer: Any = pl.Trainer(callbacks=[watches, *more], **given)
+    trainer: Any = pl.Trainer(callbacks=[watches, *added], **given)
     if in_rounds:
         trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     error = None
@@ -276,7 +277,7 @@ def outcome(
         trainer.fit(module, loader(ROWS, batch_size=4), DataLoader(ROWS, batch_size=22))
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
-    seen = [one.seen for one in (module, watches, *more) if hasattr(one, "seen")]
+    seen = [one.seen for one in (module, watches, *added) if hasattr(one, "seen")]
     metrics = {name: float(value) for name, value in trainer.logged_metrics.items()}
     state = {"loops": trainer.fit_loop.state_dict(), "weights": [p.tolist() for p in module.parameters()]}
     return {"error": error, "seen": seen, "logged": records.values, "last": metrics, **state}
@@ -319,7 +320,7 @@ def test_what_a_setting_may_do(settings: dict[str, Any], task: type) -> None:
 
 
 @pytest.mark.parametrize(
-    "callbacks",
+    "more",
     [
         *(lambda: [SeesOutputs()], lambda: [SkipsTheRest()], lambda: [LearningRateMonitor("step")]),
         *(lambda: [GradientAccumulationScheduler({1: 2})], lambda: [EarlyStopping("val/loss", patience=0)]),
@@ -327,8 +328,8 @@ def test_what_a_setting_may_do(settings: dict[str, Any], task: type) -> None:
     ids=["sees outputs", "skips the rest", "learning rate", "accumulates later", "stops early"],
 )
 @pytest.mark.parametrize("task", [ReturnsMore, SkipsSome], ids=lambda task: task.__name__)
-def test_what_a_callback_may_do(callbacks: Any, task: type) -> None:
-    check(task=task, callbacks=callbacks)
+def test_what_a_callback_may_do(more: Any, task: type) -> None:
+    check(task=task, more=more)
 
 
 @pytest.mark.parametrize("loader", [PromisesMore, SomeNone], ids=lambda loader: loader.__name__)
@@ -340,7 +341,7 @@ def test_the_log_says_why_steps_are_single(caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.INFO, logger=loop.__name__)
     reasons = {
         "With_on_after_backward has a on_after_backward of its own": {"task": hooked(Plain, "on_after_backward")},
-        "SeesOutputs looks at each": {"callbacks": lambda: [SeesOutputs()]},
+        "SeesOutputs looks at each": {"more": lambda: [SeesOutputs()]},
         "training_step logs 'train/loss' in each": {"task": LogsEachStep},
         "StopsManually takes the optimizer's steps itself": {"task": StopsManually},
         "LBFGS may do more in each": {"task": CallsTwice},

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 
 from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import build
+from litmlp.callbacks import Callback
+from litmlp.commands.train import _quiet_libraries, train
 from litmlp.data import Batch, Batches
 from litmlp.data.batches import InOrder
 from litmlp.tasks import ClassificationTask
-from litmlp.train import _quiet_libraries, train
 from litmlp.training import loop
 
 PENGUINS = ["data=penguins", "data.batch_size=16", *SMALL]  # 14 steps an epoch, 11 of them of full batches
@@ -42,7 +43,7 @@ SETTINGS = {
 }
 
 
-class Looking(pl.Callback):
+class Looking(Callback):
     """Notes how many steps have been taken whenever it is called."""
 
     once_a_round = True

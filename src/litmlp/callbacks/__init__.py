@@ -1,5 +1,6 @@
 """What happens around the training steps."""
 
+from litmlp.callbacks.base import Callback
 from litmlp.callbacks.best_and_last import BestAndLast
 from litmlp.callbacks.classification_plots import ClassificationPlots
 from litmlp.callbacks.description import Description
@@ -19,6 +20,7 @@ from litmlp.callbacks.stop_on_nan import StopOnNaN
 
 __all__ = [
     "BestAndLast",
+    "Callback",
     "ClassificationPlots",
     "Description",
     "Diagnostics",

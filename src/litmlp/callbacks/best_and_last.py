@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from litmlp.callbacks.base import Callback
 from litmlp.files import replacing
 from litmlp.training import compat
 
@@ -15,7 +16,7 @@ SHARE_OF_TIME = 0.005  # for writing
 SECONDS_WITHIN_EPOCH = 60.0
 
 
-class BestAndLast(Checkpoint):
+class BestAndLast(Callback, Checkpoint):
     """Keeps `checkpoints/best.ckpt`, the weights that scored best, and `last.ckpt`, from which to go on.
 
     They are written between epochs, and each minute within a longer one; but seldom enough to take half a hundredth of

@@ -8,16 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-
 from litmlp import paths, run
+from litmlp.callbacks.base import Callback
 from litmlp.files import read_json
 from litmlp.loggers import TensorBoard
 
 PACKAGES = ("litmlp", "torch", "lightning", "torchmetrics", "numpy", "polars")
 
 
-class Description(pl.Callback):
+class Description(Callback):
     """Writes texts to TensorBoard as training starts, and how its scalars are arranged.
 
     The texts: the config; the command, its commit, versions and device; what each column was taken for, and the sizes

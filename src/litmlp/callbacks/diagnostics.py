@@ -3,10 +3,10 @@
 from time import perf_counter
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from litmlp.callbacks.base import Callback
 from litmlp.loggers import log
 from litmlp.networks.hidden import evaluating, outputs_of
 
@@ -15,7 +15,7 @@ ROWS = 512  # looked at
 SHARE_OF_TIME = 0.005  # for looking
 
 
-class Diagnostics(pl.Callback):
+class Diagnostics(Callback):
     """Logs, once an epoch, or where epochs are short as often as takes half a hundredth of the time:
 
     - `train/gradient_norm`: length of the gradient of all parameters together, as the epoch's last step took it;

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import lightning.pytorch as pl
 from torch import Tensor
 
+from litmlp.callbacks.base import Callback
 from litmlp.callbacks.plotting import some_rows
 from litmlp.loggers import TensorBoard
 from litmlp.networks.hidden import evaluating, hidden_layers, outputs_of
@@ -12,7 +12,7 @@ from litmlp.networks.hidden import evaluating, hidden_layers, outputs_of
 ROWS = 512
 
 
-class Distributions(pl.Callback):
+class Distributions(Callback):
     """Writes histograms for TensorBoard, every few epochs: each parameter, its last gradient, each layer's units.
 
     Args:

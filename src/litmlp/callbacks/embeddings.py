@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import lightning.pytorch as pl
-
+from litmlp.callbacks.base import Callback
 from litmlp.callbacks.plotting import some_rows
 from litmlp.data import Batch, ClassTarget, TabularData
 from litmlp.loggers import TensorBoard
 from litmlp.networks.hidden import evaluating, input_of, linear_layers
 
 
-class Embeddings(pl.Callback):
+class Embeddings(Callback):
     """Writes what comes into the last layer for validation rows, as training ends: a point a row, with its target.
 
     Args:

@@ -1,17 +1,24 @@
 """A progress bar for networks whose epochs are short."""
 
+import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from litmlp import run
+from litmlp.callbacks.base import Callback
 
-class EpochProgress(ProgressBar):
-    """One bar for the whole run, counting epochs, with the latest training and validation losses.
+log = logging.getLogger(__name__)
 
-    It is drawn on standard error where that is a terminal, and not at all elsewhere.
+
+class EpochProgress(Callback, ProgressBar):
+    """One bar for the whole run, counting epochs, and a line an epoch in its log.
+
+    The bar is drawn on standard error where that is a terminal; elsewhere, the lines are printed as well.
 
     Args:
         monitor: the metric whose best value is shown.
@@ -19,6 +26,7 @@ class EpochProgress(ProgressBar):
     """
 
     in_sweeps = False  # which say a line a run
+    once_a_round = True
 
     def __init__(self, monitor: str, mode: str) -> None:
         super().__init__()
@@ -27,6 +35,7 @@ class EpochProgress(ProgressBar):
         self.best_score: float | None = None
         self.is_enabled = True
         self.bar: tqdm | None = None
+        self.unsaid: int | None = None  # the epoch that is over, and not yet told of
 
     def disable(self) -> None:
         """Lightning calls this in all processes but the first."""
@@ -48,20 +57,36 @@ class EpochProgress(ProgressBar):
         self._advance(round(trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches, 2))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Advance to the next epoch."""
-        assert self.bar is not None
-        self._remember(trainer.callback_metrics)
-        if not self.bar.disable:
-            self.bar.set_postfix_str(self._losses(trainer.callback_metrics), refresh=False)
-            self._advance(trainer.current_epoch + 1)
+        """Note that the epoch is over: its training metrics are known only after this hook, when the task reports."""
+        self.unsaid = trainer.current_epoch + 1
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell of the epoch before."""
+        self._say(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the bar as it stands."""
+        """Tell of the last epoch, and leave the bar as it stands."""
+        self._say(trainer)
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave the bar as it stands."""
         self._close()
+
+    def _say(self, trainer: pl.Trainer) -> None:
+        assert self.bar is not None
+        if self.unsaid is None:
+            return
+        self._remember(trainer.callback_metrics)
+        losses = self._losses(trainer.callback_metrics)
+        line = f"epoch {self.unsaid}: {losses}"
+        if self.bar.disable:
+            log.info("%s", line)
+        else:
+            run.write_to_log(Path(trainer.default_root_dir), log, line)
+            self.bar.set_postfix_str(losses, refresh=False)
+            self._advance(self.unsaid)
+        self.unsaid = None
 
     def _advance(self, to: float) -> None:
         assert self.bar is not None

@@ -6,8 +6,10 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
+from litmlp.callbacks.base import Callback
 
-class EpochSeed(pl.Callback):
+
+class EpochSeed(Callback):
     """Seeds torch from (seed, epoch, rank) as each epoch begins.
 
     What an epoch draws, dropout for one, then depends on no earlier epoch: a resumed run draws the same. One that

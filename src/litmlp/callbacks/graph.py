@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import lightning.pytorch as pl
-
+from litmlp.callbacks.base import Callback
 from litmlp.callbacks.plotting import some_rows
 from litmlp.loggers import TensorBoard
 from litmlp.networks.graph import Node, nodes_of
@@ -11,7 +10,7 @@ from litmlp.networks.hidden import evaluating
 from litmlp.training import compat
 
 
-class Graph(pl.Callback):
+class Graph(Callback):
     """Writes the network's layers, and what flows between them, to TensorBoard as training starts."""
 
     in_sweeps = False

@@ -2,10 +2,11 @@
 
 import lightning.pytorch as pl
 
+from litmlp.callbacks.base import Callback
 from litmlp.loggers import report
 
 
-class LearningRate(pl.Callback):
+class LearningRate(Callback):
     """Logs the rate that each epoch ends with, as `train/learning_rate`, to whatever loggers there are."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import lightning.pytorch as pl
 import torch
 
 from litmlp import loggers, run
+from litmlp.callbacks.base import Callback
 from litmlp.data import Batch
 from litmlp.files import replacing
 from litmlp.networks.hidden import evaluating
@@ -26,7 +26,7 @@ FIRST_SECONDS = 0.08  # that the first plots may take
 ROWS = 2_000  # drawn, or looked at
 
 
-class Plotting(pl.Callback, ABC):
+class Plotting(Callback, ABC):
     """Draws plots on the way, and those of the best weights at the end, for the loggers and the run's `plots/`.
 
     While training goes on they show validation rows, at moments that lie the farther apart the longer it goes; all

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 
+from litmlp.callbacks.base import Callback
+
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 PRUNED_AT = "pruned at epoch"
 
 
-class Pruning(pl.Callback):
+class Pruning(Callback):
     """Tells the study the monitored metric of each epoch, and ends the run where the study's pruner says so.
 
     The run then ends as one that was stopped early: its best weights are tested, and its folder is complete. The study

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import lightning.pytorch as pl
-
+from litmlp.callbacks.base import Callback
 from litmlp.loggers import log
 
 
-class StepLoss(pl.Callback):
+class StepLoss(Callback):
     """Logs `train/step_loss`. Single steps are looked at, so they take as long as Lightning's usual ones.
 
     Args:

@@ -6,10 +6,11 @@ import lightning.pytorch as pl
 from torch import isfinite
 
 from litmlp import run
+from litmlp.callbacks.base import Callback
 from litmlp.errors import TrainingDiverged
 
 
-class StopOnNaN(pl.Callback):
+class StopOnNaN(Callback):
     """Ends the run, before a checkpoint is replaced, once the loss of an epoch is not a finite number."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -115,7 +115,7 @@ class Job:
 
     def _train(self, number: int, record: Row, study: "Study | None") -> tuple[list[Row], bool]:
         """Train once, or for each combination of seeds and folds; a run that is complete is only read."""
-        from litmlp.train import train
+        from litmlp.commands.train import train
 
         results = []
         for index, (folder, repeat) in enumerate(self._repeats(number)):

@@ -1,9 +1,9 @@
 """Compare runs: sorted by score, with what they differ in, averaged over seeds and folds."""
 
 if __name__ == "__main__":  # before the imports, in which signals and errors can come
-    from litmlp import commands
+    from litmlp import entry
 
-    commands.report()
+    entry.report()
 
 import argparse
 import csv

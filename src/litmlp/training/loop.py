@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.optim import LBFGS
 from torch.utils.data import DataLoader
 
+from litmlp.callbacks.base import Callback
 from litmlp.data import Batches
 from litmlp.training.optimizers import AdamW
 
@@ -242,8 +243,9 @@ def _is_content(callback: pl.Callback) -> bool:
     """Tell whether once a round is often enough for a callback."""
     if type(callback) is ModelCheckpoint:
         return callback._every_n_train_steps == 0 and callback._train_time_interval is None
-    once_a_round = getattr(callback, "once_a_round", False)
-    return once_a_round or type(callback) in (Timer, TQDMProgressBar, RichProgressBar)
+    if isinstance(callback, Callback):
+        return callback.once_a_round
+    return type(callback) in (Timer, TQDMProgressBar, RichProgressBar)
 
 
 def _is_usual(optimizer: Any) -> bool:

@@ -1,17 +1,17 @@
 """Predict raw rows of a file with a checkpoint."""
 
 if __name__ == "__main__":  # before the imports, in which signals and errors can come
-    from litmlp import commands
+    from litmlp import entry
 
-    commands.predict()
+    entry.predict()
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from litmlp import cli, output
+from litmlp.commands.evaluate import files_read, keys_of_rows, on_device
 from litmlp.errors import InputError, did_you_mean
-from litmlp.evaluate import files_read, keys_of_rows, on_device
 from litmlp.files import replacing
 from litmlp.paths import display, expanded
 

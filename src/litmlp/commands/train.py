@@ -1,9 +1,9 @@
 """Train a network, test its best weights, and leave a folder that explains the run."""
 
 if __name__ == "__main__":  # before the imports, in which signals and errors can come
-    from litmlp import commands
+    from litmlp import entry
 
-    commands.train()
+    entry.train()
 
 import logging
 import math
@@ -78,7 +78,8 @@ def _fit_and_test(
     from lightning.pytorch import seed_everything
 
     from litmlp import build, checkpoint, loggers, resuming
-    from litmlp.evaluate import measure
+    from litmlp.callbacks.base import Callback
+    from litmlp.commands.evaluate import measure
 
     _quiet_libraries()
     seed_everything(config["seed"], verbose=False)
@@ -116,7 +117,7 @@ def _fit_and_test(
         "parameters": sum(p.numel() for p in task.network.parameters()),
     }
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if hasattr(callback, "finish"):
+        if isinstance(callback, Callback):
             callback.finish(trainer, task, data)
     loggers.log_outcome(trainer, config, metrics, columns or ())
     return metrics

@@ -1,8 +1,13 @@
-"""The commands, as they are typed: they import the rest only once signals and errors end in a sentence."""
+"""Where the commands start: the rest is imported only once signals and errors end in a sentence."""
 
 from importlib import import_module
 
 from litmlp import process
+
+MODULES = {
+    **{name: f"{__package__}.commands.{name}" for name in ("train", "evaluate", "predict")},
+    "report": f"{__package__}.sweeps.report",
+}
 
 
 def train() -> None:
@@ -22,11 +27,11 @@ def predict() -> None:
 
 def report() -> None:
     """Run the command `litmlp-report`."""
-    _run("report", "sweeps.report")
+    _run("report")
 
 
-def _run(name: str, module: str | None = None) -> None:
+def _run(name: str) -> None:
     process.begin()
     with process.guarded(f"litmlp-{name}"):
-        main = import_module(f"litmlp.{module or name}").main
+        main = import_module(MODULES[name]).main
     main()

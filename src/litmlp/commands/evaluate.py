@@ -1,9 +1,9 @@
 """Measure a checkpoint on a split of its data, or on another file."""
 
 if __name__ == "__main__":  # before the imports, in which signals and errors can come
-    from litmlp import commands
+    from litmlp import entry
 
-    commands.evaluate()
+    entry.evaluate()
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

@@ -16,10 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
+from litmlp.commands.evaluate import evaluate, measure
+from litmlp.commands.train import main, summary, train
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
-from litmlp.evaluate import evaluate, measure
 from litmlp.files import read_json
-from litmlp.train import main, summary, train
 
 PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *UNDRAWN]
 
@@ -221,7 +221,14 @@ def test_events_hold_curves_and_one_hparams_entry_with_final_metrics(penguins_ru
 def test_two_processes_train_one_run(tmp_path: Path):
     overrides = ["data=penguins", "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=3"]
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "litmlp.train", *overrides, "hydra.run.dir=run", "network.hidden_sizes=[8]"]
+    command = [
+        sys.executable,
+        "-m",
+        "litmlp.commands.train",
+        *overrides,
+        "hydra.run.dir=run",
+        "network.hidden_sizes=[8]",
+    ]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, timeout=200)
     metrics = reported(folder)
     assert (metrics["epochs"], metrics["steps"]) == (3, 3 * 4)  # 110 rows each, in batches of 32
@@ -251,7 +258,7 @@ def test_max_time_ends_training(tmp_path: Path):
 
 
 def run_until_first_checkpoint(folder: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "litmlp.train", *overrides, f"hydra.run.dir={folder}"]
+    command = [sys.executable, "-m", "litmlp.commands.train", *overrides, f"hydra.run.dir={folder}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (folder / "checkpoints/last.ckpt").exists():
         time.sleep(0.01)
@@ -270,7 +277,7 @@ def test_sigterm_stops_cleanly_and_the_same_folder_goes_on(tmp_path: Path):
     assert err.strip() == "litmlp-train: stopped by SIGTERM"
     assert out.splitlines()[-1] == "interrupted: go on with litmlp-train resume=run"
     assert json.loads((tmp_path / "run/status.json").read_text())["status"] == "interrupted"
-    resume = [sys.executable, "-m", "litmlp.train", "resume=run"]
+    resume = [sys.executable, "-m", "litmlp.commands.train", "resume=run"]
     out = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=200).stdout
     assert out.splitlines()[-1] == "run"
     train(compose_config(*LONG), tmp_path / "whole")
@@ -288,7 +295,7 @@ def test_kill_at_random_moments_loses_nothing(tmp_path: Path):
         time.sleep(generator.random())
         process.kill()
         process.communicate()
-        process = subprocess.Popen([sys.executable, "-m", "litmlp.train", "resume=run"])
+        process = subprocess.Popen([sys.executable, "-m", "litmlp.commands.train", "resume=run"])
         time.sleep(5 * generator.random())
     assert process.wait(timeout=200) == 0
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "run"))

@@ -7,11 +7,11 @@ import pytest
 
 from conftest import SMALL, compose_config
 from litmlp import checkpoint
+from litmlp.commands.evaluate import evaluate
+from litmlp.commands.predict import predict
+from litmlp.commands.train import train
 from litmlp.errors import InputError
-from litmlp.evaluate import evaluate
 from litmlp.paths import ROOT
-from litmlp.predict import predict
-from litmlp.train import train
 from sweeping import command
 
 

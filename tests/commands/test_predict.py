@@ -11,10 +11,11 @@ import torch
 
 from conftest import SMALL, Refused, compose_config
 from litmlp import checkpoint
+from litmlp.commands.predict import predict
+from litmlp.commands.train import train
+from litmlp.entry import MODULES
 from litmlp.errors import InputError
 from litmlp.paths import ROOT
-from litmlp.predict import predict
-from litmlp.train import train
 
 PENGUINS = ROOT / "data/penguins.csv"
 PROBABILITIES = [f"probability_{name}" for name in ("Adelie", "Chinstrap", "Gentoo")]
@@ -123,7 +124,9 @@ def test_the_command_says_what_is_wrong_in_one_line(
 
 def test_the_command_writes_a_line_a_row(penguins_run: Path):
     given = [f"checkpoint={penguins_run}", f"input={PENGUINS}", "output=out.csv"]
-    subprocess.run([sys.executable, "-m", "litmlp.predict", *given], check=True, capture_output=True, timeout=100)
+    subprocess.run(
+        [sys.executable, "-m", "litmlp.commands.predict", *given], check=True, capture_output=True, timeout=100
+    )
     assert pl.read_csv("out.csv").columns == ["prediction", *PROBABILITIES]
     assert [path.name for path in Path.cwd().iterdir()] == ["out.csv"]
 
@@ -160,14 +163,14 @@ def test_output_is_never_a_file_that_is_needed(
     Path(f"device.{ending}").symlink_to("/dev/null")
     refused += [f"pipe.{ending}", f"device.{ending}", f"run/checkpoints/new.{ending}", f"{'x' * 248}.{ending}"]
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    monkeypatch.setattr(f"litmlp.{command}.{command}", lambda *_: pytest.fail("computed before it was refused"))
+    monkeypatch.setattr(f"{MODULES[command]}.{command}", lambda *_: pytest.fail("computed before it was refused"))
     rows = "input" if command == "predict" else "data.path"
     for output in refused:
         given = ["checkpoint=run/checkpoints/best.ckpt", f"{rows}=rows.csv", f"output={output}"]
         monkeypatch.setattr("sys.argv", [f"litmlp-{command}", *given])
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         with pytest.raises(SystemExit) as end:
-            import_module(f"litmlp.{command}").main()
+            import_module(MODULES[command]).main()
         assert end.value.code == 2
         said = capsys.readouterr().err
         assert said.startswith(f"litmlp-{command}: output '{output}'"), said
