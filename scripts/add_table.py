@@ -88,7 +88,7 @@ def _config(data: TableData, file: str, task: str, reason: str) -> str:
         num_rows=sum(len(rows.numeric) for rows in data.tables.values()),
         task=task,
         reason=reason,
-        path=_scalar(_path(data.path)),
+        path=_scalar(_path(str(data.path))),
         target=_scalar(data.target.columns if len(data.target.columns) > 1 else data.target.columns[0]),
         ignore=f"ignore:\n{''.join(lines)}" if lines else "",
         inputs="\n".join(f"#   {name}: {decision}" for name, decision in inputs.items()),

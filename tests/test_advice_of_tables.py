@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
+import numpy as np
 import polars as pl
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -49,6 +50,7 @@ class Try(NamedTuple):
     overrides: str
     files: dict[str, Any]
     cache_gb: str | None = None  # of LITMLP_CACHE_GB, where encoded rows are kept
+    frame: Any = None  # rows that come later, from Python
 
 
 def table(overrides: str = "", **columns: Any) -> Try:
@@ -232,8 +234,8 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         inputs("exp(abs(x1))"),
     ),
     # reading.py
-    ("'{}' has no rows: give at least one", later(table(), x=[]), later(table(), x=[1])),
-    ("'{}' has no columns: give a table", files("data.path=table.parquet", table_parquet={}), parquet()),
+    ("{} has no rows: give at least one", later(table(), x=[]), later(table(), x=[1])),
+    ("{} has no columns: give a table", files("data.path=table.parquet", table_parquet={}), parquet()),
     ("'{}' is empty: give a table", files("", table_csv=b"\n"), files("", table_csv=CSV)),
     (
         "'{}' has two columns called {}: rename one of them",
@@ -311,13 +313,13 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
     ("cannot read '{}' as {}: {}", files("", table_csv=b"PAR1"), files("", table_csv=CSV)),
     ("cannot read '{}' as text: it is a binary file", files("", table_csv=bytes(range(256))), files("", table_csv=CSV)),
     (
-        "'{}' has a column whose name has {} letters ('{}'), more than {}: rename it, and see whether the first line "
+        "{} has a column whose name has {} letters ('{}'), more than {}: rename it, and see whether the first line "
         "names the columns",
         table(**{"z" * 600: NUMBERS}),
         table(z=NUMBERS),
     ),
     (
-        "'{}' has a column called '{}', which would be taken for a pattern: rename it",
+        "{} has a column called '{}', which would be taken for a pattern: rename it",
         table(**{"^z$": NUMBERS}),
         table(z=NUMBERS),
     ),
@@ -561,6 +563,30 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         table(f"{CLASSES} task.class_weights=[0.5,1] data.split_column=s", s=SPLIT, y=[*AB[:20], *"a" * 10, *AB[:10]]),
     ),
 ]
+CASES += [  # frames.py, and rows that nobody gave
+    (
+        "rows are given as {}: give a file, a frame of Polars or pandas, or a dict of arrays",
+        table()._replace(frame=[[1, 2]]),
+        table()._replace(frame={"x": [1, 2]}),
+        table()._replace(frame=pl.DataFrame({"x": [1, 2]})),
+    ),
+    (
+        "two columns are called '{}': rename one of them",
+        table()._replace(frame={1: [1], "1": [2], "x": [3]}),
+        table()._replace(frame={1: [1], "2": [2], "x": [3]}),
+    ),
+    (
+        "column '{}' has {} rows, but '{}' has {}: give columns of one length",
+        table()._replace(frame={"x": [1, 2], "z": [1]}),
+        table()._replace(frame={"x": [1, 2], "z": [1, 2]}),
+    ),
+    (
+        "column '{}' is an array of {} dimensions: give one of 1",
+        table()._replace(frame={"x": np.zeros((2, 1))}),
+        table()._replace(frame={"x": np.zeros(2)}),
+    ),
+    ("no rows are given: add data.path=<a file>, or give a frame from Python", Try("data.path=null", {}), table()),
+]
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "cannot read column '{}': {}": "what comes after the colon is the reason",
     "cannot read {} as one table: {}": "what comes after the colon is the reason",
@@ -625,7 +651,9 @@ def do(a_try: Try, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = build.data(config)
     data.setup()
     if (rows := a_try.files.get("rows.csv")) is not None:
-        data.encode_file("rows.csv", has_target="y" in rows)
+        data.encode_rows("rows.csv", has_target="y" in rows)
+    if a_try.frame is not None:
+        data.encode_rows(a_try.frame, has_target=False)
     task = build.task(config, data.spec)
     with mock.patch.object(type(task), "trainer", SimpleNamespace(datamodule=data)):
         task.setup("fit")

@@ -103,6 +103,16 @@ def data(runs: Path) -> None:
     assert (runs / "moons/plots/planar-regions.png").is_file()
 
 
+def query(runs: Path) -> None:
+    assert metrics(runs / "query")["test/accuracy"] > 0.95
+    assert same(runs / "query/evaluate-test.json", metrics(runs / "query"))
+    penguins = polars.read_csv(runs.parent / "data/penguins.csv", null_values="NA")
+    sizes = re.search(r"(\d+) train, (\d+) val, (\d+) test rows", (runs / "query/train.log").read_text())
+    assert sizes is not None
+    assert sum(map(int, sizes.groups())) == len(penguins.filter(polars.col("year") >= 2008)) < len(penguins)
+    assert (polars.read_csv(runs.parent / "species.csv")["prediction"] == penguins["species"]).mean() > 0.9
+
+
 def task(runs: Path) -> None:
     assert metrics(runs / "quantile")["epochs"] == 12
     assert metrics(runs / "quantile")["test/coverage"] == pytest.approx(0.9, abs=0.04)
@@ -137,7 +147,7 @@ def logger(runs: Path) -> None:
 
 
 CLAIMS: dict[str, Callable[[Path], None]] = {
-    claim.__name__: claim for claim in (table, optimizer, network, data, task, metric, callback, logger)
+    claim.__name__: claim for claim in (table, optimizer, network, data, query, task, metric, callback, logger)
 }
 
 
@@ -155,7 +165,7 @@ def test_the_projects_tests_and_its_style_hold_with_all_of_them(project: Path):
     run(project, sys.executable, "-m", "ruff", "check", *python)
     run(project, sys.executable, "-m", "ruff", "format", "--check", *python)
     run(project, sys.executable, "-m", "mypy", "src")
-    options = [Path(name).stem for name in ADDED if name.startswith("conf/")]
+    options = [Path(name).stem for name in ADDED if name.startswith("conf/") and name != "conf/data/query.yaml"]
     chosen = " or ".join([*options, "monitor", "design", "hydra"])
     said = run(project, sys.executable, "-m", "pytest", "-q", "tests/test_conf.py", "-k", chosen)
     assert int(re.findall(r"(\d+) passed", said)[0]) >= len(options)

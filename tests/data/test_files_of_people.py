@@ -118,10 +118,10 @@ class TestDecimalMarks:
         data.setup()
         other = table(tmp_path / "table.csv")
         other.load_state_dict(data.state_dict())
-        batch = other.encode_file(written(tmp_path, "x;y\n1.000;7.451\n2;7.450\n", "other.csv"), has_target=True)
+        batch = other.encode_rows(written(tmp_path, "x;y\n1.000;7.451\n2;7.450\n", "other.csv"), has_target=True)
         assert other.target.scaling.in_own_units(batch.target)[:, 0].round(decimals=2).tolist() == [7451, 7450]
         with pytest.raises(InputError, match=r"the decimal mark is ',', as data.decimal, .* or the checkpoint says"):
-            other.encode_file(written(tmp_path, "x;y\n1.5;7451\n", "english.csv"), has_target=True)
+            other.encode_rows(written(tmp_path, "x;y\n1.5;7451\n", "english.csv"), has_target=True)
 
 
 class TestAmounts:
@@ -203,10 +203,10 @@ class TestMissing:
         data = table(written(tmp_path, f"x,y\n{rows}Total,\nMean,\nsome note,\nanother note,\n"))
         data.setup()
         assert data.inputs.decisions == {"x": "numeric"}
-        again = data.encode_file(tmp_path / "table.csv", has_target=False)
+        again = data.encode_rows(tmp_path / "table.csv", has_target=False)
         assert len(again.numeric) == len(ROWS) + 4  # their cells are missing from now on
         with pytest.raises(InputError, match="row 1 holds 'third note'"):
-            data.encode_file(written(tmp_path, "x\nthird note\n", "other.csv"), has_target=False)
+            data.encode_rows(written(tmp_path, "x\nthird note\n", "other.csv"), has_target=False)
 
 
 class TestClasses:
@@ -305,10 +305,10 @@ class TestNames:
         data.setup()
         other = table(tmp_path / "table.csv", "column_3", ClassTarget, header=header)
         other.load_state_dict(data.state_dict())
-        assert len(other.encode_file(written(tmp_path, "0.5,7\n", "one.csv"), False).numeric) == 1
-        assert len(other.encode_file(written(tmp_path, "0.5,7,M\n0.5,7,M\n", "two.csv"), False).numeric) == 2
+        assert len(other.encode_rows(written(tmp_path, "0.5,7\n", "one.csv"), False).numeric) == 1
+        assert len(other.encode_rows(written(tmp_path, "0.5,7,M\n0.5,7,M\n", "two.csv"), False).numeric) == 2
         with pytest.raises(InputError, match=r"the checkpoint names 3 columns, but '.*' has 1: give as many"):
-            other.encode_file(written(tmp_path, "0.5\n0.6\n", "few.csv"), False)
+            other.encode_rows(written(tmp_path, "0.5\n0.6\n", "few.csv"), False)
 
     def test_the_first_line_can_be_said_to_be_names(self, tmp_path: Path) -> None:
         path = written(tmp_path, "1,2\n3,4\n5,6\n")

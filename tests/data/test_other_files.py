@@ -55,7 +55,7 @@ def encoded(data: TableData, path: Path, **said: Any) -> Batch:
     other = table(path, **{name: data.hparams[name] for name in ("encoding",) if name in data.hparams})
     other.asked = data.asked
     other.load_state_dict(data.state_dict())
-    return other.encode_file(path, False, said)
+    return other.encode_rows(path, False, said)
 
 
 def same(one: Batch, other: Batch, rows: int) -> bool:
@@ -111,9 +111,9 @@ def test_a_format_that_training_was_told_is_not_that_of_all_columns_later(tmp_pa
 def test_a_file_leaves_nothing_behind_for_the_next(tmp_path: Path) -> None:
     data = trained(tmp_path, WHOLE)
     path = written(tmp_path, "x;z\n1.500;2\n", "other.csv")
-    first = data.encode_file(path, False, {"decimal": "."})
-    assert not same(first, data.encode_file(path, False), 1)
-    assert same(first, data.encode_file(path, False, {"decimal": "."}), 1)
+    first = data.encode_rows(path, False, {"decimal": "."})
+    assert not same(first, data.encode_rows(path, False), 1)
+    assert same(first, data.encode_rows(path, False, {"decimal": "."}), 1)
 
 
 def test_numbers_of_training_are_no_dates_later(tmp_path: Path) -> None:

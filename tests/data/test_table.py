@@ -479,7 +479,7 @@ def test_dates_in_a_csv_are_found_however_they_are_written(tmp_path: Path, patte
     assert data.inputs.decisions["when"].startswith("date, written like %")
     assert data.spec.numeric == ["when time", "when day", "when hour"]
     assert data.spec.categorical == {"when month": 4}
-    encoded = data.encode_file(path, has_target=False)
+    encoded = data.encode_rows(path, has_target=False)
     for part, expected in {"when day": [m.day for m in moments], "when hour": [m.hour for m in moments]}.items():
         got = encoded.numeric[:, data.spec.numeric.index(part)]
         assert np.corrcoef(got, expected)[0, 1] == pytest.approx(1)
@@ -517,7 +517,7 @@ def test_numbers_in_parquet_are_numbers_of_any_width(tmp_path: Path, dtype: Any)
     data = table(parquet(tmp_path, a=numbers), "y", ignore=["x"], scaling="standard")
     assert data.spec.numeric == ["a"]
     scale = data.inputs.columns[0].scaling
-    encoded = data.encode_file(data.path, has_target=False).numeric[:, 0]
+    encoded = data.encode_rows(data.path, has_target=False).numeric[:, 0]
     assert_allclose(encoded * scale.std + scale.mean, numbers.to_numpy(), atol=1e-5)
 
 
@@ -526,7 +526,7 @@ def test_levels_in_parquet_are_levels_however_they_are_kept(tmp_path: Path, dtyp
     levels = pl.Series([None if i == 0 else "abc"[i % 3] for i in range(40)], dtype=dtype)
     data = table(parquet(tmp_path, level=levels), "y", min_count=1)
     assert inputs(data) == (["x"], {"level": 5})
-    codes = data.encode_file(data.path, has_target=False).categorical[:, 0].tolist()
+    codes = data.encode_rows(data.path, has_target=False).categorical[:, 0].tolist()
     assert codes[1:] == [2 + i % 3 for i in range(1, 40)]
 
 

@@ -109,7 +109,7 @@ def test_loaded_encoders_are_left_as_they_are(tmp_path: Path, target_type: type[
     loaded.load_state_dict(fitted.state_dict())
     loaded.setup()
     assert plain(loaded.state_dict()) == plain(fitted.state_dict())
-    expected = fitted.encode_file(tmp_path / "other.csv", has_target=True)
+    expected = fitted.encode_rows(tmp_path / "other.csv", has_target=True)
     assert same(loaded.tables["train"], expected.rows(places_of("train", cells(seed=1))))
 
 
@@ -198,7 +198,7 @@ def test_evaluation_takes_many_rows_at_once_whatever_the_batch(tmp_path: Path) -
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_file_is_encoded_as_the_tables_were(tmp_path: Path, split: str, target_type: type[Target]) -> None:
     table = ready(write(tmp_path, cells()), target_type)
-    batch = table.encode_file(tmp_path / "rows.csv", has_target=True)
+    batch = table.encode_rows(tmp_path / "rows.csv", has_target=True)
     assert same(batch.rows(places_of(split, cells())), table.tables[split].rows(slice(None)))
 
 
@@ -206,20 +206,20 @@ def test_file_needs_no_target_unless_asked_for(tmp_path: Path) -> None:
     table = ready(write(tmp_path, cells()))
     path = tmp_path / "new.csv"
     path.write_text("day,level,clean,gap\n2020-02-28,red,0.5,\n2020-01-01,,,2\n")
-    batch = table.encode_file(path, has_target=False)
+    batch = table.encode_rows(path, has_target=False)
     assert (batch.target, batch.weight) == (None, None)
     assert batch.numeric[:, 1].tolist() == [1, 0]
     assert batch.numeric[1, 2] == 0
     assert batch.categorical[:, 0].tolist() == [2 + ["blue", "green", "red"].index("red"), 1]
     with pytest.raises(InputError, match="no target column 'y'"):
-        table.encode_file(path, has_target=True)
+        table.encode_rows(path, has_target=True)
 
 
 def test_several_files_are_encoded_one_after_the_other(tmp_path: Path) -> None:
     table = ready(write(tmp_path, cells()))
     write(tmp_path, cells()[:7], "part1.csv")
     write(tmp_path, cells()[7:], "part2.csv")
-    whole, parts = (table.encode_file(tmp_path / name, has_target=True) for name in ("rows.csv", "part*.csv"))
+    whole, parts = (table.encode_rows(tmp_path / name, has_target=True) for name in ("rows.csv", "part*.csv"))
     assert same(whole, parts)
 
 
@@ -242,7 +242,7 @@ def test_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: s
     path = tmp_path / "new.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        table.encode_file(path, has_target=False)
+        table.encode_rows(path, has_target=False)
 
 
 def test_order_of_columns_in_a_file_does_not_matter(tmp_path: Path) -> None:
@@ -250,15 +250,15 @@ def test_order_of_columns_in_a_file_does_not_matter(tmp_path: Path) -> None:
     frame = table.read().collect()
     frame.select(reversed(frame.columns)).write_csv(tmp_path / "reversed.csv")
     paths = [tmp_path / "rows.csv", tmp_path / "reversed.csv"]
-    assert same(*(table.encode_file(path, has_target=True) for path in paths))
+    assert same(*(table.encode_rows(path, has_target=True) for path in paths))
 
 
 @pytest.mark.parametrize("num_rows", [2, 17])
 def test_rows_are_encoded_one_by_one(tmp_path: Path, num_rows: int) -> None:
     """The same row is encoded the same, whatever rows are beside it."""
     table = ready(write(tmp_path, cells()))
-    whole = table.encode_file(tmp_path / "rows.csv", has_target=True)
-    some = table.encode_file(write(tmp_path, cells()[5 : 5 + num_rows], "some.csv"), has_target=True)
+    whole = table.encode_rows(tmp_path / "rows.csv", has_target=True)
+    some = table.encode_rows(write(tmp_path, cells()[5 : 5 + num_rows], "some.csv"), has_target=True)
     assert same(some, whole.rows(slice(5, 5 + num_rows))._replace(categorical=whole.categorical[5 : 5 + num_rows]))
 
 

@@ -50,7 +50,7 @@ def test_inputs_are_encoded_in_their_order_and_standardised(tmp_path: Path) -> N
     train = data.read().collect()["x1", "x2"].to_numpy()[data.parted(data.read())[1]["train"]]
     expected = StandardScaler().fit(raw(train)).transform(raw(points))
     assert data.spec.numeric == list(INPUTS)
-    assert_allclose(data.encode_file(path, has_target=False).numeric, expected, rtol=1e-4, atol=1e-5)
+    assert_allclose(data.encode_rows(path, has_target=False).numeric, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_training_inputs_equal_scikit_learns_standardisation() -> None:
@@ -71,7 +71,7 @@ def test_inputs_are_the_variables_by_default() -> None:
 def test_missing_cell_makes_inputs_of_it_missing(tmp_path: Path) -> None:
     data = circle(inputs=["x1", "x1*x2"])
     data.setup()
-    encoded = data.encode_file(written(tmp_path, "x1,x2\n1,\n1,2\n"), has_target=False).numeric
+    encoded = data.encode_rows(written(tmp_path, "x1,x2\n1,\n1,2\n"), has_target=False).numeric
     assert encoded[0, 0] == encoded[1, 0] != 0
     assert encoded[0, 1] == 0 != encoded[1, 1]
 
@@ -89,28 +89,28 @@ def test_file_without_a_variable_is_refused(tmp_path: Path) -> None:
     data = circle(inputs=["x1"])
     data.setup()
     with pytest.raises(InputError, match="no column 'x2': the rows need x1, x2"):
-        data.encode_file(written(tmp_path, "x1\n1\n"), has_target=False)
+        data.encode_rows(written(tmp_path, "x1\n1\n"), has_target=False)
 
 
 def test_text_for_a_variable_is_refused(tmp_path: Path) -> None:
     data = circle()
     data.setup()
     with pytest.raises(InputError, match=r"'x2' .* row 2 holds 'high'"):
-        data.encode_file(written(tmp_path, "x1,x2\n1,2\n1,high\n"), has_target=False)
+        data.encode_rows(written(tmp_path, "x1,x2\n1,2\n1,high\n"), has_target=False)
 
 
 def test_infinite_variable_is_refused(tmp_path: Path) -> None:
     data = circle()
     data.setup()
     with pytest.raises(InputError, match=r"column 'x1' should hold finite numbers, but its row 2 holds inf"):
-        data.encode_file(written(tmp_path, "x1,x2\n1,2\ninf,1\n"), has_target=False)
+        data.encode_rows(written(tmp_path, "x1,x2\n1,2\ninf,1\n"), has_target=False)
 
 
 def test_input_that_is_infinite_somewhere_is_refused(tmp_path: Path) -> None:
     data = circle(inputs=["1/x1"])
     data.setup()
     with pytest.raises(InputError, match=r"the input '1/x1' is infinite in row 3"):
-        data.encode_file(written(tmp_path, "x1,x2\n1,2\n,2\n0,1\n"), has_target=False)
+        data.encode_rows(written(tmp_path, "x1,x2\n1,2\n,2\n0,1\n"), has_target=False)
 
 
 @pytest.mark.parametrize(("text", "near"), [("x1 + x22", "x2"), ("sinus(x1)", "sin")])

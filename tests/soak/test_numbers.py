@@ -102,7 +102,7 @@ def check_written(generator: random.Random, folder: Path, targets: list[str]) ->
     predicted = written.select(names).cast(pl.Float64).to_numpy()
     task, data, _ = checkpoint.load(folder / "run/checkpoints/best.ckpt")
     with torch.inference_mode():
-        outputs = task.forward(data.encode_file(folder / "table.csv", has_target=False)).double().numpy()
+        outputs = task.forward(data.encode_rows(folder / "table.csv", has_target=False)).double().numpy()
     expected = data.target.scaling.mean.numpy() + data.target.scaling.std.numpy() * outputs
     if data.target.transform == "log1p":
         with np.errstate(over="ignore"):

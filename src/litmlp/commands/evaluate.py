@@ -47,7 +47,7 @@ def evaluate(
         _point_to_table(data, file)
         data.setup()
     else:
-        data.tables[split] = data.encode_file(path, True, written)
+        data.tables[split] = data.encode_rows(path, True, written)
     return measure(on_device(task), data, split)
 
 

@@ -118,9 +118,38 @@ def read_table(
         return {name: kind for name, kind in types.items() if name not in text_columns}
 
     parts = _parts(files, asked, spill, types_of if len(files) == 1 else None)
-    said = [f"{display(part.file)}: {what}" for part in parts for what in part.said][:MOST_SAID]
-    if (dialect := next((part.dialect for part in parts if part.dialect), None)) and not asked.is_of_other:
-        survey.notation = notation._replace(
+    what = f"'{files[0]}'" if len(files) == 1 else f"'{files[0]}' and the files after it"
+    looked_at = (text_columns, numeric_columns, finds_marks)
+    return _as_table(parts, survey, spill, not asked.is_of_other, what, *looked_at)
+
+
+def read_frame(
+    frame: pl.LazyFrame,
+    notation: Notation = UNKNOWN,
+    text_columns: Collection[str] = (),
+    numeric_columns: Collection[str] | None = None,
+    finds_marks: bool = True,
+) -> Table:
+    """Take rows from elsewhere than files; cells of text are read as those of a file. See `read_table`."""
+    check_names("the table", frame.collect_schema().names())
+    parts = [_Part(None, frame, is_parquet=True)]
+    looked_at = (text_columns, numeric_columns, finds_marks)
+    return _as_table(parts, Survey(notation), Spill(), False, "the table", *looked_at)
+
+
+def _as_table(
+    parts: Sequence["_Part"],
+    survey: Survey,
+    spill: Spill,
+    learns_dialect: bool,
+    what: str,
+    text_columns: Collection[str],
+    numeric_columns: Collection[str] | None,
+    finds_marks: bool,
+) -> Table:
+    said = [f"{display(part.file)}: {one}" for part in parts if part.file for one in part.said][:MOST_SAID]
+    if (dialect := next((part.dialect for part in parts if part.dialect), None)) and learns_dialect:
+        survey.notation = survey.notation._replace(
             header=next((part.header for part in parts if part.header is not None), None),
             quote=dialect.quote,
             comment=dialect.comment,
@@ -131,14 +160,13 @@ def read_table(
         with panics.as_errors():
             sizes = [part.frame.select(pl.len()).collect().item() for part in parts]
             if sum(sizes) == 0:
-                raise InputError(f"'{files[0]}' has no rows: give at least one")
+                raise InputError(f"{what} has no rows: give at least one")
             frame = pl.concat([part.frame for part in parts], how="vertical_relaxed") if parts[1:] else parts[0].frame
             is_large = any(part.is_large for part in parts)
             to_look_at = _to_look_at(frame, parts[-1].is_parquet, numeric_columns)
             frame = _typed(frame, survey, to_look_at, text_columns, spill if is_large else None)
             notation, assumed = survey.found(finds_marks)
     except pl.exceptions.PolarsError as error:
-        what = f"'{files[0]}'" if len(files) == 1 else f"'{files[0]}' and the files after it"
         raise InputError(f"cannot read {what} as one table: {_reason(error)}") from error
     return Table(frame, notation, _written(parts), [*said, *assumed], sizes, spill)
 
@@ -147,7 +175,7 @@ class _Part(NamedTuple):
     """A file of a table.
 
     Attributes:
-        file: itself.
+        file: itself; None for rows from elsewhere.
         frame: its rows, with the columns of the first file.
         header: the names of its columns, where no line of it has them.
         dialect: of text.
@@ -158,7 +186,7 @@ class _Part(NamedTuple):
         is_parquet: whether it holds no text.
     """
 
-    file: Path
+    file: Path | None
     frame: pl.LazyFrame
     header: tuple[str, ...] | None = None
     dialect: Dialect | None = None
@@ -180,7 +208,7 @@ def _parts(files: Sequence[Path], asked: Asked, spill: Spill, types_of: TypesOf 
         except ERRORS as error:
             kind = "Parquet" if is_parquet else "text"
             raise InputError(f"cannot read '{file}' as {kind}: {_reason(error)}") from error
-        check_names(file, names)
+        check_names(f"'{file}'", names)
         if parts:
             first = parts[0].frame.collect_schema().names()
             if other := sorted({*names} ^ {*first}):
@@ -205,7 +233,8 @@ def _of_text(file: Path, asked: Asked, spill: Spill, types_of: TypesOf | None) -
 def _written(parts: Sequence[_Part]) -> list[str]:
     alike: dict[str, list[Path]] = {}
     for part in parts:
-        alike.setdefault(part.written, []).append(part.file)
+        if part.file is not None:
+            alike.setdefault(part.written, []).append(part.file)
     return [
         f"{display(files[0])}{f' and {len(files) - 1} more' if files[1:] else ''}: {written}"
         for written, files in list(alike.items())[:MOST_SAID]

@@ -7,16 +7,17 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from polars import Int64, LazyFrame, Series
+from polars import DataFrame, Int64, LazyFrame, Series
 
 from litmlp.data import keys, moments
 from litmlp.data.batch import Batch
 from litmlp.data.cells import Levels, Numbers, as_dates, as_levels, as_numbers, is_text, texts_of
 from litmlp.data.columns import Column, DateColumn
 from litmlp.data.dialect import Asked
+from litmlp.data.frames import as_frame
 from litmlp.data.inputs import collected
 from litmlp.data.kinds import LEFT_OUT, kind_of
-from litmlp.data.reading import files_of, read_table
+from litmlp.data.reading import files_of, read_frame, read_table
 from litmlp.data.splits import SPLITS, Rows, column_split, group_split, time_split
 from litmlp.data.tabular import TabularData
 from litmlp.data.targets import Target
@@ -36,7 +37,8 @@ class TableData(TabularData):
     lists below correct it.
 
     Args:
-        path: the file, a folder of files, or a pattern; as seen from the current folder or from the project.
+        path: the file, a folder of files, or a pattern; as seen from the current folder or from the project. None
+            where a frame is given from Python, or a subclass has `rows` of its own.
         target: name of the target column, or of several for regression.
         target_type: the kind of target that the task learns; passed in when a run is built.
         target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
@@ -77,7 +79,7 @@ class TableData(TabularData):
 
     def __init__(
         self,
-        path: str,
+        path: str | None,
         target: str | list[str],
         target_type: type[Target],
         target_transform: str = "none",
@@ -144,18 +146,29 @@ class TableData(TabularData):
         self.weight_column = weight_column
         self.sizes: dict[str, int] = {}  # rows of the files of each split, where there are several
         self.says = True
+        self.frame: LazyFrame | DataFrame | None = None  # rows that were given rather than read
         self._check_lists()
+
+    def rows(self) -> LazyFrame | DataFrame | None:
+        """Return rows that come from elsewhere than files, as from a database; None to read the files.
+
+        A subclass overrides it. Cells of text are read as those of a file: numbers, dates and missing cells are found.
+        """
+        return self.frame
 
     def read(self, text_columns: Sequence[str] = ()) -> LazyFrame:
         """Return all rows, and learn how they are written; more columns can be asked for as text."""
-        paths = {"train": self.path, "val": self.val_path, "test": self.test_path}
-        files = {split: files_of(path) for split, path in paths.items() if path is not None}
         wanted = [*self.asked_for["categorical"], *self.asked_for["date"], *self.target.text_columns]
         wanted += text_columns
         notation = self.notation if self.is_fitted else self.given
         finds_marks = self.missing_values is None and not self.is_fitted
-        every = [one for some in files.values() for one in some]
-        table = read_table(every, self.asked_of_files(), notation, wanted, finds_marks=finds_marks)
+        given, files = self.rows(), {}
+        if given is not None:
+            table = read_frame(as_frame(given), notation, wanted, finds_marks=finds_marks)
+        else:
+            files = self._files()
+            every = [one for some in files.values() for one in some]
+            table = read_table(every, self.asked_of_files(), notation, wanted, finds_marks=finds_marks)
         if not self.is_fitted:
             self.notation, self.written, self.assumed = table.notation, table.written, table.said
         self.spill = table.spill
@@ -222,9 +235,14 @@ class TableData(TabularData):
         return super().split(frame, usable, strata)
 
     def cache_key(self) -> str | None:
-        """Return a digest of content and settings of a large table."""
-        paths = [self.path, self.val_path, self.test_path]
-        files = [files_of(path) if path is not None else [] for path in paths]
+        """Return a digest of content and settings of a large table; None where rows do not come from files alone.
+
+        What the rows of a subclass follow from, it alone knows: it overrides this to have them kept.
+        """
+        if type(self) is not TableData or self.frame is not None:
+            return None
+        found = self._files()
+        files = [found.get(split, []) for split in SPLITS]
         if sum(file.stat().st_size for some in files for file in some) < CACHED_FROM:
             return None
         settings = {
@@ -248,6 +266,12 @@ class TableData(TabularData):
                 f"{f' ({others[0]})' if others else ''}: correct it, or leave it out"
             )
         return encoded
+
+    def _files(self) -> dict[str, list[Path]]:
+        paths = {"train": self.path, "val": self.val_path, "test": self.test_path}
+        if self.path is None:
+            raise InputError("no rows are given: add data.path=<a file>, or give a frame from Python")
+        return {split: files_of(path) for split, path in paths.items() if path is not None}
 
     def _roles(self) -> list[str]:
         return [name for role in ROLES if (name := getattr(self, role)) is not None]

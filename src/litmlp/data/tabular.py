@@ -17,9 +17,10 @@ from litmlp.data.batches import Batches, InOrder, Shuffled, belong_on
 from litmlp.data.cells import as_numbers, shown
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
 from litmlp.data.dialect import Asked
+from litmlp.data.frames import as_frame
 from litmlp.data.inputs import Inputs, collected, num_rows
 from litmlp.data.notation import Notation
-from litmlp.data.reading import Table, files_of, read_table
+from litmlp.data.reading import Table, files_of, read_frame, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
 from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split, some_of
@@ -171,35 +172,38 @@ class TabularData(pl.LightningDataModule, ABC):
         """All rows of a split, in order, in this process."""
         return Batches(self.tables[split], self._evaluated_at_once, InOrder())
 
-    def encode_file(self, path: str | Path, has_target: bool, written: Mapping[str, Any] | None = None) -> Batch:
-        """Encode all rows of another file with the same columns, in its order.
+    def encode_rows(self, rows: Any, has_target: bool, written: Mapping[str, Any] | None = None) -> Batch:
+        """Encode all of other rows with the same columns, in their order.
 
         Args:
-            path: the file, a folder of files, or a pattern.
+            rows: see `read_as_before`.
             has_target: whether targets are wanted.
             written: see `read_as_before`.
         """
-        read = self.read_as_before(path, written=written)
+        read = self.read_as_before(rows, written=written)
         targets = self.targets_of(read.frame, read.notation) if has_target else None
         return self.encode(read.frame, targets, read.notation)
 
     def read_as_before(
-        self, path: str | Path, text_columns: Sequence[str] = (), written: Mapping[str, Any] | None = None
+        self, rows: Any, text_columns: Sequence[str] = (), written: Mapping[str, Any] | None = None
     ) -> Table:
-        """Return the rows of another file, whose cells are written as those of the table that was trained on.
+        """Return other rows, whose cells are written as those of the table that was trained on.
 
         What training left open, as whole numbers alone leave the decimal mark, is found anew.
 
         Args:
-            path: the file, a folder of files, or a pattern.
+            rows: a file, a folder of files, or a pattern; or a frame or a dict of arrays, see `as_frame`.
             text_columns: more columns to be read as text.
-            written: keys of a table, where the file is written in another way.
+            written: keys of a table, where a file is written in another way.
         """
         known = self.notation._replace(date_format=None)  # each column of dates has one of its own
         asked, notation = keys.joined(self.asked_of_another(), known, dict(written or {}))
         numeric = {column.name for column in self.inputs.columns if not column.reads_text}
         numeric |= {*self.target.columns} - {*self.target.text_columns}
-        read = read_table(files_of(path), asked, notation, text_columns, numeric, finds_marks=False)
+        if isinstance(rows, str | Path):
+            read = read_table(files_of(rows), asked, notation, text_columns, numeric, finds_marks=False)
+        else:
+            read = read_frame(as_frame(rows), notation, text_columns, numeric, finds_marks=False)
         self.say(read.written, read.said)
         return read
 

@@ -84,7 +84,7 @@ def read_text(file: Path, spill: Spill, asked: Asked = NOTHING, types_of: TypesO
         )
     width = len(found.names) or (len(found.rows[0]) if found.rows else 1)
     names = _names(found.names, width, asked, file)
-    check_names(file, names)
+    check_names(f"'{file}'", names)
     said = _assumed(text, found, asked, names, head)
     first = dialect.skip_rows + (1 + sum(name.count("\n") for name in found.names) if dialect.has_header else 0)
     places = [str(place) for place in range(width)]  # instead of names that Polars would take for patterns
@@ -140,18 +140,18 @@ def _written(text: Text, dialect: Dialect) -> str:
     return f"text in {text.encoding.removesuffix('-sig')}{packed}, {delimiter} between cells, {names}"
 
 
-def check_names(file: Path, names: Sequence[str]) -> None:
+def check_names(what: str, names: Sequence[str]) -> None:
     """Raise InputError for names of columns that cannot be used."""
     if not names:
-        raise InputError(f"'{file}' has no columns: give a table")
+        raise InputError(f"{what} has no columns: give a table")
     for name in names:
         if len(name) > LONGEST_NAME:
             raise InputError(
-                f"'{file}' has a column whose name has {len(name)} letters ('{shortened(name)}'), more than "
+                f"{what} has a column whose name has {len(name)} letters ('{shortened(name)}'), more than "
                 f"{LONGEST_NAME}: rename it, and see whether the first line names the columns"
             )
         if name.startswith("^") and name.endswith("$"):  # for many methods of Polars
-            raise InputError(f"'{file}' has a column called '{name}', which would be taken for a pattern: rename it")
+            raise InputError(f"{what} has a column called '{name}', which would be taken for a pattern: rename it")
 
 
 def _fitting(asked: Asked, head: list[str], file: Path) -> Asked:

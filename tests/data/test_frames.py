@@ -1,0 +1,140 @@
+"""Rows from Python are read as the same rows of a file are."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+from conftest import SMALL, compose_config
+from litmlp import build
+from litmlp.data import TableData
+from litmlp.data import table as tables
+from litmlp.data.frames import as_frame
+from litmlp.errors import InputError
+
+NUM_ROWS = 60
+DAYS = [date(2024, 1 + index % 12, 1 + index % 28) for index in range(NUM_ROWS)]
+ROWS = pl.DataFrame(
+    {
+        "size": [None if index % 7 == 0 else index / 4 for index in range(NUM_ROWS)],
+        "count": [index % 5 for index in range(NUM_ROWS)],
+        "colour": [None if index % 11 == 0 else "rgb"[index % 3] for index in range(NUM_ROWS)],
+        "is_new": [index % 2 == 0 for index in range(NUM_ROWS)],
+        "price": [f"{index},50 €" for index in range(NUM_ROWS)],
+        "when": DAYS,
+        "y": [0.5 * index for index in range(NUM_ROWS)],
+    }
+)
+FORMS: dict[str, Callable[[pl.DataFrame], Any]] = {
+    "polars": lambda rows: rows,
+    "lazy": lambda rows: rows.lazy(),
+    "lists": lambda rows: rows.to_dict(as_series=False),
+    "arrays": lambda rows: {name: rows[name].to_numpy() for name in rows.columns},
+    "series": lambda rows: rows.to_dict(),
+    "pandas": lambda rows: pd.DataFrame(rows.to_dict(as_series=False)),
+    "pandas of numpy's types": lambda rows: pd.DataFrame({name: rows[name].to_numpy() for name in rows.columns}),
+    "pandas with categories": lambda rows: pd.DataFrame(rows.to_dict(as_series=False)).astype(
+        {"colour": "category", "count": "Int64", "size": "Float64", "is_new": "boolean", "when": "datetime64[ns]"}
+    ),
+}
+
+
+def data_of(frame: Any = None, path: str | None = None) -> TableData:
+    config = compose_config("data=table", f"data.path={path or 'null'}", "data.target=y", "task=regression", *SMALL)
+    data = build.data(config)
+    assert isinstance(data, TableData)
+    data.frame = frame
+    data.setup()
+    return data
+
+
+@pytest.fixture
+def of_file(tmp_path: Path) -> TableData:
+    ROWS.write_parquet(tmp_path / "rows.parquet")
+    return data_of(path=str(tmp_path / "rows.parquet"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_frame_is_learned_and_read_later_as_a_parquet_file_is(form: str, of_file: TableData):
+    given = FORMS[form](ROWS)
+    data = data_of(as_frame(given))
+    assert data.inputs.decisions == of_file.inputs.decisions
+    for split, expected in of_file.tables.items():
+        torch.testing.assert_close(data.tables[split], expected, rtol=0, atol=0)
+    later = FORMS[form](ROWS.reverse().drop("y"))
+    expected = of_file.encode_rows(ROWS.reverse(), has_target=False)
+    torch.testing.assert_close(of_file.encode_rows(later, has_target=False), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cells_stay_what_they_are(form: str):
+    frame = as_frame(FORMS[form](ROWS)).collect()
+    assert frame.columns == ROWS.columns
+    told = frame.with_columns(pl.col("when").cast(pl.Date), pl.col("count").cast(pl.Int64)).fill_nan(None)
+    assert_frame_equal(told, ROWS)
+
+
+def test_moments_with_a_zone_are_in_utc():
+    moments = pd.Series(pd.to_datetime(["2024-07-01 12:00", "2024-01-01 12:00"])).dt.tz_localize("Europe/Berlin")
+    utc = [datetime(2024, 7, 1, 10), datetime(2024, 1, 1, 11)]
+    assert as_frame(pd.DataFrame({"when": moments})).collect()["when"].to_list() == utc
+
+
+def test_cells_of_several_types_are_text():
+    mixed = pd.DataFrame({"a": [1, "two", None, float("nan"), pd.NA, pd.NaT, 2.5]}, dtype=object)
+    assert as_frame(mixed).collect()["a"].to_list() == ["1", "two", None, None, None, None, "2.5"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([1, 2], "rows are given as list: give a file, a frame of Polars or pandas, or a dict of arrays"),
+        (np.zeros((2, 2)), "rows are given as ndarray"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a': rename one of them"),
+        ({"a": [1, 2], "b": [1]}, "column 'a' has 2 rows, but 'b' has 1: give columns of one length"),
+        ({"a": np.zeros((2, 3))}, "column 'a' is an array of 2 dimensions: give one of 1"),
+    ],
+    ids=["list", "array", "names", "lengths", "dimensions"],
+)
+def test_what_is_no_table_is_refused(rows: Any, said: str):
+    with pytest.raises(InputError, match=said):
+        as_frame(rows)
+
+
+class Doubled(TableData):
+    """The rows of a file, with all numbers twice as large."""
+
+    def rows(self) -> pl.DataFrame:
+        assert self.path is not None
+        return pl.read_parquet(self.path).with_columns(pl.col(pl.Float64) * 2)
+
+
+def test_a_subclass_on_the_same_file_gets_its_own_rows(
+    of_file: TableData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tables, "CACHED_FROM", 0)
+    monkeypatch.setenv("LITMLP_CACHE", str(tmp_path / "cache"))
+    kept = data_of(path=str(of_file.path))
+    assert (tmp_path / "cache").is_dir()
+    doubled = Doubled(path=str(of_file.path), target=["y"], target_type=type(kept.target), seed=kept.seed)
+    doubled.setup()
+    assert doubled.target.scaling.mean.item() == pytest.approx(2 * kept.target.scaling.mean.item())
+
+
+def test_rows_of_a_frame_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "CACHED_FROM", 0)
+    monkeypatch.setenv("LITMLP_CACHE", str(tmp_path / "cache"))
+    data_of(ROWS)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_no_rows_at_all_are_a_sentence():
+    with pytest.raises(InputError, match=r"no rows are given: add data\.path=<a file>, or give a frame from Python"):
+        data_of()
