@@ -21,13 +21,13 @@ CLASSIFICATION, REGRESSION = "litmlp.tasks.ClassificationTask", "litmlp.tasks.Re
 MOST_WHOLE_NUMBERS = 10  # that are taken for classes
 
 
-def with_task(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a resolved config with a task in place of `auto`; that reads the target column."""
+def with_task(config: dict[str, Any], frame: Any = None) -> dict[str, Any]:
+    """Return a resolved config with a task in place of `auto`; that reads the target column, of a frame if given."""
     if (config.get("task") or {}).get("_target_") != AUTO:
         return config
     check_parts(config)
     check_arguments("data", config["data"])
-    data = build.make(config, "data", target_type=NumericTarget)
+    data = build.data(config, frame, NumericTarget)
     if not isinstance(data, TableData):
         raise InputError("task=auto is for tables: give task=regression or task=classification")
     task, reason = task_of(data)

@@ -12,7 +12,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from litmlp.callbacks.base import Callback
-from litmlp.data import Spec, TabularData
+from litmlp.data import Spec, TableData, TabularData, Target
+from litmlp.data.frames import as_frame
 from litmlp.errors import InputError, shown
 from litmlp.machine import fitting_memory
 from litmlp.tasks import Task
@@ -96,9 +97,20 @@ def task_class(config: Config) -> type[Task]:
     return resolve_name(config["task"]["_target_"])
 
 
-def data(config: Config) -> TabularData:
-    """Build the data; nothing is read yet."""
-    return make(config, "data", target_type=task_class(config).target_type)
+def data(config: Config, frame: Any = None, target_type: type[Target] | None = None) -> TabularData:
+    """Build the data; nothing is read yet.
+
+    Args:
+        config: of the run.
+        frame: rows of a table, instead of those of a file.
+        target_type: the kind of target; that of the task if None.
+    """
+    data = make(config, "data", target_type=target_type or task_class(config).target_type)
+    if frame is not None:
+        if not isinstance(data, TableData):
+            raise InputError("a frame is given, but data is no table: leave one of them out")
+        data.frame = as_frame(frame)
+    return data
 
 
 def network(config: Config, spec: Spec, copies: int = COPIES) -> nn.Module:

@@ -50,16 +50,22 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         job: a function of the config.
         open_keys: accept any `group.key=value`, because `job` checks keys itself.
     """
-    with process.guarded(f"litmlp-{name}"):
-        try:
-            _compose_and_run(name, job, open_keys)
-        except TrainingDiverged:
-            raise
-        except Exception as error:
-            is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
-            if is_known or _is_of_hydra(error):
-                raise InputError(sentence(error)) from error
-            raise
+    with process.guarded(f"litmlp-{name}"), in_sentences():
+        _compose_and_run(name, job, open_keys)
+
+
+@contextmanager
+def in_sentences() -> Iterator[None]:
+    """Raise InputError, with one sentence, for what the user gave that Hydra, a check or the system refuses."""
+    try:
+        yield
+    except TrainingDiverged:
+        raise
+    except Exception as error:
+        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
+        if is_known or _is_of_hydra(error):
+            raise InputError(sentence(error)) from error
+        raise
 
 
 def _compose_and_run(name: str, job: Callable[[DictConfig], Any], open_keys: bool) -> None:

@@ -16,10 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import SMALL, UNDRAWN, compose_config
 from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
-from litmlp.commands.evaluate import evaluate, measure
+from litmlp.commands.evaluate import evaluate
 from litmlp.commands.train import main, summary, train
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
 from litmlp.files import read_json
+from litmlp.model import measure
 
 PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *UNDRAWN]
 

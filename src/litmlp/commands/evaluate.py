@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from litmlp.data import TabularData
-    from litmlp.tasks import Task
 
 
 def evaluate(
@@ -35,20 +34,21 @@ def evaluate(
     """
     from litmlp import checkpoint as checkpoints
     from litmlp.data.splits import SPLITS
+    from litmlp.model import load, measure
 
     if split not in SPLITS:
         raise InputError(f"split is '{split}': use {', '.join(SPLITS)}")
     file = checkpoints.resolve(checkpoint)
-    task, data, _ = checkpoints.load(file)
+    model = load(file)
     if path is None:
         if written:
             key = next(iter(written))
             raise InputError(f"data.{key} says how another file is written: give that file too, as data.path=...")
-        _point_to_table(data, file)
-        data.setup()
+        _point_to_table(model.data, file)
+        model.data.setup()
     else:
-        data.tables[split] = data.encode_rows(path, True, written)
-    return measure(on_device(task), data, split)
+        model.data.tables[split] = model.data.encode_rows(path, True, written)
+    return measure(model.task, model.data, split)
 
 
 def _point_to_table(data: "TabularData", file: Path) -> None:
@@ -62,24 +62,6 @@ def _point_to_table(data: "TabularData", file: Path) -> None:
         for key in PATHS:
             if isinstance(beside, dict) and isinstance(beside.get(key), str):
                 setattr(data, key, beside[key])
-
-
-def measure(task: "Task", data: "TabularData", split: str) -> dict[str, float]:
-    """Return loss and metrics of a task on the rows of a split, `split/name`, each row counted once."""
-    import torch
-
-    task.eval()
-    with torch.inference_mode():
-        for batch in data.in_order(split):
-            task.step(task.transfer_batch_to_device(batch, task.device, 0), split)
-        return {name: float(value) for name, value in task.measure(split).items()}
-
-
-def on_device(task: "Task") -> "Task":
-    """Move a task to the accelerator if there is one."""
-    import torch
-
-    return task.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
 
 
 def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:

@@ -38,6 +38,7 @@ def train(
     resume: bool = False,
     callbacks: Sequence["pl.Callback"] = (),
     columns: Sequence[str] | None = None,
+    frame: Any = None,
 ) -> dict[str, Any]:
     """Do the run that a resolved config describes, in `folder`.
 
@@ -48,6 +49,7 @@ def train(
         callbacks: more than those of the config.
         columns: of a run of a sweep, the names of all its runs' hyperparameters, so that TensorBoard's table has the
             same for each. Such a run has no progress bar, and none of the callbacks that say `in_sweeps = False`.
+        frame: rows of a table, instead of those of a file.
 
     Returns:
         What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
@@ -58,11 +60,11 @@ def train(
         from litmlp.config import check, check_parts, worded
 
         check_parts(config)
-        asked, config = config, with_task(worded(config))
+        asked, config = config, with_task(worded(config), frame)
         check(config)
         if resume or config != asked:
             run.write_config(folder, config)
-        metrics = _fit_and_test(config, folder, resume, callbacks, columns)
+        metrics = _fit_and_test(config, folder, resume, callbacks, columns, frame)
         write_json(folder / run.METRICS, metrics)
     return metrics
 
@@ -73,17 +75,18 @@ def _fit_and_test(
     resume: bool,
     callbacks: Sequence["pl.Callback"],
     columns: Sequence[str] | None,
+    frame: Any,
 ) -> dict[str, Any]:
     import torch
     from lightning.pytorch import seed_everything
 
     from litmlp import build, checkpoint, loggers, resuming
     from litmlp.callbacks.base import Callback
-    from litmlp.commands.evaluate import measure
+    from litmlp.model import measure
 
     _quiet_libraries()
     seed_everything(config["seed"], verbose=False)
-    data = build.data(config)
+    data = build.data(config, frame)
     machine.keep_freed_memory(machine.KEPT)
     data.setup()
     told = {"written": data.written, "assumed": data.assumed, "columns": data.inputs.decisions}
@@ -206,15 +209,25 @@ def _job(config: "DictConfig") -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if config.resume and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise InputError("resume goes on with one run: give one folder, without -m")
-    if config.resume:
-        run.check_begun(folder)
-        plain = cli.resumed(config, folder, HydraConfig.get().overrides.task)
-        metrics = _resume(plain, folder)
-    else:
-        metrics = train(_resolved(config, folder), folder)
+    metrics = begin(config, folder, HydraConfig.get().overrides.task)
     print(summary(metrics))
     print(display(folder))
     return metrics["objective"]
+
+
+def begin(config: "DictConfig", folder: Path, overrides: Sequence[str], **more: Any) -> dict[str, Any]:
+    """Do the run that a composed config describes, or go on with the one that it names; return its metrics.
+
+    Args:
+        config: as Hydra composes it.
+        folder: of the run.
+        overrides: what was typed, of which a resumed run takes those that may change.
+        **more: see `train`.
+    """
+    if not config.resume:
+        return train(_resolved(config, folder), folder, **more)
+    run.check_begun(folder)
+    return _resume(cli.resumed(config, folder, overrides), folder, **more)
 
 
 def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
@@ -225,13 +238,13 @@ def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
         raise
 
 
-def _resume(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _resume(config: dict[str, Any], folder: Path, **more: Any) -> dict[str, Any]:
     before = read_yaml(folder / run.CONFIG)
     if config == before and (metrics := run.metrics_of(folder)) is not None:
         log.info("this run is complete: raise trainer.max_epochs to train further")
         return metrics
     _check_epochs(config, folder)
-    return train(config, folder, resume=True)
+    return train(config, folder, resume=True, **more)
 
 
 def _check_epochs(config: dict[str, Any], folder: Path) -> None:
