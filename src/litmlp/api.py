@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from litmlp import cli, paths, run
 from litmlp.errors import InputError, shown
@@ -79,24 +80,38 @@ def train(
     from litmlp.commands.train import begin
 
     with cli.in_sentences(), undisturbed():
-        given = [] if frame is None else ["data=table", "data.path=null"]
-        config, chosen, typed = _composed([*given, *overrides])
+        config, chosen, typed = _composed(overrides, is_table=frame is not None)
         place = Path(chosen if folder is None else folder)
         metrics = begin(config, place, typed, frame=frame, callbacks=callbacks)
     return Run(place, metrics)
 
 
-def _composed(overrides: Sequence[str]) -> tuple[DictConfig, str, list[str]]:
-    # The config, the folder that it names, and the overrides as Hydra wants them.
+def _composed(overrides: Sequence[str], is_table: bool = False) -> tuple[DictConfig, str, list[str]]:
+    # The config, the folder that it names, and the overrides as Hydra wants them; perhaps for a table without a file.
     for override in overrides:
         if override.startswith("-"):
             raise InputError(f"{shown(override)} is for the command line: give overrides, such as data=penguins")
     typed = cli.typed(list(overrides), open_keys=True)
-    with hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
+    if is_table and not any(override.startswith("data=") for override in typed):
+        typed = ["data=table", *typed]
+    with _hydra_set_aside(), hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
         whole = hydra.compose("train", typed, return_hydra_config=True)
         folder = whole.hydra.run.dir
+    if is_table and (OmegaConf.is_missing(whole.data, "path") or "path" in whole.data):
+        with open_dict(whole):
+            whole.data.path = None
     config: Any = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     return config, folder, typed
+
+
+@contextmanager
+def _hydra_set_aside() -> Iterator[None]:
+    # For a program that uses Hydra itself: there is one of it in a process.
+    before, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = before  # another object by now
 
 
 @contextmanager

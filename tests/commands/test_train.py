@@ -56,7 +56,7 @@ def test_a_runs_folder_explains_itself(penguins_run: Path):
     names = {path.name for path in penguins_run.iterdir()}
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
-    files = {".lock", "columns.json", "config.yaml", "metrics.json", "status.json"}
+    files = {".lock", "columns.json", "config.yaml", "metrics.json", "status.json", "train.log"}
     assert names - events == {"checkpoints", "plots", *files}
     assert {path.name for path in (penguins_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert json.loads((penguins_run / "status.json").read_text())["status"] == "completed"
