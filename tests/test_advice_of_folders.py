@@ -25,8 +25,8 @@ SAYING = ("refusal_of_system", "no_room", "_fault")
 SMALL = [*PLANE, "callbacks=checkpoint", "logger=none"]
 GRID = "small -m seed=range(0,1) hydra.sweep.dir"
 SEARCH = "small -m hydra/sweeper=optuna hydra.sweeper.n_trials=1 optimizer.lr"
-KEEP = "predict checkpoint=run input=p.csv output=o.csv keep"
-PREDICT = "predict checkpoint=run input=rows.csv output"
+KEEP = "predict checkpoint=run data.path=p.csv output=o.csv keep"
+PREDICT = "predict checkpoint=run data.path=rows.csv output"
 AGAIN = "hydra.sweep.dir=again"
 LONG = "x" * 250
 FURTHER = "train resume=run trainer.max_epochs=3"
@@ -351,7 +351,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "stopped: type the same command again, or litmlp-train resume={}": "tests/sweeps/test_job.py goes on",
     "the disk is full: make room, and type the same command again": "tests/soak/test_disks.py makes room",
     "the disk is full: make room": SYSTEM,
-    "a search needs Optuna: pip install -c constraints.txt -e '.[sweep]'": "a package would have to be missing",
+    "a search needs Optuna: {}": "a package would have to be missing",
     "the launcher failed: {}": REASON,
     "the network cannot be compiled here ({}): leave compile=true out": "tests/test_machine.py has no compiler",
     "'{}' asks for {} as {}, which is no class of this project or of torch: if you trust who made the folder, name the "

@@ -238,7 +238,7 @@ PENGUIN = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex
         pytest.param(PENGUIN, ["output=out.xlsx"], "cannot tell how to write 'out.xlsx'", id="unknown output"),
         pytest.param(PENGUIN, ["output=rows.csv"], "'rows.csv' is the same file as 'rows.csv'", id="output is input"),
         pytest.param(PENGUIN, ["output=folder.csv"], "'folder.csv' is a folder", id="output is a folder"),
-        pytest.param(PENGUIN, ["input=other.csv"], "there is no file 'other.csv'", id="no input"),
+        pytest.param(PENGUIN, ["data.path=other.csv"], "there is no file 'other.csv'", id="no input"),
         pytest.param(
             PENGUIN, ["checkpoint=rows.csv"], "'rows.csv' .* not a checkpoint|holds more than", id="no checkpoint"
         ),
@@ -249,7 +249,7 @@ def test_rows_that_cannot_be_predicted(
 ) -> None:
     Path("rows.csv").write_text(content)
     Path("folder.csv").mkdir()
-    given = {"checkpoint": str(penguins_run), "input": "rows.csv", "output": "out.csv"}
+    given = {"checkpoint": str(penguins_run), "data.path": "rows.csv", "output": "out.csv"}
     given |= dict(argument.split("=") for argument in arguments)
     said = refused("predict", *(f"{key}={value}" for key, value in given.items()))
     assert re.search(message, said), said

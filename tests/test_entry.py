@@ -47,7 +47,9 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
     folder = Path(done.stdout.splitlines()[-1])
     try:
         assert folder.parent == ROOT / "runs/xor"
-        assert (folder / "train.log").read_text().count("\n") == 6  # rows, two columns, inputs, parameters, an epoch
+        assert (folder / "train.log").read_text().count(
+            "\n"
+        ) == 7  # rows, two columns, inputs, parameters, regularisation, an epoch
     finally:
         import shutil
 

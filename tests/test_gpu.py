@@ -173,7 +173,9 @@ def test_a_run_of_a_gpu_is_evaluated_and_predicts_on_the_cpu(tmp_path: Path) -> 
     _, metrics = trained(tmp_path / "run", *LONG)
     rows = ROOT / "data/penguins.csv"
     without_gpu("evaluate", f"checkpoint={tmp_path / 'run'}", f"output={tmp_path / 'metrics.json'}")
-    without_gpu("predict", f"checkpoint={tmp_path / 'run'}", f"input={rows}", f"output={tmp_path / 'table.parquet'}")
+    without_gpu(
+        "predict", f"checkpoint={tmp_path / 'run'}", f"data.path={rows}", f"output={tmp_path / 'table.parquet'}"
+    )
     expected = {name: value for name, value in metrics.items() if name.startswith("test/")}
     assert json.loads((tmp_path / "metrics.json").read_text()) == pytest.approx(expected, rel=1e-3)
     on_cpu, on_gpu = polars.read_parquet(tmp_path / "table.parquet"), predict(str(tmp_path / "run"), rows)

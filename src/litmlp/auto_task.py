@@ -16,14 +16,13 @@ from litmlp.errors import InputError, did_you_mean
 
 log = logging.getLogger(__name__)
 
-AUTO = "auto"
 CLASSIFICATION, REGRESSION = "litmlp.tasks.ClassificationTask", "litmlp.tasks.RegressionTask"
 MOST_WHOLE_NUMBERS = 10  # that are taken for classes
 
 
 def with_task(config: dict[str, Any], frame: Any = None) -> dict[str, Any]:
     """Return a resolved config with a task in place of `auto`; that reads the target column, of a frame if given."""
-    if (config.get("task") or {}).get("_target_") != AUTO:
+    if not isinstance(config.get("task"), dict) or config["task"].get("_target_", "") is not None:
         return config
     check_parts(config)
     check_arguments("data", config["data"])

@@ -14,7 +14,7 @@ from torch import nn
 from litmlp.callbacks.base import Callback
 from litmlp.data import Spec, TableData, TabularData, Target
 from litmlp.data.frames import as_frame
-from litmlp.errors import InputError, shown
+from litmlp.errors import InputError, needed_extra, shown
 from litmlp.machine import fitting_memory
 from litmlp.tasks import Task
 from litmlp.training.compat import untested_lightning
@@ -39,7 +39,11 @@ def make(config: Config, key: str, **arguments: Any) -> Any:
     except InputError:
         raise
     except ModuleNotFoundError as error:
-        raise InputError(f"{key} needs a package that is not installed: {str(error).splitlines()[0]}") from error
+        what = (
+            needed_extra(error, str(config[key].get("_target_")))
+            or f"a package is not installed: {str(error).splitlines()[0]}"
+        )
+        raise InputError(f"{key} cannot be built, for {what}") from error
     except REFUSALS as error:
         raise refused(key, config[key], error) from error
 

@@ -22,7 +22,8 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from litmlp import paths, process
-from litmlp.errors import InputError, TrainingDiverged, did_you_mean, no_room, shown
+from litmlp.config_keys import KEYS
+from litmlp.errors import InputError, TrainingDiverged, did_you_mean, install, needed_extra, no_room, shown
 from litmlp.errors import chain as _chain
 from litmlp.errors import interruption as interruption
 from litmlp.files import read_yaml
@@ -32,11 +33,14 @@ from litmlp.trust import check_command, check_config
 SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError, MemoryError)
 FOLDERS = ("resume", "init_from", "hydra.run.dir", "hydra.sweep.dir")
 LISTS = ("callbacks", "logger", "experiment")  # groups of which several options can be given
-OPTIONAL = ("callbacks", "logger", "scheduler", "resume", "init_from")  # what may be taken out of the config
 TEXTS = {  # keys of a table that take text, so that 2 is a name, and 007 is not 7
     *("path", "val_path", "test_path", "target", "numeric", "categorical", "date", "ignore", "missing_values"),
     *("decimal", "thousands", "date_format", "delimiter", "quote", "header", "comment", "encoding"),
     *("split_column", "group_column", "time_column", "weight_column"),
+}
+OF_EXTRAS = {  # options that are there once an extra is installed
+    "hydra/launcher/joblib": "sweep",
+    **dict.fromkeys(("hydra/launcher/submitit_slurm", "hydra/launcher/submitit_local"), "slurm"),
 }
 NOTHING = ("null", "[]", "{}", "")  # in place of a group's option
 MOST_SAID = 400  # characters of what a library says
@@ -178,7 +182,12 @@ def sentence(error: BaseException) -> str:
 
 def _said_by_hydra(error: BaseException) -> str | None:
     """Return the sentence for an error of Hydra's or of what it builds on; None if it is none."""
+    if isinstance(error, ImportError):
+        return needed_extra(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        if (extra := OF_EXTRAS.get(error.missing_cfg_file)) is not None:
+            chosen = "=".join(error.missing_cfg_file.rsplit("/", 1))
+            return f"{chosen} needs an extra that is not installed: {install(extra)}"
         group, _, option = error.missing_cfg_file.rpartition("/")
         options = error.options or [file.stem for file in (paths.CONF / group).glob("*.yaml")]
         return f"{group or 'the folder of configs'} has no option {shown(option)}: {did_you_mean(option, options)}"
@@ -221,7 +230,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     if "seed" in config and config.seed is None:
         config.seed = uuid.uuid4().int % 2**32
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    return plain | {key: None for key in OPTIONAL if key not in plain}
+    return plain | {key: None for key, rule in KEYS.items() if rule.may_be_absent and key not in plain}
 
 
 def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -234,10 +243,11 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
         key = override.key_or_group
         if key == "resume":
             continue
-        if not key.startswith(("trainer.", "callbacks.", "logger.", "threads")):
+        if not (rule := KEYS.get(key.partition(".")[0])) or not rule.may_change:
+            can = ", ".join(name for name, one in KEYS.items() if one.may_change)
             raise InputError(
-                f"'{key}' cannot change when a run is resumed, only values of trainer, callbacks and logger can: "
-                "start a new run, with init_from="
+                f"'{key}' cannot change when a run is resumed, only values of {can} can: start a new run, with "
+                "init_from="
             )
         _change(before, key.split("."), override)
         typed_keys.append(key)

@@ -14,16 +14,13 @@ from typeguard import TypeCheckError, check_type
 
 from litmlp import build
 from litmlp.build import MARKS, REFUSALS, Config
+from litmlp.config_keys import KEYS, SEED, is_seed
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.machine import check_memory
 from litmlp.tasks import Task
 from litmlp.trainer_settings import check_trainer, has_no_end
 
-KEYS = {
-    *("data", "network", "task", "optimizer", "scheduler", "trainer", "callbacks", "logger"),
-    *("seed", "monitor", "mode", "threads", "compile", "matmul_precision", "data_on_device", "resume", "init_from"),
-}
 PARTS: dict[str, type] = {
     "data": TabularData,
     "network": torch.nn.Module,
@@ -44,8 +41,6 @@ KINDS: dict[type, str] = {
     Logger: "a logger, as lightning.pytorch.loggers has them",
 }
 MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # where these say so
-MOST_SEED, MOST_THREADS = 2**32 - 1, 1024
-MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 def check(config: Config) -> None:
@@ -93,7 +88,7 @@ def check_parts(config: Config) -> None:
     for key in config:
         if key not in KEYS:
             raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
-    for key in sorted(KEYS - config.keys()):
+    for key in sorted(KEYS.keys() - config.keys()):
         raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
     for path, value in leaves(config):
         check_leaf(path, value)
@@ -101,6 +96,8 @@ def check_parts(config: Config) -> None:
         node = config[key]
         if key == "scheduler" and not node:
             continue
+        if key == "task" and isinstance(node, dict) and node.get("_target_", "") is None:
+            continue  # it follows from the target, which is not read yet
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             raise InputError(f"{key} names no _target_ to build: choose an option of the group with {key}=...")
     for group in GROUPS:
@@ -212,22 +209,12 @@ def check_value(path: str, value: Any, hint: Any) -> None:
 
 def check_values(config: Config) -> None:
     """Raise InputError for a top-level value, or a rate, that cannot be."""
-    seeds = {"seed": config["seed"]} | {f"{path}.seed": node["seed"] for path, node in nodes(config) if "seed" in node}
-    for key, seed in seeds.items():
-        if not _is_whole(seed, 0, MOST_SEED):
-            raise InputError(f"{key} is {shown(seed)}: use a whole number from 0 to {MOST_SEED}")
-    threads = config["threads"]
-    if threads != "auto" and not _is_whole(threads, 1, MOST_THREADS):
-        raise InputError(f"threads is {shown(threads)}: use auto, or a whole number from 1 to {MOST_THREADS}")
-    for key in ("resume", "init_from", "monitor"):
-        if not isinstance(config[key], str) and (key == "monitor" or config[key] is not None):
-            raise InputError(f"{key} is {shown(config[key])}: give a text")
-    if not isinstance(config["compile"], bool):
-        raise InputError(f"compile is {shown(config['compile'])}: use true or false")
-    if config["matmul_precision"] not in MATMUL_PRECISIONS:
-        raise InputError(f"matmul_precision is {shown(config['matmul_precision'])}: use {', '.join(MATMUL_PRECISIONS)}")
-    if config["data_on_device"] != "auto" and not isinstance(config["data_on_device"], bool):
-        raise InputError(f"data_on_device is {shown(config['data_on_device'])}: use auto, true or false")
+    for key, rule in KEYS.items():
+        if not rule.fits(config[key]):
+            raise InputError(f"{key} is {shown(config[key])}: {rule.advice}")
+    for path, node in nodes(config):
+        if "seed" in node and not is_seed(node["seed"]):
+            raise InputError(f"{path}.seed is {shown(node['seed'])}: {SEED}")
     rate = (config["optimizer"] or {}).get("lr")
     if isinstance(rate, int | float) and rate <= 0:
         raise InputError(f"optimizer.lr is {rate}: a learning rate is above 0, for example 0.001")
@@ -315,10 +302,6 @@ def _step(made: Any) -> None:
     schedule = made["scheduler"] if isinstance(made, dict) else made
     metrics = {"metrics": 0.0} if "metrics" in inspect.signature(schedule.step).parameters else {}
     schedule.step(**metrics)
-
-
-def _is_whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _without_truth(value: Any) -> Any:

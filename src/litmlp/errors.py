@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import re
 import signal
 from collections.abc import Iterable, Iterator
 
@@ -12,6 +13,11 @@ OUT_OF_MEMORY = (
     *("failed to map segment from shared object", "cannot create shared object", "insufficient memory"),
 )
 
+EXTRAS = {  # packages that an extra brings
+    **dict.fromkeys(("optuna", "cmaes", "joblib", "hydra_joblib_launcher"), "sweep"),
+    **dict.fromkeys(("submitit", "hydra_submitit_launcher"), "slurm"),
+    **{"ray": "ray", "mlflow": "mlflow", "wandb": "wandb", "sklearn": "sklearn"},
+}
 MOST_SHOWN = 100  # characters of a value
 MOST_NAMES = 40  # in a list of those that are known
 
@@ -131,9 +137,29 @@ def refusal_of_system(error: BaseException) -> str | None:
             else "the system refused a step"
         )
         return f"{what}: {error.strerror or _first_line(error)}"
+    if isinstance(error, ImportError) and (extra := needed_extra(error)) is not None:
+        return extra
     if isinstance(error, ImportError) and __package__ not in str(error.name).split("."):
         return f"a package that is needed cannot be imported ({_first_line(error)}): install this project again"
     return None
+
+
+def needed_extra(error: ImportError, target: str = "") -> str | None:
+    """Return how to install the package that could not be imported, if an extra brings it.
+
+    Args:
+        error: that of the import.
+        target: the class that was to be built, of which some errors do not say what it needs.
+    """
+    words = {*str(error.name).split("."), *re.findall(r"\w+", str(error))}
+    found = (name for name in EXTRAS if name in words or name in target.rpartition(".")[2].lower())
+    package = next(found, None)
+    return None if package is None else f"{package} is not installed: {install(EXTRAS[package])}"
+
+
+def install(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install -c constraints.txt -e '.[{extra}]'"
 
 
 def _first_line(error: BaseException) -> str:

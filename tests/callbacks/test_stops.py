@@ -11,7 +11,7 @@ import pytest
 
 from conftest import SMALL, UNDRAWN, compose_config
 from litmlp.callbacks import Pruning, best_and_last
-from litmlp.commands import evaluate
+from litmlp import model
 from litmlp.commands.train import train
 from litmlp.errors import Interrupted
 
@@ -30,7 +30,7 @@ def killed_while_it_is_tested(folder: Path, patch: pytest.MonkeyPatch, make: Mak
         raise Interrupted(signal.SIGTERM)
 
     with patch.context() as once:
-        once.setattr(evaluate, "measure", stop)
+        once.setattr(model, "measure", stop)
         with pytest.raises(Interrupted):
             train(config(*overrides), folder, callbacks=make())
     return train(config(*overrides), folder, resume=True, callbacks=make())

@@ -106,11 +106,11 @@ def test_rows_that_do_not_fit_are_one_sentence(penguins_run: Path, rows: pl.Data
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["input=rows.csv", "output=out.csv"], "no checkpoint is given: add checkpoint=..."),
-        (["checkpoint={run}", "input=nowhere.csv", "output=out.csv"], "there is no file 'nowhere.csv'"),
-        (["checkpoint={run}", "input={rows}", "output=out.xlsx"], "cannot tell how to write 'out.xlsx'"),
-        (["checkpoint={run}", "input={rows}", "output=no/out.csv"], "there is no folder 'no'"),
-        (["checkpoint={run}", "input=same.csv", "output=same.csv"], "there is no file 'same.csv'"),
+        (["data.path=rows.csv", "output=out.csv"], "no checkpoint is given: add checkpoint=..."),
+        (["checkpoint={run}", "data.path=nowhere.csv", "output=out.csv"], "there is no file 'nowhere.csv'"),
+        (["checkpoint={run}", "data.path={rows}", "output=out.xlsx"], "cannot tell how to write 'out.xlsx'"),
+        (["checkpoint={run}", "data.path={rows}", "output=no/out.csv"], "there is no folder 'no'"),
+        (["checkpoint={run}", "data.path=same.csv", "output=same.csv"], "there is no file 'same.csv'"),
         (["chekpoint={run}"], "there is no config key 'chekpoint': did you mean 'checkpoint'?"),
     ],
 )
@@ -123,7 +123,7 @@ def test_the_command_says_what_is_wrong_in_one_line(
 
 
 def test_the_command_writes_a_line_a_row(penguins_run: Path):
-    given = [f"checkpoint={penguins_run}", f"input={PENGUINS}", "output=out.csv"]
+    given = [f"checkpoint={penguins_run}", f"data.path={PENGUINS}", "output=out.csv"]
     subprocess.run(
         [sys.executable, "-m", "litmlp.commands.predict", *given], check=True, capture_output=True, timeout=100
     )
@@ -134,7 +134,7 @@ def test_the_command_writes_a_line_a_row(penguins_run: Path):
 def test_predictions_never_replace_the_rows(penguins_run: Path, rows: pl.DataFrame, refused: Refused):
     rows.write_csv("rows.csv")
     before = Path("rows.csv").read_bytes()
-    given = [f"checkpoint={penguins_run}", "input=rows.csv", "output=./rows.csv"]
+    given = [f"checkpoint={penguins_run}", "data.path=rows.csv", "output=./rows.csv"]
     assert "output 'rows.csv' is the same file as 'rows.csv', which is needed" in refused("predict", *given)
     assert Path("rows.csv").read_bytes() == before
 
@@ -164,9 +164,8 @@ def test_output_is_never_a_file_that_is_needed(
     refused += [f"pipe.{ending}", f"device.{ending}", f"run/checkpoints/new.{ending}", f"{'x' * 248}.{ending}"]
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     monkeypatch.setattr(f"{MODULES[command]}.{command}", lambda *_: pytest.fail("computed before it was refused"))
-    rows = "input" if command == "predict" else "data.path"
     for output in refused:
-        given = ["checkpoint=run/checkpoints/best.ckpt", f"{rows}=rows.csv", f"output={output}"]
+        given = ["checkpoint=run/checkpoints/best.ckpt", "data.path=rows.csv", f"output={output}"]
         monkeypatch.setattr("sys.argv", [f"litmlp-{command}", *given])
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         with pytest.raises(SystemExit) as end:

@@ -230,7 +230,7 @@ def used(draw: random.Random, folder: Path, run: Path) -> Ended:
     """How a command ended that was given the stranger's checkpoint."""
     way = draw.choice(["predict", "evaluate", "evaluate", "init_from", "resume"])
     if way == "predict":
-        arguments = ("checkpoint=stranger.ckpt", "input=rows.csv", "output=predictions.csv")
+        arguments = ("checkpoint=stranger.ckpt", "data.path=rows.csv", "output=predictions.csv")
         return commands().run("predict", *arguments, folder=folder).check(0, 2)
     if way == "evaluate":
         arguments = ("checkpoint=stranger.ckpt", "data.path=rows.csv", "output=metrics.json")

@@ -88,7 +88,7 @@ def drawn_command(generator: random.Random) -> tuple[str, list[str]]:
             ("evaluate", ["checkpoint=run"]),
             ("evaluate", ["checkpoint=run", f"data.path={STRANGE}.csv", "output=out.json"]),
             ("evaluate", ["--help"]),
-            ("predict", ["checkpoint=run", f"input={STRANGE}.csv", "output=out.csv"]),
+            ("predict", ["checkpoint=run", f"data.path={STRANGE}.csv", "output=out.csv"]),
             ("predict", ["--cfg", "job"]),
             ("report", ["run"]),
             ("report", [".", "--write", "report"]),
@@ -192,7 +192,11 @@ def test_output(soak: Soak, finished: Path, tmp_path: Path) -> None:
         with place(folder, generator) as output:
             before = contents(folder)
             command = generator.choice(["evaluate", "predict"])
-            given = ["checkpoint=run", *([f"input={STRANGE}.csv"] if command == "predict" else []), f"output={output}"]
+            given = [
+                "checkpoint=run",
+                *([f"data.path={STRANGE}.csv"] if command == "predict" else []),
+                f"output={output}",
+            ]
             with soak.trial(f"{command} output={output}"):
                 ended = commands().run(command, *given, folder=folder).check(0, 2)
                 after = contents(folder)

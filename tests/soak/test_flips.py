@@ -19,7 +19,7 @@ def test_flipped_bits_of_checkpoints(soak: Soak, penguins_run: Path, tmp_path: P
         (tmp_path / "flipped.ckpt").write_bytes(content)
         output = tmp_path / "predictions.csv"
         output.unlink(missing_ok=True)
-        arguments = ("checkpoint=flipped.ckpt", "input=rows.csv", f"output={output}")
+        arguments = ("checkpoint=flipped.ckpt", "data.path=rows.csv", f"output={output}")
         ended = commands().run("predict", *arguments, folder=tmp_path).check(0, 2)
         return ended.code, output.read_bytes() if output.exists() else b""
 

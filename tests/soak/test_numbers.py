@@ -96,7 +96,7 @@ def test_numbers(soak: Soak, tmp_path: Path) -> None:
 def check_written(generator: random.Random, folder: Path, targets: list[str]) -> None:
     """Compare what predict writes with the network's outputs, and what evaluate measures with what predict wrote."""
     output = generator.choice(["out.csv", "out.parquet"])
-    ran(folder, "predict", "input=table.csv", f"output={output}")
+    ran(folder, "predict", "data.path=table.csv", f"output={output}")
     written = (pl.read_csv if output.endswith("csv") else pl.read_parquet)(folder / output)
     names = [f"prediction_{name}" for name in targets] if len(targets) > 1 else ["prediction"]
     predicted = written.select(names).cast(pl.Float64).to_numpy()

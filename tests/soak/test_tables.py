@@ -307,7 +307,9 @@ def test_tables(soak: Soak, tmp_path: Path) -> None:
 
 def follow_up(soak: Soak, generator: random.Random, folder: Path, file: str, names: list[str]) -> None:
     """Predict and evaluate the same rows, and others."""
-    predicted = commands().run("predict", "checkpoint=run", f"input={file}", "output=out.csv", folder=folder).check(0)
+    predicted = (
+        commands().run("predict", "checkpoint=run", f"data.path={file}", "output=out.csv", folder=folder).check(0)
+    )
     assert (folder / "out.csv").is_file(), predicted
     content = (folder / file).read_bytes()
     if generator.random() < 0.5:
@@ -316,7 +318,7 @@ def follow_up(soak: Soak, generator: random.Random, folder: Path, file: str, nam
         other = file
         (folder / "other" / file).write_bytes(damaged(content, generator))
     for command, arguments in {
-        "predict": ["checkpoint=run", f"input=other/{other}", "output=other.parquet"],
+        "predict": ["checkpoint=run", f"data.path=other/{other}", "output=other.parquet"],
         "evaluate": ["checkpoint=run", f"data.path=other/{other}", "output=other.json"],
     }.items():
         with soak.trial(described(folder, f"other/{other}", command, *arguments)):

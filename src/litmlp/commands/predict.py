@@ -41,7 +41,7 @@ def predict(
 def _job(config: "DictConfig") -> None:
     from omegaconf import OmegaConf
 
-    given = {name: output.text(config, name) for name in ("checkpoint", "input", "output")}
+    given = {name: output.text(config, name) for name in ("checkpoint", "data.path", "output")}
     for name, value in given.items():
         if value is None:
             raise InputError(f"no {name} is given: add {name}=...")

@@ -104,7 +104,7 @@ def _fit_and_test(
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
     more = callbacks if begun is None else [*callbacks, begun]
     trainer = build.trainer(config, str(folder), more, in_sweep=columns is not None)
-    _log_start(task, data, trainer)
+    _log_start(config, task, data, trainer)
 
     _fit(trainer, task, data, begun)
     machine.keep_freed_memory(machine.KEPT)
@@ -187,7 +187,7 @@ def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
     return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}
 
 
-def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
+def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
@@ -199,6 +199,18 @@ def _log_start(task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
+    log.info("regularised by %s", _regularisation(config))
+
+
+def _regularisation(config: dict[str, Any]) -> str:
+    # Another optimizer has another weight decay, which decides more than its steps do.
+    found = {
+        "weight decay": config["optimizer"].get("weight_decay"),
+        "dropout": config["network"].get("dropout"),
+        "l1": config["task"].get("l1"),
+    }
+    told = [f"{name} {value:g}" for name, value in found.items() if isinstance(value, int | float) and value > 0]
+    return ", ".join(told) or "nothing"
 
 
 def _job(config: "DictConfig") -> float:

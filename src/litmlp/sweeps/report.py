@@ -16,6 +16,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from litmlp import paths, process, run
+from litmlp.config_keys import KEYS
 from litmlp.errors import InputError, did_you_mean
 from litmlp.files import is_number, read_json, read_yaml, write_text
 from litmlp.sweeps.folder import JOB, SWEEP
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
 MOST_AXES = 12  # of a plot
 OUTCOMES = ("running", "completed", "failed", "interrupted")
-APART = ("logger", "callbacks", "threads", "resume", "compile", "matmul_precision", "data_on_device")
 
 
 class Run(NamedTuple):
@@ -173,7 +173,7 @@ def read(folder: Path) -> Run:
         raise _damaged(folder / run.STATUS, "it names no status of a run")
     is_complete = outcome == "completed"
     config = _config(folder, is_needed=is_complete)
-    values = flat({key: value for key, value in config.items() if key not in APART})
+    values = flat({key: value for key, value in config.items() if key not in KEYS or KEYS[key].tells_apart})
     typed = _typed(folder)
     if typed is not None:
         values = typed | {key: values[key] for key in REPEATED if key in values}

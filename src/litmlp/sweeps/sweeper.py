@@ -12,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from litmlp import cli, paths, run
-from litmlp.errors import InputError, Interrupted, JobsFailed, no_room
+from litmlp.errors import InputError, Interrupted, JobsFailed, install, no_room
 from litmlp.machine import cores
 from litmlp.sweeps import report, space
 from litmlp.sweeps.composer import Composer
@@ -309,7 +309,7 @@ class Search(ResumableSweeper):
         try:
             import optuna  # noqa: F401
         except ImportError as error:
-            raise InputError("a search needs Optuna: pip install -c constraints.txt -e '.[sweep]'") from error
+            raise InputError(f"a search needs Optuna: {install('sweep')}") from error
         from litmlp.sweeps.study import GRID, from_plain, grid, open_storage
 
         repeats = {key: space.values(axis) for key, axis in axes.items() if space.shown(key) in self.repeat}

@@ -1,0 +1,65 @@
+"""The keys at the top of a config: to add one is to add a line here and in conf/train.yaml.
+
+Imports nothing that takes time: reports and resuming look here, too.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+MOST_SEED, MOST_THREADS = 2**32 - 1, 1024
+MATMUL_PRECISIONS = ("highest", "high", "medium")
+
+
+class Key(NamedTuple):
+    """What holds for a key.
+
+    Attributes:
+        fits: whether a value can be; groups of options are checked elsewhere, against the constructors they name.
+        advice: for a value that cannot be.
+        tells_apart: whether runs that differ in it are different in a report: not so for what changes no result.
+        may_change: whether it can be given anew when a run is resumed.
+        may_be_absent: whether it may be taken out of the config, as with `~scheduler`.
+    """
+
+    fits: Callable[[Any], bool] = lambda value: True
+    advice: str = ""
+    tells_apart: bool = True
+    may_change: bool = False
+    may_be_absent: bool = False
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_seed(value: Any) -> bool:
+    """Tell whether a value can be a seed."""
+    return _is_whole(value, 0, MOST_SEED)
+
+
+def _is_threads(value: Any) -> bool:
+    return value == "auto" or _is_whole(value, 1, MOST_THREADS)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+SEED = f"use a whole number from 0 to {MOST_SEED}"
+KEYS: dict[str, Key] = {
+    **dict.fromkeys(("data", "network", "task", "optimizer"), Key()),
+    "scheduler": Key(may_be_absent=True),
+    "trainer": Key(may_change=True),
+    **dict.fromkeys(("callbacks", "logger"), Key(tells_apart=False, may_change=True, may_be_absent=True)),
+    "seed": Key(is_seed, SEED),
+    "monitor": Key(lambda value: isinstance(value, str), "give a text"),
+    "mode": Key(),  # with the monitor
+    "threads": Key(_is_threads, f"use auto, or a whole number from 1 to {MOST_THREADS}", False, may_change=True),
+    "compile": Key(lambda value: isinstance(value, bool), "use true or false", tells_apart=False),
+    "matmul_precision": Key(MATMUL_PRECISIONS.__contains__, f"use {', '.join(MATMUL_PRECISIONS)}", tells_apart=False),
+    "data_on_device": Key(
+        lambda value: value == "auto" or isinstance(value, bool), "use auto, true or false", tells_apart=False
+    ),
+    "resume": Key(_is_text_or_none, "give a text", tells_apart=False, may_be_absent=True),
+    "init_from": Key(_is_text_or_none, "give a text", may_be_absent=True),
+}
