@@ -13,11 +13,11 @@ from lightning.pytorch.loggers import Logger
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
-from litmlp.build import MARKS, REFUSALS, Config
+from litmlp.build import MARKS, MOST_REASON, REFUSALS, Config
 from litmlp.config_keys import KEYS, SEED, is_seed
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
-from litmlp.machine import check_memory
+from litmlp.machine import TooLarge, check_memory
 from litmlp.tasks import Task
 from litmlp.trainer_settings import check_trainer, has_no_end
 
@@ -40,6 +40,8 @@ KINDS: dict[type, str] = {
     pl.Callback: "a callback, a subclass of lightning.pytorch.Callback",
     Logger: "a logger, as lightning.pytorch.loggers has them",
 }
+COLUMNS_TRIED = ((2, 1), (1, 0), (0, 2), (30, 5))  # numbers of numeric and of categorical columns
+ROWS_TRIED = 3
 MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # where these say so
 
 
@@ -54,11 +56,11 @@ def check(config: Config) -> None:
     build.time_limit(config)
     spec = Spec.example(build.task_class(config).target_type)
     check_monitor(config, spec)
-    check_loss(config, spec)
+    check_loss(config)
     check_optimizer(config)
     num_samples = config["data"].get("num_samples") or 0
     check_memory(f"data.num_samples={num_samples}", 64 * num_samples)
-    build.network(config, spec)
+    check_network(config)
     build.data(config)
 
 
@@ -246,12 +248,37 @@ def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
         raise InputError(f"{prefix}patience is {patience}: use a whole number from 0 up")
 
 
-def check_loss(config: Config, spec: Spec) -> None:
-    """Raise InputError for a loss that cannot learn this task's targets, by trying it on three rows."""
+def check_loss(config: Config) -> None:
+    """Raise InputError for a loss that cannot learn this task's targets, however many classes or targets there are.
+
+    A loss may be made for a certain number of them, as by a weight for each class: it must fit one of several.
+    """
     if not config["task"].get("loss"):
         return
-    target: Any = spec.target.example_encoded()
-    output = torch.linspace(-1, 1, 3 * spec.target.num_outputs).reshape(3, -1).requires_grad_()
+    lengths = {len(value) for value in config["task"]["loss"].values() if isinstance(value, list)}
+    target_type, targets = build.task_class(config).target_type, config["data"].get("target")
+    sizes = target_type.sizes(len(targets) if isinstance(targets, list) else 1)
+    refusal: InputError | None = None
+    for size in (*sizes, *(lengths if len(sizes) > 1 else ())):
+        target = target_type.example(size)
+        try:
+            try_loss(config, target.example_encoded(), target.num_outputs)
+            return
+        except InputError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+
+
+def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
+    """Raise InputError for a loss that cannot learn these targets.
+
+    Args:
+        config: of the run.
+        target: some encoded rows, `[N, O] float32` or `[N] int64`.
+        num_outputs: of the network.
+    """
+    output = torch.linspace(-1, 1, len(target) * num_outputs).reshape(len(target), -1).requires_grad_()
     loss: Any = build.loss(config)
     described = build.describe("task.loss", config["task"]["loss"])
     try:
@@ -264,8 +291,49 @@ def check_loss(config: Config, spec: Spec) -> None:
         raise InputError(f"{described} does not fit {config['task']['_target_']}: choose another task/loss")
     weighted = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
     loss.reduction = "none"
-    if weighted and loss(output, target).shape[:1] != (3,):
+    if weighted and loss(output, target).shape[:1] != (len(target),):
         raise InputError(f"{described} has no reduction='none', so rows cannot be weighted: leave out {weighted[0]}")
+
+
+def check_network(config: Config) -> None:
+    """Raise InputError for a network that is refused alike whatever the columns are.
+
+    One that is refused for some columns only, as where it takes no levels, may yet fit those of the data.
+    """
+    refusals: list[InputError] = []
+    for num_numeric, num_categorical in COLUMNS_TRIED:
+        spec = Spec.example(build.task_class(config).target_type, num_numeric, num_categorical)
+        try:
+            build.network(config, spec)
+            return
+        except TooLarge:
+            raise
+        except InputError as error:
+            refusals.append(error)
+    if len({str(error) for error in refusals}) == 1:
+        raise refusals[0]
+
+
+def try_out(config: Config, task: Task, data: TabularData) -> None:
+    """Raise InputError unless network and loss work on some rows of the data that is set up."""
+    rows = data.tables["train"].rows(slice(ROWS_TRIED))
+    wanted = (len(rows.numeric), data.target.num_outputs)
+    described = build.describe("network", config["network"])
+    was_training = task.training
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+            output = task.eval().forward(rows)
+    except REFUSALS as error:
+        reason = " ".join(str(error).split())[:MOST_REASON] or type(error).__name__
+        raise InputError(f"{described} cannot take the columns of this data ({reason}): choose another one") from error
+    finally:
+        task.train(was_training)
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
+        given = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise InputError(f"{described} gives {given} for {wanted[0]} rows, not {wanted}: choose another one")
+    if config["task"].get("loss"):
+        assert rows.target is not None
+        try_loss(config, rows.target, data.target.num_outputs)
 
 
 def check_optimizer(config: Config) -> None:

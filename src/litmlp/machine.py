@@ -25,6 +25,10 @@ PRODUCTS_FOR_THREADS = 100_000_000  # multiplications in a forward pass: several
 _slot: "tuple[int, FileLock] | None" = None  # held as long as this process lives
 
 
+class TooLarge(InputError):
+    """What was asked for does not fit into memory."""
+
+
 def available_memory() -> int:
     """Return how many bytes of memory are free: of the machine, or of the container's part of it."""
     return min(_memory_of_machine(), *map(_limit, LIMITS))
@@ -52,7 +56,7 @@ def fitting_memory(what: str, copies: int, available: int | None = None) -> Iter
             if args and isinstance(args[0], list) and all(isinstance(size, int) for size in args[0]):
                 self.needed += math.prod(args[0]) * BYTES_A_NUMBER * copies
                 if self.needed > free:
-                    raise InputError(
+                    raise TooLarge(
                         f"{what} would take {_readable(self.needed)} of memory or more, but {_readable(free)} are "
                         "free: give smaller sizes"
                     )

@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from conftest import SMALL, UNDRAWN, compose_config
-from litmlp.callbacks import Pruning, best_and_last
 from litmlp import model
+from litmlp.callbacks import Pruning, best_and_last
 from litmlp.commands.train import train
 from litmlp.errors import Interrupted
 

@@ -82,6 +82,7 @@ def _fit_and_test(
 
     from litmlp import build, checkpoint, loggers, resuming
     from litmlp.callbacks.base import Callback
+    from litmlp.config import try_out
     from litmlp.model import measure
 
     _quiet_libraries()
@@ -92,6 +93,7 @@ def _fit_and_test(
     told = {"written": data.written, "assumed": data.assumed, "columns": data.inputs.decisions}
     write_json(folder / run.COLUMNS, told)
     task = build.task(config, data.spec)
+    try_out(config, task, data)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
     begun = resuming.State.of(folder) if resume else None
     if config["init_from"] and begun is None:

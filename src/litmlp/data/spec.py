@@ -21,6 +21,8 @@ class Spec:
     target: Target
 
     @classmethod
-    def example(cls, target_type: type[Target]) -> Self:
+    def example(cls, target_type: type[Target], num_numeric: int = 2, num_categorical: int = 1) -> Self:
         """Return a small spec, with which a config can be tried before any data is read."""
-        return cls(["x1", "x2"], {"level": 3}, target_type.example())
+        numeric = [f"x{index + 1}" for index in range(num_numeric)]
+        categorical = {f"level{index + 1}": 3 for index in range(num_categorical)}
+        return cls(numeric, categorical, target_type.example())

@@ -18,6 +18,7 @@ from litmlp.data.state import different, finite, positive, taken
 from litmlp.data.target_scaling import LARGEST, TRANSFORMS, TargetScaling
 from litmlp.errors import InputError, did_you_mean
 
+MOST_CLASSES_TRIED = 21
 MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
 OR_ELSE = ", add the text to data.missing_values, or use task=classification if the target holds classes"
 SHARE_OF_NUMBERS = 0.9  # of the cells of a column of text that holds fractions, and no classes
@@ -86,8 +87,17 @@ class Target(ABC):
 
     @classmethod
     @abstractmethod
-    def example(cls) -> Self:
-        """Return a small fitted target, with which a config can be tried before any data is read."""
+    def sizes(cls, num_columns: int) -> Sequence[int]:
+        """Return numbers of outputs that a target of so many columns may have; some, where it depends on the rows."""
+
+    @classmethod
+    @abstractmethod
+    def example(cls, size: int | None = None) -> Self:
+        """Return a small fitted target, with which a config can be tried before any data is read.
+
+        Args:
+            size: number of its outputs; the fewest that there can be if None.
+        """
 
     @abstractmethod
     def example_encoded(self) -> Tensor:
@@ -179,13 +189,18 @@ class NumericTarget(Target):
         self.units = [Unit(*unit) for unit in units]
 
     @classmethod
-    def example(cls) -> Self:
-        """Return one target of mean 0 and deviation 1."""
-        return cls(["example"])
+    def sizes(cls, num_columns: int) -> Sequence[int]:
+        """Return one, that of the columns."""
+        return [num_columns]
+
+    @classmethod
+    def example(cls, size: int | None = None) -> Self:
+        """Return targets of mean 0 and deviation 1; one if no size is given."""
+        return cls([f"example{index}" for index in range(size or 1)])
 
     def example_encoded(self) -> Tensor:
-        """Return three numbers, `[3, 1]`."""
-        return torch.tensor([[-1.0], [0.5], [2.0]])
+        """Return three numbers for each target, `[3, O]`."""
+        return torch.tensor([[-1.0], [0.5], [2.0]]).repeat(1, self.num_outputs)
 
     def _transformed(self, name: str, numbers: Numbers) -> Numbers:
         if (is_large := np.abs(numbers.values) > LARGEST).any():
@@ -289,10 +304,16 @@ class ClassTarget(Target):
             raise ValueError("a state has one target, and a count for each class")
 
     @classmethod
-    def example(cls) -> Self:
-        """Return two classes, a and b."""
+    def sizes(cls, num_columns: int) -> Sequence[int]:
+        """Return numbers of classes."""
+        return range(2, MOST_CLASSES_TRIED)
+
+    @classmethod
+    def example(cls, size: int | None = None) -> Self:
+        """Return so many classes; two if no size is given."""
         target = cls(["example"])
-        target.classes, target.counts = ["a", "b"], [1, 1]
+        target.classes = [f"class {index}" for index in range(max(size or 2, 2))]
+        target.counts = [1] * len(target.classes)
         return target
 
     def example_encoded(self) -> Tensor:
