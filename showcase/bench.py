@@ -539,7 +539,7 @@ def skorch(overrides: list[str], device: str) -> dict[str, float]:
 
 def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
     """Train a module as tutorials show it."""
-    import lightning.pytorch as lightning
+    import lightning.pytorch as L
     import torch
     from lightning.pytorch.callbacks import ModelCheckpoint, Timer
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -548,7 +548,7 @@ def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
 
     run = prepared(overrides)
 
-    class Module(lightning.LightningModule):
+    class Module(L.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.network, self.loss = run.network, torch.nn.CrossEntropyLoss()
@@ -580,7 +580,7 @@ def usual_lightning(overrides: list[str], device: str) -> dict[str, float]:
     timer = Timer()
     train, val = (TensorDataset(rows.numeric, rows.target) for rows in (run.train, run.val))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = lightning.Trainer(
+        trainer = L.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
             max_epochs=run.epochs,
             logger=TensorBoardLogger(folder),

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-import polars
+import lightning.pytorch as L
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class BreakOff(Callback):
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.total.ready >= self.after:
             raise ZeroDivisionError
 
@@ -178,7 +178,7 @@ def test_a_run_of_a_gpu_is_evaluated_and_predicts_on_the_cpu(tmp_path: Path) -> 
     )
     expected = {name: value for name, value in metrics.items() if name.startswith("test/")}
     assert json.loads((tmp_path / "metrics.json").read_text()) == pytest.approx(expected, rel=1e-3)
-    on_cpu, on_gpu = polars.read_parquet(tmp_path / "table.parquet"), predict(str(tmp_path / "run"), rows)
+    on_cpu, on_gpu = pl.read_parquet(tmp_path / "table.parquet"), predict(str(tmp_path / "run"), rows)
     assert on_cpu.columns == on_gpu.columns
     probabilities = on_gpu.columns[1:]
     difference = on_cpu.select(probabilities).to_numpy() - on_gpu.select(probabilities).to_numpy()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import polars
+import polars as pl
 import pytest
 import yaml
 
@@ -92,8 +92,8 @@ def optimizer(runs: Path) -> None:
 
 def network(runs: Path) -> None:
     assert metrics(runs / "residual")["test/accuracy"] > 0.95
-    predictions = polars.read_csv(runs.parent / "predictions.csv")
-    truth = polars.read_csv(runs.parent / "data/penguins.csv", null_values="NA")["species"]
+    predictions = pl.read_csv(runs.parent / "predictions.csv")
+    truth = pl.read_csv(runs.parent / "data/penguins.csv", null_values="NA")["species"]
     assert (predictions["prediction"] == truth).mean() > 0.95
 
 
@@ -106,22 +106,22 @@ def data(runs: Path) -> None:
 def query(runs: Path) -> None:
     assert metrics(runs / "query")["test/accuracy"] > 0.95
     assert same(runs / "query/evaluate-test.json", metrics(runs / "query"))
-    penguins = polars.read_csv(runs.parent / "data/penguins.csv", null_values="NA")
+    penguins = pl.read_csv(runs.parent / "data/penguins.csv", null_values="NA")
     sizes = re.search(r"(\d+) train, (\d+) val, (\d+) test rows", (runs / "query/train.log").read_text())
     assert sizes is not None
-    assert sum(map(int, sizes.groups())) == len(penguins.filter(polars.col("year") >= 2008)) < len(penguins)
-    assert (polars.read_csv(runs.parent / "species.csv")["prediction"] == penguins["species"]).mean() > 0.9
+    assert sum(map(int, sizes.groups())) == len(penguins.filter(pl.col("year") >= 2008)) < len(penguins)
+    assert (pl.read_csv(runs.parent / "species.csv")["prediction"] == penguins["species"]).mean() > 0.9
 
 
 def task(runs: Path) -> None:
     assert metrics(runs / "quantile")["epochs"] == 12
     assert metrics(runs / "quantile")["test/coverage"] == pytest.approx(0.9, abs=0.04)
-    quantiles = polars.read_csv(runs.parent / "quantiles.csv")
+    quantiles = pl.read_csv(runs.parent / "quantiles.csv")
     assert quantiles.columns == ["quantile_0.05", "quantile_0.5", "quantile_0.95"]
     rows = quantiles.to_numpy()
     assert (rows[:, 0] <= rows[:, 1]).all()
     assert (rows[:, 1] <= rows[:, 2]).all()
-    observed = polars.read_parquet(runs.parent / "data/california.parquet")["MedHouseVal"].to_numpy()
+    observed = pl.read_parquet(runs.parent / "data/california.parquet")["MedHouseVal"].to_numpy()
     assert ((observed >= rows[:, 0]) & (observed <= rows[:, 2])).mean() == pytest.approx(0.9, abs=0.04)
 
 

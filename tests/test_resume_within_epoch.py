@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import pytest
 import torch
 
@@ -32,7 +32,7 @@ class BreakOff(Callback):
     def __init__(self, after: int, once_a_round: bool = True) -> None:
         self.after, self.once_a_round, self.seen = after, once_a_round, 0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.total.ready >= self.after:
             raise ZeroDivisionError
 

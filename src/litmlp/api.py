@@ -18,7 +18,7 @@ from litmlp.errors import InputError, shown
 from litmlp.files import read_yaml
 
 if TYPE_CHECKING:
-    import lightning.pytorch as pl
+    import lightning.pytorch as L
 
     from litmlp.model import Model
 
@@ -62,7 +62,7 @@ def compose(*overrides: str) -> dict[str, Any]:
 
 
 def train(
-    *overrides: str, frame: Any = None, folder: str | Path | None = None, callbacks: Sequence["pl.Callback"] = ()
+    *overrides: str, frame: Any = None, folder: str | Path | None = None, callbacks: Sequence["L.Callback"] = ()
 ) -> Run:
     """Do a run, as the command `litmlp-train` does, and leave Python as it was: generators, threads, warnings.
 

@@ -6,7 +6,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
@@ -141,7 +141,7 @@ def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
     return make(config, "task", network=network(config, spec, COPIES if trainable else 1), spec=spec, **parts)
 
 
-def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sweep: bool = False) -> pl.Trainer:
+def trainer(config: Config, folder: str, more: Sequence[L.Callback] = (), in_sweep: bool = False) -> L.Trainer:
     """Build the trainer with callbacks, `more` among them, and loggers, all of which write to `folder`.
 
     In a sweep, progress bars and callbacks that say `in_sweeps = False` are left out.
@@ -164,7 +164,7 @@ def trainer(config: Config, folder: str, more: Sequence[pl.Callback] = (), in_sw
     return trainer
 
 
-def _is_in_sweeps(callback: pl.Callback) -> bool:
+def _is_in_sweeps(callback: L.Callback) -> bool:
     return callback.in_sweeps if isinstance(callback, Callback) else not isinstance(callback, ProgressBar)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
 from typing import Any, get_args, get_origin, get_type_hints
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import torch
 from lightning.pytorch.loggers import Logger
 from typeguard import TypeCheckError, check_type
@@ -27,17 +27,17 @@ PARTS: dict[str, type] = {
     "task": Task,
     "optimizer": torch.optim.Optimizer,
     "scheduler": torch.optim.lr_scheduler.LRScheduler,
-    "trainer": pl.Trainer,
+    "trainer": L.Trainer,
 }
-GROUPS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # of any number of parts
+GROUPS: dict[str, type] = {"callbacks": L.Callback, "logger": Logger}  # of any number of parts
 KINDS: dict[type, str] = {
     TabularData: "a subclass of litmlp.data.TabularData",
     torch.nn.Module: "a torch.nn.Module",
     Task: "a subclass of litmlp.tasks.Task",
     torch.optim.Optimizer: "an optimizer, as torch.optim has them",
     torch.optim.lr_scheduler.LRScheduler: "a schedule, as litmlp.training.schedulers has them",
-    pl.Trainer: "lightning.pytorch.Trainer or a subclass of it",
-    pl.Callback: "a callback, a subclass of lightning.pytorch.Callback",
+    L.Trainer: "lightning.pytorch.Trainer or a subclass of it",
+    L.Callback: "a callback, a subclass of lightning.pytorch.Callback",
     Logger: "a logger, as lightning.pytorch.loggers has them",
 }
 COLUMNS_TRIED = ((2, 1), (1, 0), (0, 2), (30, 5))  # numbers of numeric and of categorical columns

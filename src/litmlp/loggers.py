@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
@@ -19,7 +19,7 @@ SECONDS_BETWEEN_FLUSHES = 1.0
 ABSENT = "-"  # the value of a hyperparameter that only other runs of the sweep have
 
 
-def report(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
+def report(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
     """Give an epoch's values, the same in all processes, to callbacks and loggers.
 
     That is what `self.log_dict` is for; this takes a hundredth of its time, which counts where epochs are short.
@@ -28,7 +28,7 @@ def report(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> N
     log(trainer, values)
 
 
-def log(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
+def log(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
     """Give an epoch's values to the loggers alone: what nothing is decided by."""
     numbers = {name: float(value) for name, value in values.items()}
     for logger in trainer.loggers:
@@ -36,7 +36,7 @@ def log(trainer: pl.Trainer, values: Mapping[str, torch.Tensor | float]) -> None
         logger.save()
 
 
-def show(trainer: pl.Trainer, tag: str, image: np.ndarray) -> None:
+def show(trainer: L.Trainer, tag: str, image: np.ndarray) -> None:
     """Give a plot, `[height, width, 3] uint8`, to the loggers that take some."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -55,7 +55,7 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def log_outcome(
-    trainer: pl.Trainer, config: dict[str, Any], metrics: Mapping[str, Any], columns: Sequence[str] = ()
+    trainer: L.Trainer, config: dict[str, Any], metrics: Mapping[str, Any], columns: Sequence[str] = ()
 ) -> None:
     """Give hyperparameters and final metrics to each logger; `val/...` of the best weights as `val_best/...`.
 

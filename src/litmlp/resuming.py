@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
@@ -35,7 +35,7 @@ class Given(TorchCheckpointIO):
         return self.state
 
 
-class State(pl.Callback):
+class State(L.Callback):
     """The state that a run goes on from, which must be alike what this run would write.
 
     Args:

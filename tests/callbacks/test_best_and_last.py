@@ -1,7 +1,7 @@
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import pytest
 import torch
 
@@ -13,7 +13,7 @@ from litmlp.commands.train import _quiet_libraries
 PENGUINS = ["data=penguins", *SMALL, "logger=none"]
 
 
-class Scripted(pl.Callback):
+class Scripted(L.Callback):
     """Scores epochs as told, notes what is on disk, and may raise."""
 
     def __init__(self, folder: Path, scores: list[float], fails_in: int | None = None) -> None:
@@ -21,7 +21,7 @@ class Scripted(pl.Callback):
         self.weights: list[dict[str, torch.Tensor]] = []
         self.on_disk: list[tuple[int | None, int | None]] = []
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch == self.fails_in:
             raise ZeroDivisionError
         trainer.callback_metrics["val/loss"] = torch.tensor(self.scores[trainer.current_epoch])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import optuna
 import pytest
 
@@ -16,7 +16,7 @@ from litmlp.commands.train import train
 from litmlp.errors import Interrupted
 
 STOPPED = ["callbacks.early_stopping.patience=2", "callbacks.early_stopping.min_delta=10"]  # after three epochs
-Make = Callable[[], list[pl.Callback]]
+Make = Callable[[], list[L.Callback]]
 
 
 def config(*overrides: str) -> dict[str, Any]:
@@ -55,13 +55,13 @@ def test_it_ends_alike(upper: float | None, epochs: int, tmp_path: Path, monkeyp
     assert found | {"fit_seconds": 0} == whole | {"fit_seconds": 0}
 
 
-class Dying(pl.Callback):
+class Dying(L.Callback):
     """Raises once an epoch was reported to the study, before its state is written."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
             raise Interrupted(signal.SIGTERM)
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, GradientAccumulationScheduler, LearningRateMonitor
@@ -39,7 +39,7 @@ class Records(Logger):
         pass
 
 
-class Plain(pl.LightningModule):
+class Plain(L.LightningModule):
     """A task as any, which notes what its steps can see."""
 
     def __init__(self) -> None:
@@ -209,13 +209,13 @@ class Watches(callbacks.Callback):
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.seen.append((trainer.global_step, {k: float(v) for k, v in trainer.callback_metrics.items()}))
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.seen.append(("validated", trainer.global_step, trainer.fit_loop.batch_idx))
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self.seen.append((type(exception).__name__, str(exception)))
 
 
@@ -269,7 +269,7 @@ def outcome(
     if not is_bare:
         quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
         given = {"num_sanity_val_steps": 0, "log_every_n_steps": 1, "logger": records, **quiet, **given}
-    trainer: Any = pl.Trainer(callbacks=[watches, *added], **given)
+    trainer: Any = L.Trainer(callbacks=[watches, *added], **given)
     if in_rounds:
         trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     error = None

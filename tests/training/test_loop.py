@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -51,7 +51,7 @@ class Looking(Callback):
     def __init__(self) -> None:
         self.steps: list[int] = []
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self.steps.append(trainer.global_step)
 
 
@@ -99,7 +99,7 @@ def test_rounds_equal_single_steps_to_the_bit(
         assert same(value, expected[key]), key
 
 
-def trainer_after(tmp_path: Path, *callbacks: pl.Callback, task: type | None = None, **arguments: Any) -> pl.Trainer:
+def trainer_after(tmp_path: Path, *callbacks: L.Callback, task: type | None = None, **arguments: Any) -> L.Trainer:
     """A trainer that has trained an epoch of penguins."""
     config = compose_config(*PENGUINS, "callbacks=none", "logger=none")
     config["trainer"] |= {"max_epochs": 1, "enable_progress_bar": False, **arguments}
@@ -132,7 +132,7 @@ def test_a_round_ends_before_a_validation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hook", loop.STEP_HOOKS)
 def test_a_callback_that_looks_at_steps_sees_each(hook: str, tmp_path: Path) -> None:
     calls = []
-    watching = type("Watching", (pl.Callback,), {hook: lambda self, *_: calls.append(1)})
+    watching = type("Watching", (L.Callback,), {hook: lambda self, *_: calls.append(1)})
     trainer_after(tmp_path, watching())
     assert len(calls) == 14
 
@@ -142,7 +142,7 @@ def test_a_callback_that_looks_at_steps_sees_each(hook: str, tmp_path: Path) -> 
 def test_a_task_with_a_hook_of_its_own_takes_single_steps(hook: str, tmp_path: Path) -> None:
     calls = []
 
-    def called(self: pl.LightningModule, *arguments: Any, **named: Any) -> Any:
+    def called(self: L.LightningModule, *arguments: Any, **named: Any) -> Any:
         calls.append(1)
         return getattr(ClassificationTask, hook)(self, *arguments, **named)
 
@@ -222,7 +222,7 @@ def test_other_loaders_are_served_too(tmp_path: Path) -> None:
     weights = []
     _quiet_libraries()
     for loader in (DataLoader(pieces, batch_size=None), Batches(rows, 5, InOrder())):
-        pl.seed_everything(0, verbose=False)
+        L.seed_everything(0, verbose=False)
         task, trainer = build.task(config, data.spec), build.trainer(config, str(tmp_path))
         trainer.fit(task, loader, loader)
         assert trainer.global_step == 8

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 
 if TYPE_CHECKING:
     from litmlp.data import TabularData
     from litmlp.tasks import Task
 
 
-class Callback(pl.Callback):
+class Callback(L.Callback):
     """A callback of Lightning, with three things more. A plain one of Lightning works as well.
 
     Attributes:
@@ -21,7 +21,7 @@ class Callback(pl.Callback):
     in_sweeps: bool = True
     once_a_round: bool = False
 
-    def finish(self, trainer: pl.Trainer, task: "Task", data: "TabularData") -> None:
+    def finish(self, trainer: L.Trainer, task: "Task", data: "TabularData") -> None:
         """Do what is to be done once, after training, with the best weights, before the loggers are closed.
 
         Args:

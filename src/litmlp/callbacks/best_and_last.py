@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from litmlp.callbacks.base import Callback
@@ -40,12 +40,12 @@ class BestAndLast(Callback, Checkpoint):
         self.next_write = 0.0
         self.last_write = perf_counter()
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do not go on with what was stopped."""
         if self.was_stopped:
             trainer.should_stop = True
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the weights if they are the best so far; the first ones are."""
         score = trainer.callback_metrics.get(self.monitor)
         if score is None or not self._is_best(float(score)):
@@ -58,12 +58,12 @@ class BestAndLast(Callback, Checkpoint):
             "global_step": trainer.global_step,
         }
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the state in which the epoch begins, unless that was done just now."""
         if trainer.current_epoch > 0 and perf_counter() >= self.next_write:
             self._write(trainer)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Write the state within a long epoch, but for the moment before a validation."""
         now = perf_counter()
         if now < self.next_write or now < self.last_write + SECONDS_WITHIN_EPOCH or trainer.world_size > 1:
@@ -71,18 +71,16 @@ class BestAndLast(Callback, Checkpoint):
         if compat.can_go_on_within_epoch(trainer):
             self._write(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the final state."""
         self.was_stopped = trainer.should_stop
         self._write(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write the best weights; where training broke off, the epoch is not whole."""
         self._write_best(trainer)
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Undo that Lightning has already counted the coming epoch as ready: it would resume at its end."""
         for counter in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
             counter["ready"] = counter["started"]
@@ -100,7 +98,7 @@ class BestAndLast(Callback, Checkpoint):
     def _is_best(self, score: float) -> bool:
         return score < self.best_score if self.mode == "min" else score > self.best_score
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: L.Trainer) -> None:
         started = perf_counter()
         self._write_best(trainer)  # first: the state that goes on knows of it
         if trainer.is_global_zero:
@@ -108,7 +106,7 @@ class BestAndLast(Callback, Checkpoint):
         self.last_write = perf_counter()
         self.next_write = self.last_write + (self.last_write - started) / SHARE_OF_TIME
 
-    def _write_best(self, trainer: pl.Trainer) -> None:
+    def _write_best(self, trainer: L.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
             now = compat.checkpoint_of(trainer, weights_only=True)
             del now["loops"]  # the weights are of an earlier moment
@@ -116,7 +114,7 @@ class BestAndLast(Callback, Checkpoint):
         self.unwritten_best = None
 
 
-def _save(trainer: pl.Trainer, checkpoint: dict[str, Any], name: str) -> None:
+def _save(trainer: L.Trainer, checkpoint: dict[str, Any], name: str) -> None:
     path = Path(trainer.default_root_dir) / "checkpoints" / name
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
@@ -45,35 +45,35 @@ class EpochProgress(Callback, ProgressBar):
         """Undo `disable`."""
         self.is_enabled = True
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw the bar, from the epoch that a resumed run goes on with."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         hidden = not (self.is_enabled and sys.stderr.isatty() and trainer.is_global_zero)
         self.bar = tqdm(total=total, initial=trainer.current_epoch, unit="epoch", disable=hidden, dynamic_ncols=True)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *step: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *step: Any) -> None:
         """Advance within an epoch, which tells where epochs are long."""
         *_, batch_idx = step
         self._advance(round(trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches, 2))
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note that the epoch is over: its training metrics are known only after this hook, when the task reports."""
         self.unsaid = trainer.current_epoch + 1
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Tell of the epoch before."""
         self._say(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Tell of the last epoch, and leave the bar as it stands."""
         self._say(trainer)
         self._close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Leave the bar as it stands."""
         self._close()
 
-    def _say(self, trainer: pl.Trainer) -> None:
+    def _say(self, trainer: L.Trainer) -> None:
         assert self.bar is not None
         if self.unsaid is None:
             return

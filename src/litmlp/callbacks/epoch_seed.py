@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import numpy as np
 import torch
 
@@ -20,14 +20,14 @@ class EpochSeed(Callback):
         self.seed = seed
         self.resumed: dict[str, torch.Tensor] = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Go on where a checkpoint was written."""
         if "cpu" in self.resumed:
             torch.set_rng_state(self.resumed["cpu"])
         if "cuda" in self.resumed and pl_module.device.type == "cuda":
             torch.cuda.set_rng_state(self.resumed["cuda"], pl_module.device)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seed all devices."""
         sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
         seed = int(sequence.generate_state(1)[0])

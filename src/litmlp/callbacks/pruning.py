@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 
 from litmlp.callbacks.base import Callback
 
@@ -29,7 +29,7 @@ class Pruning(Callback):
         self.monitor = monitor
         self.first_epoch = first_epoch
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report, and ask; an epoch that is repeated after a stop was reported before."""
         score = trainer.callback_metrics.get(self.monitor)
         if score is None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 from torch import isfinite
 
 from litmlp import run
@@ -13,7 +13,7 @@ from litmlp.errors import TrainingDiverged
 class StopOnNaN(Callback):
     """Ends the run, before a checkpoint is replaced, once the loss of an epoch is not a finite number."""
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the validation loss; weights that are not finite make it so."""
         loss = trainer.callback_metrics.get("val/loss")
         if loss is not None and not isfinite(loss):

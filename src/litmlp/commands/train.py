@@ -21,7 +21,7 @@ from litmlp.files import read_yaml, write_json
 from litmlp.paths import display
 
 if TYPE_CHECKING:
-    import lightning.pytorch as pl
+    import lightning.pytorch as L
 
     from litmlp.data import TabularData
     from litmlp.resuming import State
@@ -36,7 +36,7 @@ def train(
     config: dict[str, Any],
     folder: Path,
     resume: bool = False,
-    callbacks: Sequence["pl.Callback"] = (),
+    callbacks: Sequence["L.Callback"] = (),
     columns: Sequence[str] | None = None,
     frame: Any = None,
 ) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _fit_and_test(
     config: dict[str, Any],
     folder: Path,
     resume: bool,
-    callbacks: Sequence["pl.Callback"],
+    callbacks: Sequence["L.Callback"],
     columns: Sequence[str] | None,
     frame: Any,
 ) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _fit_and_test(
     return metrics
 
 
-def _fit(trainer: "pl.Trainer", task: "Task", data: "TabularData", begun: "State | None") -> None:
+def _fit(trainer: "L.Trainer", task: "Task", data: "TabularData", begun: "State | None") -> None:
     last = None
     if begun is not None:
         from litmlp.resuming import Given
@@ -172,7 +172,7 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
 
 
-def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
+def _effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
     # From the checkpoint where there is one: with several processes, this one's trainer has not trained.
     from lightning.pytorch.callbacks import Timer
 
@@ -189,7 +189,7 @@ def _effort(trainer: "pl.Trainer", folder: Path) -> dict[str, Any]:
     return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}
 
 
-def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", trainer: "pl.Trainer") -> None:
+def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", trainer: "L.Trainer") -> None:
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import numpy as np
 from polars import LazyFrame, Series
 from torch import Tensor
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 ROWS_EVALUATED_AT_ONCE = 1024  # or a batch, if that is more
 
 
-class TabularData(pl.LightningDataModule, ABC):
+class TabularData(L.LightningDataModule, ABC):
     """Rows with input columns and a target.
 
     A subclass says where rows come from (`read`), which columns may be inputs (`candidates`) and what they are

@@ -6,7 +6,7 @@ from copy import copy
 from inspect import signature
 from typing import Any, ClassVar
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ STAGES = ("train", "val", "test")
 LEAST_WEIGHT = torch.finfo(torch.float32).tiny  # of a batch, which keeps one without weight from 0/0
 
 
-class Task(pl.LightningModule, ABC):
+class Task(L.LightningModule, ABC):
     """Trains a network: a leaf adds the metrics and what a prediction is.
 
     Args:

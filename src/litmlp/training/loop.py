@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning.pytorch as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, Timer, TQDMProgressBar
 from lightning.pytorch.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
@@ -40,9 +40,9 @@ STEP_HOOKS = (
 TASK_HOOKS = ("backward", "optimizer_step", "optimizer_zero_grad", "lr_scheduler_step", "configure_gradient_clipping")
 TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 # As they are now: what is put in their place later, as by a test's patch, counts as overridden.
-OF_CALLBACK = {hook: getattr(pl.Callback, hook) for hook in STEP_HOOKS}
-OF_TASK = {hook: getattr(pl.LightningModule, hook) for hook in (*STEP_HOOKS, *TASK_HOOKS, *TRANSFER_HOOKS)}
-OF_DATA = {hook: getattr(pl.LightningDataModule, hook) for hook in TRANSFER_HOOKS}
+OF_CALLBACK = {hook: getattr(L.Callback, hook) for hook in STEP_HOOKS}
+OF_TASK = {hook: getattr(L.LightningModule, hook) for hook in (*STEP_HOOKS, *TASK_HOOKS, *TRANSFER_HOOKS)}
+OF_DATA = {hook: getattr(L.LightningDataModule, hook) for hook in TRANSFER_HOOKS}
 
 
 class RoundsOfSteps(_TrainingEpochLoop):
@@ -239,7 +239,7 @@ def _overrides(one: Any, originals: dict[str, Any]) -> str:
     return next(changed, "") or next(own, "")
 
 
-def _is_content(callback: pl.Callback) -> bool:
+def _is_content(callback: L.Callback) -> bool:
     """Tell whether once a round is often enough for a callback."""
     if type(callback) is ModelCheckpoint:
         return callback._every_n_train_steps == 0 and callback._train_time_interval is None
