@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from hydra import compose, initialize_config_dir
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -28,7 +27,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from litmlp import build, cli, paths
+import litmlp
+from litmlp import build
 from litmlp.commands.train import train
 from litmlp.data import ClassTarget, NumericTarget, TableData
 
@@ -62,8 +62,7 @@ def lines(table: str, results: list[dict[str, Result]]) -> Iterator[str]:
 
 def compare(table: str, seed: int) -> dict[str, Result]:
     """Train all contestants on the same rows."""
-    with initialize_config_dir(str(paths.CONF), version_base="1.3"):
-        config = cli.resolved(compose("train", [f"data={table}", f"seed={seed}", "threads=1"]))
+    config = litmlp.compose(f"data={table}", f"seed={seed}", "threads=1")
     data = build.data(config)
     assert isinstance(data, TableData)
     data.setup()

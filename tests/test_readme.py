@@ -25,6 +25,7 @@ FAQ = (ROOT / "docs/faq.md").read_text()
 BLOCKS = re.findall(r"```(bash|yaml|python)\n(.*?)```", README + FAQ, flags=re.S)
 COMMANDS = [line.split("    #")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in unfolded(text)]
 FILES = {match[1]: text for _, text in BLOCKS if (match := re.match(r"# (\S+)\n", text))}
+SCRIPTS = [text for kind, text in BLOCKS if kind == "python" and text not in FILES.values()]
 ELSEWHERE = {"make test", "make tensorboard"}  # one would run this; servers have tests below
 # part: notebooks
 ELSEWHERE |= {"make notebooks"}
@@ -48,6 +49,15 @@ def test_lines_but_those_of_tables_can_be_read_in_a_terminal():
     name = PACKAGE.name.replace("_", "[-_]")
     lines = re.sub(name, "a" * 6, README, flags=re.I).splitlines()  # a project may have a longer one
     assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+@pytest.mark.slow
+def test_every_script_runs(clone: Path):
+    assert len(SCRIPTS) > 0
+    for script in SCRIPTS:
+        options = {"cwd": clone, "env": environment(clone), "capture_output": True, "text": True}
+        done = subprocess.run([clone / ".venv/bin/python", "-c", script], **options)
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.slow
