@@ -19,16 +19,16 @@ SECONDS_BETWEEN_FLUSHES = 1.0
 ABSENT = "-"  # the value of a hyperparameter that only other runs of the sweep have
 
 
-def report(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
+def log_metrics(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
     """Give an epoch's values, the same in all processes, to callbacks and loggers.
 
     That is what `self.log_dict` is for; this takes a hundredth of its time, which counts where epochs are short.
     """
     trainer.callback_metrics.update({name: torch.as_tensor(value) for name, value in values.items()})
-    log(trainer, values)
+    log_values(trainer, values)
 
 
-def log(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
+def log_values(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
     """Give an epoch's values to the loggers alone: what nothing is decided by."""
     numbers = {name: float(value) for name, value in values.items()}
     for logger in trainer.loggers:

@@ -14,7 +14,7 @@ from litmlp.data.inputs import collected
 from litmlp.errors import InputError, did_you_mean
 from litmlp.tasks import Task
 
-ROWS_AT_ONCE = 8192
+ROWS_PREDICTED_AT_ONCE = 8192
 
 
 def load(path: str | Path) -> "Model":
@@ -78,7 +78,7 @@ class Model:
         """
         read = self.data.read_as_before(rows, keep, written)
         kept = _kept(read.frame, keep)
-        batches = Batches(self.data.encode(read.frame, notation=read.notation), ROWS_AT_ONCE, InOrder())
+        batches = Batches(self.data.encode(read.frame, notation=read.notation), ROWS_PREDICTED_AT_ONCE, InOrder())
         task = self.task
         with torch.inference_mode():
             predictions = [task.predict_step(task.transfer_batch_to_device(b, task.device, 0), 0) for b in batches]
@@ -107,7 +107,7 @@ def measure(task: Task, data: TabularData, split: str) -> dict[str, float]:
     with torch.inference_mode():
         for batch in data.in_order(split):
             task.step(task.transfer_batch_to_device(batch, task.device, 0), split)
-        return {name: float(value) for name, value in task.measure(split).items()}
+        return {name: float(value) for name, value in task.take_metrics(split).items()}
 
 
 def on_device(task: Task) -> Task:

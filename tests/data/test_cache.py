@@ -462,7 +462,7 @@ def test_of_jobs_that_start_together_one_reads_and_both_get_the_same_rows(
 def test_columns_are_put_side_by_side_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type, num_rows: int, in_file: bool
 ) -> None:
-    monkeypatch.setattr(cache, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(cache, "ROWS_STACKED_AT_ONCE", 7)
     generator = np.random.default_rng(0)
     kinds = [np.float32, np.float32, np.float32] if dtype is np.float32 else [np.uint8, np.uint16, np.int32]
     columns = [generator.integers(0, 200, 60).astype(kind) for kind in kinds]

@@ -72,7 +72,7 @@ def test_result_does_not_depend_on_where_rows_are_cut(monkeypatch: pytest.Monkey
     knots, values = np.unique(KNOTS["normal"]), np.random.default_rng(5).normal(size=103)
     function = PiecewiseLinear(knots, heights_at(knots))
     at_once = function(values)
-    monkeypatch.setattr(interpolation, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(interpolation, "VALUES_IN_CACHE", 10)
     assert_array_equal(function(values), at_once)
 
 

@@ -37,13 +37,13 @@ def make_task(target: ClassTarget, **arguments) -> ClassificationTask:
 @pytest.mark.parametrize("rows_at_once", [7, 60])
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_metrics_equal_scikit_learns(num_classes: int, rows_at_once: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(metrics, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(metrics, "ROWS_COUNTED_AT_ONCE", rows_at_once)
     generator = np.random.default_rng(0)
     labels = generator.choice(num_classes, size=60, p=np.arange(1, num_classes + 1) / sum(range(num_classes + 1)))
     scores = generator.normal(size=(60, num_classes)) + 1.5 * np.eye(num_classes)[labels]
     task = make_task(target_of(*"abcd"[:num_classes]))
     task.step(batch_of(torch.tensor(scores, dtype=torch.float32), labels.tolist()), "test")
-    values = task.measure("test")
+    values = task.take_metrics("test")
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     guess = scores.argmax(axis=1)
     scored = probabilities[:, 1] if num_classes == 2 else probabilities
@@ -69,7 +69,7 @@ def test_prediction_by_hand():
 def test_a_certain_mistake_has_a_finite_log_loss():
     task = make_task(target_of("a", "b"))
     task.step(batch_of(torch.tensor([[1000.0, 0.0], [0.0, 1.0]]), [1, 1]), "val")
-    assert math.isfinite(task.measure("val")["val/log_loss"])
+    assert math.isfinite(task.take_metrics("val")["val/log_loss"])
 
 
 def test_balanced_weights_by_hand():
@@ -83,7 +83,7 @@ def test_class_weights_weigh_the_loss_and_leave_the_metrics():
     task = make_task(target_of("a", "b"), class_weights=[1.0, 3.0])
     losses = [math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))]
     task.step(batch_of(scores, labels), "val")
-    values = task.measure("val")
+    values = task.take_metrics("val")
     assert values["val/loss"].item() == pytest.approx((losses[0] + 3 * losses[1]) / 4)
     assert values["val/log_loss"].item() == pytest.approx(sum(losses) / 2)
 
@@ -100,7 +100,7 @@ def test_weighted_loss_equals_torchs_cross_entropy(class_weights: str | list[flo
     torch.testing.assert_close(task.training_step(batch_of(scores, labels), 0), oracle)
     for rows in torch.arange(20).split(7):
         task.step(batch_of(scores, labels).rows(rows), "val")
-    torch.testing.assert_close(task.measure("val")["val/loss"], oracle)
+    torch.testing.assert_close(task.take_metrics("val")["val/loss"], oracle)
 
 
 def test_weights_of_class_and_row_are_multiplied():

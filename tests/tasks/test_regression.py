@@ -33,7 +33,7 @@ def measured(target: NumericTarget, output: torch.Tensor, standardised: torch.Te
     """Metrics of a network that gives `output`."""
     task = RegressionTask(Echo(output.shape[1]), Spec([], {}, target))
     task.step(Batch(output, torch.zeros(len(output), 0, dtype=torch.int64), standardised), "val")
-    return {name: value.item() for name, value in task.measure("val").items()}
+    return {name: value.item() for name, value in task.take_metrics("val").items()}
 
 
 def test_metrics_by_hand():
@@ -144,7 +144,7 @@ def test_weights_weigh_the_loss_and_leave_the_metrics():
     task = RegressionTask(Echo(1), Spec([], {}, target_of([10.0], [2.0])))
     no_codes = torch.zeros(2, 0, dtype=torch.int64)
     task.step(Batch(torch.tensor([[1.0], [3.0]]), no_codes, torch.zeros(2, 1), torch.tensor([1.0, 3.0])), "val")
-    values = task.measure("val")
+    values = task.take_metrics("val")
     assert values["val/loss"].item() == pytest.approx((1 + 3 * 9) / 4)
     assert values["val/mae"].item() == pytest.approx((2 + 6) / 2)
 
@@ -158,9 +158,9 @@ def test_a_batch_whose_weights_are_all_0_counts_nothing():
     assert output.grad is not None
     assert output.grad.tolist() == [[0.0], [0.0]]
     task.step(Batch(torch.tensor([[2.0], [3.0]]), no_codes, torch.zeros(2, 1), torch.tensor([1.0, 0.0])), "val")
-    assert task.measure("val")["val/loss"].item() == 4
+    assert task.take_metrics("val")["val/loss"].item() == 4
     task.step(Batch(torch.tensor([[2.0], [3.0]]), no_codes, torch.zeros(2, 1), torch.zeros(2)), "val")
-    assert task.measure("val")["val/loss"].isnan()  # no row counts, so there is none
+    assert task.take_metrics("val")["val/loss"].isnan()  # no row counts, so there is none
 
 
 @pytest.mark.parametrize(

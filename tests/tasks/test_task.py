@@ -77,10 +77,10 @@ def test_weighted_loss_of_all_rows_does_not_depend_on_the_batches(kind: str):
     task, batch = WEIGHTED[kind]()
     weights = torch.tensor([1, 3, 0, 2, 1, 5])
     task.step(batch.rows(torch.arange(6).repeat_interleave(weights)), "val")
-    expected = task.measure("val")["val/loss"]
+    expected = task.take_metrics("val")["val/loss"]
     for rows in torch.arange(6).split(4):
         task.step(batch._replace(weight=weights.float()).rows(rows), "val")
-    torch.testing.assert_close(task.measure("val")["val/loss"], expected)
+    torch.testing.assert_close(task.take_metrics("val")["val/loss"], expected)
 
 
 def test_l1_adds_the_absolute_weights_and_no_biases():
@@ -121,10 +121,10 @@ def test_metrics_do_not_depend_on_the_batches():
     task = make_task(num_targets=2)
     batch = make_batch(10, 2)
     task.step(batch, "val")
-    whole = task.measure("val")
+    whole = task.take_metrics("val")
     for rows in torch.arange(10).split(3):
         task.step(batch.rows(rows), "val")
-    pieces = task.measure("val")
+    pieces = task.take_metrics("val")
     assert whole.keys() == pieces.keys()
     for name, value in whole.items():
         torch.testing.assert_close(pieces[name], value)
@@ -133,11 +133,11 @@ def test_metrics_do_not_depend_on_the_batches():
 def test_measuring_forgets():
     task = make_task()
     task.step(make_batch(5), "val")
-    task.measure("val")
+    task.take_metrics("val")
     batch = make_batch(7)
     task.step(batch, "val")
     expected = nn.functional.mse_loss(task(batch), batch.target)
-    torch.testing.assert_close(task.measure("val")["val/loss"], expected.detach())
+    torch.testing.assert_close(task.take_metrics("val")["val/loss"], expected.detach())
 
 
 def test_scheduler_gets_the_steps_of_the_whole_run():
@@ -169,7 +169,7 @@ def test_a_forward_of_ones_own_is_what_is_trained_measured_and_predicted():
     expected = nn.functional.mse_loss(output, batch.target)
     torch.testing.assert_close(task.training_step(batch, 0), expected)
     task.validation_step(batch, 0)
-    torch.testing.assert_close(task.measure("val")["val/loss"], expected.detach())
+    torch.testing.assert_close(task.take_metrics("val")["val/loss"], expected.detach())
     torch.testing.assert_close(task.predict_step(batch, 0), output.double())
 
 

@@ -19,9 +19,9 @@ SECONDS_WITHIN_EPOCH = 60.0
 class BestAndLast(Callback, Checkpoint):
     """Keeps `checkpoints/best.ckpt`, the weights that scored best, and `last.ckpt`, from which to go on.
 
-    They are written between epochs, and each minute within a longer one; but seldom enough to take half a hundredth of
-    the time, until when the best weights are kept in memory. A resumed run repeats an uninterrupted one exactly. The
-    state holds no path, so that a run's folder can be moved.
+    Both are written after an epoch, and once a minute within a long epoch. Where writing would take more than 0.5 % of
+    the time, it waits, and the best weights stay in memory until then. A resumed run gives the same weights as a run
+    that was never stopped. The state holds no path, so that a run's folder can be moved.
 
     Args:
         monitor: the metric that scores.

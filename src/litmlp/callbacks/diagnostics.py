@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.callbacks.base import Callback
-from litmlp.loggers import log
+from litmlp.loggers import log_values
 from litmlp.networks.hidden import evaluating, outputs_of
 
 CAN_DIE = (nn.ReLU, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish, nn.Threshold)  # flat at 0, for half of the inputs
@@ -58,7 +58,7 @@ class Diagnostics(Callback):
         seconds = begun - self.started
         num_batches, data = trainer.num_training_batches, trainer.datamodule
         rows = min(num_batches * data.batch_size, len(data.tables["train"].numeric))
-        log(trainer, values | {"train/epoch_seconds": seconds, "train/rows_per_second": rows / seconds})
+        log_values(trainer, values | {"train/epoch_seconds": seconds, "train/rows_per_second": rows / seconds})
         self.gradient_norm = None
         ended = perf_counter()
         self.next_look = ended + (ended - begun) / SHARE_OF_TIME

@@ -3,7 +3,7 @@
 import lightning.pytorch as L
 
 from litmlp.callbacks.base import Callback
-from litmlp.loggers import report
+from litmlp.loggers import log_metrics
 
 
 class LearningRate(Callback):
@@ -11,4 +11,4 @@ class LearningRate(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the first parameter group's rate; all groups have the same."""
-        report(trainer, {"train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"]})
+        log_metrics(trainer, {"train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"]})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from litmlp.callbacks.base import Callback
-from litmlp.loggers import log
+from litmlp.loggers import log_values
 
 
 class StepLoss(Callback):
@@ -23,4 +23,4 @@ class StepLoss(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *step: Any) -> None:
         """Log the loss of a step."""
         if trainer.global_step % self.every == 0:
-            log(trainer, {"train/step_loss": outputs["loss"]})
+            log_values(trainer, {"train/step_loss": outputs["loss"]})

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     weight: Tensor | None = None
 
     def rows(self, index: Tensor | slice) -> "Batch":
-        """Return the rows at the places in `index`, `[M] int64`, or of a stretch."""
+        """Return the rows with these indices, `[M] int64`, or those of a slice."""
 
         def taken(tensor: Tensor) -> Tensor:  # tensor[index] would copy cell by cell
             return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)

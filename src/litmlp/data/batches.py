@@ -10,7 +10,7 @@ from torch import Tensor
 
 from litmlp.data.batch import Batch
 
-ROWS_AT_ONCE = 16384  # taken from a table, for several batches
+ROWS_TAKEN_AT_ONCE = 16384  # taken from a table, for several batches
 SHARE_OF_DEVICE = 0.5  # of a GPU's free memory, for rows
 
 
@@ -87,7 +87,7 @@ class Batches:
         mine = order[self.rank :: self.world_size][: self._rows_each()]
         epoch = self.sampler.epoch
         done = self.resumed[1] if self.resumed[0] == epoch else 0
-        at_once = max(1, ROWS_AT_ONCE // self.batch_size)
+        at_once = max(1, ROWS_TAKEN_AT_ONCE // self.batch_size)
         for first in range(done, len(self), at_once):
             ends = [self._end(number, len(mine)) for number in range(first, min(first + at_once, len(self)) + 1)]
             index = mine[ends[0] : ends[-1]].to(self.table.numeric.device)

@@ -26,7 +26,7 @@ from litmlp.paths import display
 log = logging.getLogger(__name__)
 
 LIMIT_GB = 20.0
-ROWS_AT_ONCE = 16384
+ROWS_STACKED_AT_ONCE = 16384
 NUMERIC, CODES, STATE = "numeric.npy", "codes.npy", "state.pt"
 
 
@@ -132,7 +132,7 @@ def stacked(columns: list[np.ndarray], order: np.ndarray, dtype: type, path: Pat
     shape = (len(order), len(columns))
     if path is None or not columns:
         rows: np.ndarray = np.empty(shape, dtype)
-        _for_each_stretch(len(order), lambda part: rows.__setitem__(part, _side_by_side(columns, order[part], dtype)))
+        _for_each_chunk(len(order), lambda part: rows.__setitem__(part, _side_by_side(columns, order[part], dtype)))
         return torch.from_numpy(rows)
     start = _reserve(path, shape, dtype)
 
@@ -141,7 +141,7 @@ def stacked(columns: list[np.ndarray], order: np.ndarray, dtype: type, path: Pat
             file.seek(start + part.start * shape[1] * np.dtype(dtype).itemsize)
             file.write(_side_by_side(columns, order[part], dtype).data)
 
-    _for_each_stretch(len(order), write)
+    _for_each_chunk(len(order), write)
     return _mapped(path)
 
 
@@ -151,10 +151,10 @@ def _side_by_side(columns: list[np.ndarray], rows: np.ndarray, dtype: type) -> n
     return np.stack([column.take(rows) for column in columns], axis=1, dtype=dtype, casting="same_kind")
 
 
-def _for_each_stretch(num_rows: int, do: Callable[[slice], None]) -> None:
-    starts = range(0, num_rows, ROWS_AT_ONCE)
+def _for_each_chunk(num_rows: int, do: Callable[[slice], None]) -> None:
+    starts = range(0, num_rows, ROWS_STACKED_AT_ONCE)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(lambda start: do(slice(start, start + ROWS_AT_ONCE)), starts):
+        for _ in pool.map(lambda start: do(slice(start, start + ROWS_STACKED_AT_ONCE)), starts):
             pass
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-ROWS_AT_ONCE = 16384  # their intermediate values stay in a core's cache
+VALUES_IN_CACHE = 16384  # their intermediate values stay in a core's cache
 NUM_CELLS = 4096
 EXTREME = 900  # power of two
 
@@ -36,9 +36,9 @@ class PiecewiseLinear:
         if self.exponent:
             values = np.ldexp(values.clip(*self.ends), -self.exponent)
         result = np.empty(len(values), dtype=np.float32)
-        for start in range(0, len(values), ROWS_AT_ONCE):
-            stretch = slice(start, start + ROWS_AT_ONCE)
-            result[stretch] = self._interpolated(values[stretch])
+        for start in range(0, len(values), VALUES_IN_CACHE):
+            chunk = slice(start, start + VALUES_IN_CACHE)
+            result[chunk] = self._interpolated(values[chunk])
         return result
 
     def _cell(self, values: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ class QuantileScaling(Scaling):
     """A column's distribution becomes the standard normal one, whatever it was; order is all that is kept.
 
     Between 1001 quantiles of the training rows the map is linear, and flat beyond the outer ones. A value that fills
-    several quantiles gets the middle of its stretch.
+    several quantiles gets the middle one.
     """
 
     state: ClassVar = {"knots": Tensor, "scores": Tensor}

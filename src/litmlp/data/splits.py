@@ -138,7 +138,16 @@ def _odd_split(name: str, word: str) -> InputError:
 
 
 def some_of(rows: np.ndarray, number: int, seed: int, strata: np.ndarray | None = None) -> np.ndarray:
-    """Draw some rows; more of them are the same ones and others. With `strata`, labels by row, each label's share."""
+    """Draw some of the rows at random, always the same for the same seed.
+
+    A larger number keeps all rows of a smaller one and adds others, so that runs with more rows can be compared.
+
+    Args:
+        rows: indices of rows.
+        number: how many to draw.
+        seed: of the drawing.
+        strata: a label for each row of the table; each label keeps its fraction of the rows.
+    """
     if number > len(rows):
         raise InputError(f"data.train_rows is {number}, but there are {len(rows)} training rows: give that or less")
     order = np.random.default_rng(seed).permutation(len(rows))
@@ -162,7 +171,7 @@ def _rows(split_of_row: np.ndarray) -> Rows:
 
 
 def _spread(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    # Place the j-th of n rows of a label at (j + 1/2) / n: any stretch then holds each label's share.
+    # Place the j-th of n rows of a label at (j + 1/2) / n: any slice then holds each label in the same proportion.
     by_label = np.argsort(labels[order], kind="stable")
     counts = np.unique(labels, return_counts=True)[1]
     starts = np.repeat(np.cumsum(counts) - counts, counts)

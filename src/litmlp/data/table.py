@@ -321,7 +321,7 @@ class TableData(TabularData):
 
 
 def fingerprint(file: Path) -> list[str | int]:
-    """Return what changes with a file's content: size, time of change, and a digest of 64 stretches of it."""
+    """Return what changes with a file's content: size, time of change, and a digest of 64 chunks of it."""
     state = file.stat()
     digest = hashlib.sha256()
     with file.open("rb") as stream:

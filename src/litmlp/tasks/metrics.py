@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-ROWS_AT_ONCE = 2**17  # are counted, for which torchmetrics takes the memory of several numbers a row
+ROWS_COUNTED_AT_ONCE = 2**17  # are counted, for which torchmetrics takes the memory of several numbers a row
 
 
 class Metric(NamedTuple):
@@ -48,7 +48,7 @@ def of_all_processes(rows: Tensor) -> Tensor:
 
 def confusion(probability: Tensor, target: Tensor) -> Tensor:
     """Count rows by true class and most probable class, `[K, K]`, of `[N, K]` and class indices `[N]`."""
-    parts = zip(probability.split(ROWS_AT_ONCE), target.split(ROWS_AT_ONCE), strict=True)
+    parts = zip(probability.split(ROWS_COUNTED_AT_ONCE), target.split(ROWS_COUNTED_AT_ONCE), strict=True)
     return torch.stack([multiclass_confusion_matrix(*part, probability.shape[1]) for part in parts]).sum(0).float()
 
 

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
-from litmlp.loggers import report
+from litmlp.loggers import log_metrics
 from litmlp.tasks.collected import Collected
 from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
@@ -98,15 +98,15 @@ class Task(L.LightningModule, ABC):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's metrics, of the outputs that its steps produced."""
-        self.report("train")
+        self.log_stage("train")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of all validation rows."""
-        self.report("val")
+        self.log_stage("val")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of all test rows."""
-        self.report("test")
+        self.log_stage("test")
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer, and the schedule if there is one."""
@@ -139,7 +139,7 @@ class Task(L.LightningModule, ABC):
                 collected.add(rows.to(self.device))
 
     def step(self, batch: Batch, stage: str) -> Tensor:
-        """Return the loss of a batch and keep its outputs for `measure`."""
+        """Return the loss of a batch and keep its outputs for `take_metrics`."""
         assert batch.target is not None
         output = self.forward(batch)
         weight = self.row_weights(batch)
@@ -162,7 +162,7 @@ class Task(L.LightningModule, ABC):
         return (losses * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
 
     @torch.no_grad()
-    def measure(self, stage: str) -> dict[str, Tensor]:
+    def take_metrics(self, stage: str) -> dict[str, Tensor]:
         """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
         taken = (collected.take() for collected in self.seen[stage])
         outputs, targets, weights = (None if rows is None else of_all_processes(rows) for rows in taken)
@@ -174,11 +174,11 @@ class Task(L.LightningModule, ABC):
         values |= values_of(self.metrics, *compared)
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
-    def report(self, stage: str) -> None:
+    def log_stage(self, stage: str) -> None:
         """Log the metrics of all that `stage` has seen."""
-        values = self.measure(stage)
+        values = self.take_metrics(stage)
         if self.trainer.state.fn == TrainerFn.FITTING:
-            report(self.trainer, values)
+            log_metrics(self.trainer, values)
         else:
             self.log_dict(values)  # which trainer.validate and trainer.test return
 

@@ -15,7 +15,7 @@ from litmlp.data.notation import Notation
 from litmlp.data.state import taken
 from litmlp.errors import InputError
 
-ROWS_AT_ONCE = 2**17  # which are taken into many parts
+DATES_AT_ONCE = 2**17  # which are taken into many parts
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
 
 
@@ -90,8 +90,8 @@ class DateColumn(Column):
 
     def encode(self, parsed: Numbers) -> Encoded:
         """Return the parts' arrays."""
-        stretches = [slice(i, i + ROWS_AT_ONCE) for i in range(0, max(len(parsed.values), 1), ROWS_AT_ONCE)]
-        encoded = [self._encoded(parsed.at(stretch)) for stretch in stretches]
+        chunks = [slice(i, i + DATES_AT_ONCE) for i in range(0, max(len(parsed.values), 1), DATES_AT_ONCE)]
+        encoded = [self._encoded(parsed.at(chunk)) for chunk in chunks]
         numeric, codes = (
             [np.concatenate(arrays) for arrays in zip(*kind, strict=True)] for kind in zip(*encoded, strict=True)
         )
