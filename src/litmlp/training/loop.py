@@ -66,6 +66,15 @@ class RoundsOfSteps(_TrainingEpochLoop):
         self.trainer.fit_loop._load_combined_loader_states()
         super().on_run_start(data_fetcher)
 
+    # Profilers know the time that batches take by the name of Lightning's class.
+    def _on_before_fetch(self) -> None:
+        trainer: Any = self.trainer
+        trainer.profiler.start(f"[{_TrainingEpochLoop.__name__}].train_dataloader_next")
+
+    def _on_after_fetch(self) -> None:
+        trainer: Any = self.trainer
+        trainer.profiler.stop(f"[{_TrainingEpochLoop.__name__}].train_dataloader_next")
+
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Take the steps of a round, or a single one."""
         self._look()
@@ -186,7 +195,10 @@ class RoundsOfSteps(_TrainingEpochLoop):
     def _loss_of(self, output: Any) -> tuple[Tensor | None, dict[str, Any]]:
         # Of a dict with the loss and more, or of None: the batch is skipped. Lightning refuses what is neither.
         if output is None and self.trainer.world_size > 1:
-            raise RuntimeError("training_step returned None, but of several processes none can skip a batch")
+            raise RuntimeError(  # begins as Lightning's error does, so that it is found
+                "Skipping the `training_step` by returning None in distributed training is not supported: the other "
+                "processes would wait for the gradients of this one"
+            )
         result = self.automatic_optimization.output_result_cls.from_training_step_output(output)
         if result.closure_loss is None:
             self._warning_cache.warn("training_step returned None: no step is taken for such a batch")
