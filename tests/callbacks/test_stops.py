@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from conftest import SMALL, UNDRAWN, compose_config
-from litmlp.callbacks import Pruning, best_and_last
 from litmlp import model
+from litmlp.callbacks import Pruning, best_and_last
 from litmlp.commands.train import train
 from litmlp.errors import Interrupted
 
@@ -20,7 +20,7 @@ Make = Callable[[], list[pl.Callback]]
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    return compose_config("data=xor", *SMALL, *UNDRAWN, "trainer.max_epochs=9", *overrides)
+    return compose_config("data=penguins", *SMALL, *UNDRAWN, "trainer.max_epochs=9", *overrides)
 
 
 def killed_while_it_is_tested(folder: Path, patch: pytest.MonkeyPatch, make: Make, *overrides: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 
 from litmlp.sweeps import sweeper
 from sweeping import (
-    PLANE,
     SEARCH,
+    TINY,
     best,
     command,
     contents,
@@ -313,7 +313,7 @@ def test_the_best_of_a_search_repeats_its_score(search: Path):
 
 @pytest.mark.slow
 def test_two_processes_share_the_jobs_of_a_sweep(tmp_path: Path):
-    arguments = ["-m", *PLANE, "trainer.max_epochs=20", "seed=range(0,8)", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    arguments = ["-m", *TINY, "trainer.max_epochs=20", "seed=range(0,8)", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     both = [process(*arguments) for _ in range(2)]
     for one in both:
         said, _ = one.communicate(timeout=100)
@@ -331,7 +331,7 @@ def test_two_folders_search_together_through_a_database(tmp_path: Path):
     import optuna
 
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    arguments = ["-m", *PLANE, *SEARCH, "hydra.sweeper.n_trials=6", f"hydra.sweeper.storage={url}"]
+    arguments = ["-m", *TINY, *SEARCH, "hydra.sweeper.n_trials=6", f"hydra.sweeper.storage={url}"]
     both = [process(*arguments, f"hydra.sweep.dir={tmp_path / name}") for name in "ab"]
     for one in both:
         said, _ = one.communicate(timeout=100)
