@@ -190,7 +190,7 @@ def test_without_checkpoints_the_final_weights_are_tested(tmp_path: Path):
 
 
 def test_linear_regression_finds_the_slope(tmp_path: Path):
-    overrides = [*SLOPE, "network=linear", "optimizer=sgd", "optimizer.lr=0.05", "trainer.max_epochs=30"]
+    overrides = [*SLOPE, "data.batch_size=8", "network=linear", "optimizer=sgd", "optimizer.lr=0.05"]
     train(compose_config(*overrides, "threads=1"), tmp_path / "run")
     state = weights(tmp_path / "run")
     _, data, _ = checkpoint.load(tmp_path / "run/checkpoints/last.ckpt")
