@@ -5,7 +5,13 @@ python maintenance/make_reference.py
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+
+# part: rename
+import runpy
+
+# end of part: rename
+from collections.abc import Callable, Collection, Iterable, Iterator
+from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,6 +26,10 @@ from litmlp.paths import CONF, PACKAGE, ROOT
 PAGE = ROOT / "docs" / "configuration.md"
 ORDER = ("data", "network", "task", "task/loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 HIDDEN = ("hydra/help", "hydra/hydra_logging", "hydra/job_logging")  # nothing to choose
+PARTS: dict[str, tuple[str, ...]] = {}  # of the template that a project may leave out, with patterns of their files
+# part: rename
+PARTS |= runpy.run_path(str(ROOT / "scripts/rename.py"))["PARTS"]
+# end of part: rename
 HEAD = """# Configuration
 
 All groups, their options and their keys. Made from `conf/` and the code by `python maintenance/make_reference.py`.
@@ -113,17 +123,8 @@ def page(files: Iterable[Path]) -> str:
     for path in sorted(files):
         by_group.setdefault(path.parent.relative_to(CONF).as_posix(), []).append(path)
     others = [group for group in by_group if group not in (*ORDER, ".", *HIDDEN)]
-    lecture = [group for group in others if group.startswith("experiment/lecture")]  # may be left out of a project
-    parts = [
-        HEAD,
-        command("train"),
-        *(section(group, by_group[group]) for group in [*ORDER, *others] if group not in lecture),
-        *(["<!-- part: lecture -->", *(section(group, by_group[group]) for group in lecture)] if lecture else []),
-        *(["<!-- end of part: lecture -->\n"] if lecture else []),
-        command("evaluate"),
-        command("predict"),
-    ]
-    return "\n".join(parts)
+    of_groups = [text for group in [*ORDER, *others] for text in sections(group, by_group[group])]
+    return "\n".join([HEAD, command("train"), *of_groups, command("evaluate"), command("predict")])
 
 
 def command(name: str) -> str:
@@ -132,17 +133,37 @@ def command(name: str) -> str:
     return "\n".join([f"## litmlp-{name}\n", *key_table(keys)])
 
 
-def section(group: str, files: Iterable[Path]) -> str:
-    """Return the section of a group: its options with what they set, then the arguments of their classes."""
+def sections(group: str, files: list[Path]) -> Iterator[str]:
+    """Yield the section of a group, and one more for each part that has options in it, which leaves with the part."""
+    by_part: dict[str, list[Path]] = {"": []}
+    for path in files:
+        by_part.setdefault(part_of(path), []).append(path)
+    if general := by_part.pop(""):
+        yield section(group, general)
+    described = {option(path).target for path in general}
+    for part, own in by_part.items():
+        yield f"<!-- part: {part} -->"
+        yield section(f"{group} ({part})" if general else group, own, described)
+        yield f"<!-- end of part: {part} -->\n"
+
+
+def part_of(path: Path) -> str:
+    """Return the part of the template that a file leaves with; an empty text if it stays."""
+    name = path.relative_to(ROOT).as_posix()
+    return next((part for part, patterns in PARTS.items() if any(fnmatch(name, each) for each in patterns)), "")
+
+
+def section(title: str, files: Iterable[Path], described: Collection[str] = ()) -> str:
+    """Return a section: options with what they set, then the arguments of their classes that are not yet described."""
     options = [option(path) for path in files]
-    lines = [f"## {group}\n", "| option | what it is | sets |", "| --- | --- | --- |"]
+    lines = [f"## {title}\n", "| option | what it is | sets |", "| --- | --- | --- |"]
     for one in options:
         named = f"as {' and '.join(f'`{name}`' for name in one.based_on)}; " if one.based_on else ""
         says = cell(one.says if one.says.startswith("As ") else named + one.says)
         sets = ", ".join(f"`{key.name}: {key.value}`" for key in one.keys if key.value)
         lines.append(f"| `{one.name}` | {says} | {cell(sets)} |")
     tables: dict[tuple[str, ...], list[str]] = {}
-    for target in dict.fromkeys(one.target for one in options if one.target):
+    for target in dict.fromkeys(one.target for one in options if one.target and one.target not in described):
         rows = argument_rows(target, [one for one in options if one.target == target])
         tables.setdefault(tuple(rows), []).append(f"`{target}`")
     for of_class, targets in tables.items():

@@ -28,9 +28,16 @@ PARTS = {
     "github": (".github/*", "tests/test_workflows.py"),
     "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "showcase/lecture.py", "tests/showcase/test_lecture.py"),
     "notebooks": ("notebooks/*", "tests/notebooks/*", "tests/test_notebook*", "scripts/*notebook*"),
+    "playground": (
+        *("src/*/playground/*", "tests/playground/*", "tests/soak/test_expressions.py", "conf/*/playground.yaml"),
+        *(f"conf/data/{name}.yaml" for name in ("bumps", "circle", "function", "gauss", "plane", "spiral", "xor")),
+        *("conf/callbacks/function_plots.yaml", "conf/callbacks/planar_plots.yaml", "docs/recipes/data.md"),
+        *("conf/experiment/curve_fit.yaml", "conf/experiment/spiral_generalization.yaml"),
+    ),
     "showcase": ("docs/results.png", "docs/sweep.png", "docs/tensorboard-*.png", "showcase/make_images.py"),
 }
 ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py", "tests/maintenance/test_make_reference.py")}
+NEEDS = {"lecture": "playground", "notebooks": "playground", "showcase": "playground"}  # a part leaves with its need
 MARK = re.compile(r"^\W*(end of )?part: (\w+)\W*$")
 
 
@@ -53,6 +60,8 @@ def main() -> None:
     except Refused as error:
         print(f"rename: {error}", file=sys.stderr)
         sys.exit(2)
+    if also := needing(without):
+        print(f"Left out as well, for they need a part that was left out: {', '.join(also)}.")
     left_out = f", without {','.join(without)}" if without else ""
     print(f"{old} is {given.name} now{left_out}. To keep it, and to take up later versions of the template:")
     print(f'  git commit -m "The template as {given.name}{left_out}"\n  git branch template')
@@ -97,9 +106,14 @@ def stripped(files: dict[str, bytes], without: Collection[str]) -> dict[str, byt
     for part in without:
         if part not in offered:
             raise Refused(f"there is no part '{part}' to leave out: there are {', '.join(offered)}")
-    gone = {*ALWAYS, *without}
+    gone = {*ALWAYS, *without, *needing(without)}
     patterns = [pattern for part in gone for pattern in (PARTS | ALWAYS)[part]]
     return {path: without_lines(path, content, gone) for path, content in files.items() if not matches(path, patterns)}
+
+
+def needing(without: Collection[str]) -> list[str]:
+    """Return the parts that leave with these, for they need one of them."""
+    return [part for part, needed in NEEDS.items() if needed in without and part not in without]
 
 
 def matches(path: str, patterns: Collection[str]) -> bool:

@@ -222,7 +222,8 @@ class Bench:
     def sweep(self) -> None:
         """Print what a job of a sweep costs beside its training, and what a report costs."""
         folder = self.new_folder()
-        small = ["data=plane", "trainer.max_epochs=1", "threads=1", "hydra.sweeper.n_jobs=1"]
+        size = SIZES["tiny"]._replace(epochs=1)
+        small = [*self.overrides(size, self.table(size.rows, size.inputs)), "threads=1", "hydra.sweeper.n_jobs=1"]
         self.process(["-m", "litmlp.commands.train", "-m", *small, f"seed=range({JOBS})", f"hydra.sweep.dir={folder}"])
         jobs = [folder / str(number) for number in range(JOBS)]
         fits = [json.loads((job / "metrics.json").read_text())["fit_seconds"] for job in jobs]

@@ -19,6 +19,11 @@ from litmlp.commands.train import main, train
 from soak.soaking import Soak
 
 SMALL = ["network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.accelerator=cpu", "threads=1"]
+# A table of 200 rows whose target is exactly (x1 + x2) / 10.
+SLOPE = [
+    *("data=table", "data.path=tests/slope.csv", "data.target=value", "task=regression"),
+    *("data.batch_size=32", "data.scaling=standard"),
+]
 NO_PLOTS = [f"~callbacks.{name}" for name in ("classification_plots", "regression_plots", "importance")]
 UNDRAWN = [*SMALL, *NO_PLOTS]
 COMMANDS = {"train": main, "evaluate": evaluate.main, "predict": predict.main}
@@ -95,10 +100,10 @@ def penguins_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bumps_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def slope_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short, finished regression run."""
-    folder = tmp_path_factory.mktemp("runs") / "bumps"
-    train(compose_config("data=bumps", "data.num_samples=200", "trainer.max_epochs=4", *SMALL), folder)
+    folder = tmp_path_factory.mktemp("runs") / "slope"
+    train(compose_config(*SLOPE, "trainer.max_epochs=4", *SMALL), folder)
     return folder
 
 

@@ -14,11 +14,12 @@ from unittest import mock
 
 import yaml
 
+from conftest import SLOPE
 from litmlp.entry import MODULES
 from litmlp.files import read_json
 
-PLANE = [
-    *("data=plane", "data.num_samples=100", "network.hidden_sizes=[4]", "network.num_frequencies=0"),
+TINY = [
+    *(*SLOPE, "network.hidden_sizes=[4]", "network.num_frequencies=0"),
     *("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"),
 ]
 SEARCH = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
@@ -33,7 +34,7 @@ class Said(NamedTuple):
 
 
 def typed(folder: Path, *arguments: str) -> list[str]:
-    return ["-m", *PLANE, *arguments, f"hydra.sweep.dir={folder}"]
+    return ["-m", *TINY, *arguments, f"hydra.sweep.dir={folder}"]
 
 
 def sweep(folder: Path, *arguments: str) -> Said:

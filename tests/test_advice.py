@@ -12,19 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polars import LazyFrame, Series
 
 from litmlp import paths
 from litmlp.auto_task import with_task
 from litmlp.cli import sentence
 from litmlp.config import check
-from sweeping import PLANE, command
+from litmlp.data import TabularData
+from litmlp.data.columns import Column
+from sweeping import TINY, command
 
 ERRORS = ("InputError", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
 SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
+APART = ("data/",)  # folders that have a file of such tests to themselves
+# part: playground
+APART += ("playground/",)
+# end of part: playground
 ELSEWHERE = (  # files whose messages have tests of their own, beside this one
     *(
-        "data/",
-        "playground/",
+        *APART,
         "sweeps/",
         "checkpoint.py",
         "run.py",
@@ -35,10 +41,14 @@ ELSEWHERE = (  # files whose messages have tests of their own, beside this one
     ),
     *("files.py", "trust.py", "output.py", "resuming.py", "process.py"),
 )
+DRAWN = "data._target_=test_advice.Drawn ~data.path"  # rows that are in no file
 
 CASES = {  # the message: the wrong overrides, and those that follow its advice instead
     # auto_task.py
-    "task=auto is for tables: give task=regression or task=classification": ("task=auto", "task=regression"),
+    "task=auto is for tables: give task=regression or task=classification": (
+        f"{DRAWN} task=auto",
+        f"{DRAWN} task=regression",
+    ),
     "there is no target column '{}': {}": (
         "data=penguins task=auto data.target=specis",
         "data=penguins data.target=species",
@@ -115,8 +125,9 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     "{}mode is {}, but {} is better the other way: add {}": ("monitor=val/r2", "monitor=val/r2 mode=max"),
     "{} does not fit {}: choose another task/loss": ("task/loss=cross_entropy", "task/loss=l1"),
     "{} has no reduction='none', so rows cannot be weighted: leave out {}": (
-        "data=xor task.class_weights=balanced task.loss._target_=test_advice.Unweighted ~task.loss.label_smoothing",
-        "data=xor task.loss._target_=test_advice.Unweighted ~task.loss.label_smoothing",
+        "data=penguins task.class_weights=balanced task.loss._target_=test_advice.Unweighted "
+        "~task.loss.label_smoothing",
+        "data=penguins task.loss._target_=test_advice.Unweighted ~task.loss.label_smoothing",
     ),
     "optimizer._target_ makes no optimizer: choose one of torch.optim": (
         "optimizer._target_=test_advice.nothing",
@@ -127,11 +138,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "trainer.max_epochs=-1 trainer.max_time=00:00:00:01",
         "trainer.max_epochs=-1 trainer.max_time=00:00:00:01 scheduler=none",
     ),
-    # memory.py
-    "{} would take {} of memory, but {} are free: give smaller ones": (
-        "data.num_samples=10000000000000",
-        "data.num_samples=100",
-    ),
+    # machine.py
     "{} would take {} of memory or more, but {} are free: give smaller sizes": (
         "network.hidden_sizes=[10000000,10000000]",
         "network.hidden_sizes=[10]",
@@ -144,12 +151,12 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     ),
     "normalization is {}: {}": ("network.normalization=layr", "network.normalization=layer"),
     "task.class_weights is {}: give 'balanced', or a number from 0 up for each of the classes {}, some above it": (
-        "data=xor task.class_weights=[0,0]",
-        "data=xor task.class_weights=[0,2]",
+        "data=penguins task.class_weights=[0,0,0]",
+        "data=penguins task.class_weights=[0,2,1]",
     ),
     "reduction is '{}': use mean or none": (
-        "data=xor task/loss=brier task.loss.reduction=sum",
-        "data=xor task/loss=brier task.loss.reduction=mean",
+        "data=penguins task/loss=brier task.loss.reduction=sum",
+        "data=penguins task/loss=brier task.loss.reduction=mean",
     ),
     # trainer_settings.py
     "trainer.max_epochs is not given: add trainer.max_epochs=60, or -1 for no limit": (
@@ -205,6 +212,19 @@ ADVISED = re.compile(r"\b[a-z_]+(?:[./][a-z_]+)*=[\w.-]*\w")
 
 def nothing(*parts: Any, **arguments: Any) -> None:
     """Stands for a function that makes something else."""
+
+
+class Drawn(TabularData):
+    """Stands for rows that a rule draws."""
+
+    def read(self) -> LazyFrame:
+        return LazyFrame({"x": [i / 2 for i in range(40)], "value": [i / 4 for i in range(40)]})
+
+    def candidates(self, names: list[str]) -> list[str]:
+        return ["x"]
+
+    def column(self, cells: Series) -> tuple[Column | None, str]:
+        return self.new_column("numeric", cells.name), ""
 
 
 class Unweighted:
@@ -321,4 +341,4 @@ def test_who_follows_an_advice_succeeds(message: str):
 
 
 def small(overrides: str) -> list[str]:
-    return PLANE if "data=" not in overrides else [text for text in PLANE if not text.startswith("data")]
+    return TINY if "data=" not in overrides else [text for text in TINY if not text.startswith(("data", "task"))]

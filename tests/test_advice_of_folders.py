@@ -17,12 +17,12 @@ from unittest import mock
 import pytest
 import torch
 
-from sweeping import PLANE, Said, command
-from test_advice import ELSEWHERE, ERRORS, assert_said, messages
+from sweeping import TINY, Said, command
+from test_advice import APART, ELSEWHERE, ERRORS, assert_said, messages
 
 TOLD = ("info", "print")  # with these, a command goes on
 SAYING = ("refusal_of_system", "no_room", "_fault")
-SMALL = [*PLANE, "callbacks=checkpoint", "logger=none"]
+SMALL = [*TINY, "callbacks=checkpoint", "logger=none"]
 GRID = "small -m seed=range(0,1) hydra.sweep.dir"
 SEARCH = "small -m hydra/sweeper=optuna hydra.sweeper.n_trials=1 optimizer.lr"
 KEEP = "predict checkpoint=run data.path=p.csv output=o.csv keep"
@@ -372,7 +372,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
 
 def found() -> set[str]:
     def is_wanted(file: str) -> bool:
-        return file == "errors.py" or (file.startswith(ELSEWHERE) and not file.startswith(("data/", "playground/")))
+        return file == "errors.py" or (file.startswith(ELSEWHERE) and not file.startswith(APART))
 
     return set(messages(is_wanted, (*ERRORS, *TOLD, "Damaged"), SAYING))
 

@@ -18,11 +18,12 @@ from lightning.pytorch.callbacks import Callback
 from polars.testing import assert_frame_equal
 
 import litmlp
-from conftest import UNDRAWN, compose_config
+from conftest import SLOPE, UNDRAWN, compose_config
 from litmlp.commands import predict
 from litmlp.commands.train import train
 from litmlp.files import read_json
 from litmlp.paths import CONF, ROOT
+from test_advice import DRAWN
 
 PENGUINS = ["data=penguins", "trainer.max_epochs=3", *UNDRAWN]
 ROWS = pl.read_csv(ROOT / "data/penguins.csv", null_values="NA")
@@ -121,7 +122,7 @@ def test_a_mistake_is_the_commands_sentence(overrides: list[str], said: str, tmp
 
 def test_a_frame_for_what_is_no_table_is_refused(tmp_path: Path):
     with pytest.raises(litmlp.InputError, match="a frame is given, but data is no table: leave one of them out"):
-        litmlp.train("data=spiral", frame=ROWS, folder=tmp_path / "run")
+        litmlp.train(*SLOPE, *DRAWN.split(), frame=ROWS, folder=tmp_path / "run")
 
 
 def test_python_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,12 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from conftest import SMALL
+from conftest import SLOPE, SMALL
 from litmlp import build
 from litmlp.auto_task import with_task
 from litmlp.commands.train import train
 from litmlp.errors import InputError
 from litmlp.files import read_json
+from test_advice import DRAWN
 
 ROWS = range(60)
 
@@ -111,7 +112,7 @@ def test_arguments_of_the_task_and_its_loss_stay(config: Callable[..., dict[str,
 
 def test_data_without_a_table_needs_a_task(config: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(InputError, match="give task=regression or task=classification"):
-        with_task(config("data=spiral", "task=auto"))
+        with_task(config(*SLOPE, *DRAWN.split(), "task=auto"))
 
 
 def test_a_run_keeps_the_task_and_says_what_columns_were_taken_for(

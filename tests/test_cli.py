@@ -34,7 +34,7 @@ def test_arguments_become_what_hydra_wants(typed: str, given: str):
 
 
 def test_flags_may_stand_anywhere():
-    assert cli.typed(["seed=1,2", "-m", "data=xor", "--cfg", "job"]) == ["-m", "--cfg", "job", "seed=1,2", "data=xor"]
+    assert cli.typed(["seed=1,2", "-m", "mode=max", "--cfg", "job"]) == ["-m", "--cfg", "job", "seed=1,2", "mode=max"]
 
 
 @pytest.mark.parametrize(

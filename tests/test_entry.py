@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Refused
+from conftest import SLOPE, Refused
 from litmlp.entry import MODULES
 from litmlp.paths import ROOT
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-SHORT = ["data=xor", "trainer.max_epochs=1", "network.hidden_sizes=[4]"]
+SHORT = [*SLOPE, "trainer.max_epochs=1", "network.hidden_sizes=[4]"]
 
 
 def run(*command: str | Path, **options) -> subprocess.CompletedProcess:
@@ -46,10 +46,10 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
     done = run(sys.executable, "-m", "litmlp.commands.train", *SHORT, cwd=tmp_path)
     folder = Path(done.stdout.splitlines()[-1])
     try:
-        assert folder.parent == ROOT / "runs/xor"
+        assert folder.parent == ROOT / "runs/table"
         assert (folder / "train.log").read_text().count(
             "\n"
-        ) == 7  # rows, two columns, inputs, parameters, regularisation, an epoch
+        ) == 8  # cells, rows, two columns, inputs, parameters, regularisation, an epoch
     finally:
         import shutil
 

@@ -248,14 +248,14 @@ def test_a_signal_that_waits_is_not_taken_for_an_end_of_the_program(
             importlib.import_module(signalled)
 
     with pytest.raises(Interrupted, match="SIGTERM"), process.raising_on_signals("x"):
-        train(compose_config("data=xor", *SMALL, *UNDRAWN), tmp_path / "run", callbacks=[Importing()])
+        train(compose_config("data=penguins", *SMALL, *UNDRAWN), tmp_path / "run", callbacks=[Importing()])
     assert read_json(tmp_path / "run/status.json")["status"] == "interrupted"
 
 
 def test_too_little_address_space_is_said_before_libraries_are_loaded():
     """They would end the process with its memory dumped, or wait for ever."""
     needed = process.FEWEST_BYTES + process.BYTES_A_CORE * machine.cores()
-    done = within(needed // 1024 - 1, "data=xor")
+    done = within(needed // 1024 - 1, "data=penguins")
     assert (done.returncode, done.stderr) == (
         2,
         f"litmlp-train: the process may use {needed / 1e9:.2f} GB of address space, but PyTorch and Polars need "

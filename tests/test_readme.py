@@ -78,12 +78,14 @@ def test_installing_again_does_nothing(clone: Path):
 
 @pytest.mark.slow
 def test_make_tensorboard_serves_the_runs(clone: Path):
-    subprocess.run(["litmlp-train", "data=xor", "trainer.max_epochs=1"], cwd=clone, env=environment(clone), check=True)
+    subprocess.run(
+        ["litmlp-train", "data=penguins", "trainer.max_epochs=1"], cwd=clone, env=environment(clone), check=True
+    )
     options = {"cwd": clone, "stderr": subprocess.PIPE, "text": True, "process_group": 0}
     with subprocess.Popen(["make", "tensorboard"], **options) as server:
         try:
             address = next(match[0] for line in server.stderr if (match := re.search(r"http://localhost:\d+/", line)))
-            assert "xor/" in wait_for_runs(f"{address}data/runs")
+            assert "penguins/" in wait_for_runs(f"{address}data/runs")
         finally:
             os.killpg(server.pid, signal.SIGTERM)
 

@@ -9,13 +9,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import browse
-from conftest import SMALL, compose_config
+from conftest import SLOPE, SMALL, compose_config
 from litmlp.commands.train import train
 from sweeping import sweep
 
 pytestmark = pytest.mark.slow
 
-PLANE_SWEEP = ["optimizer.lr=1e-3,1e-2", "seed=0,1"]
+SWEEP = ["optimizer.lr=1e-3,1e-2", "seed=0,1"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,11 +26,11 @@ def _browser() -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the plane, a run on a table, and a sweep of four."""
+    """A run of each task, and a sweep of four."""
     folder = tmp_path_factory.mktemp("runs")
-    train(compose_config("data=circle", "trainer.max_epochs=6", *SMALL), folder / "circle")
+    train(compose_config(*SLOPE, "trainer.max_epochs=6", *SMALL), folder / "slope")
     train(compose_config("data=penguins", "trainer.max_epochs=3", *SMALL), folder / "penguins")
-    said = sweep(folder / "sweep", *PLANE_SWEEP)
+    said = sweep(folder / "sweep", *SWEEP)
     assert said.code == 0, said
     return folder
 
@@ -49,7 +49,7 @@ def all_runs(runs: Path) -> Iterator[str]:
 
 def test_scalars_of_all_runs_are_there(page: Any, all_runs: str):
     browse.show(page, all_runs, "scalars", "tf-scalar-card")
-    for name in ("circle", "penguins", "sweep/0", "sweep/3"):
+    for name in ("slope", "penguins", "sweep/0", "sweep/3"):
         page.locator("tf-runs-selector").get_by_text(name, exact=True).wait_for()
     categories = [text.split()[0] for text in page.locator("tf-category-paginated-view button").all_text_contents()]
     assert {"dead", "test", "train", "val", "val_best"} <= set(categories)
@@ -64,7 +64,7 @@ def test_train_and_validation_share_a_chart(page: Any, all_runs: str):
 def test_plots_are_shown_and_have_a_slider(page: Any, all_runs: str):
     browse.show(page, all_runs, "images", "tf-image-loader img")
     categories = " ".join(page.locator("tf-category-paginated-view button").all_text_contents())
-    for name in ("classification", "importance", "planar"):
+    for name in ("classification", "importance", "regression"):
         assert name in categories
     sizes = page.locator("tf-image-loader img").evaluate_all(
         "images => Promise.all(images.map(image => image.decode().then(() => image.naturalWidth)))"

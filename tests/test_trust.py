@@ -66,7 +66,7 @@ def test_what_the_user_types_is_trusted_and_nothing_beside_it():
     [
         *("seed=1,2", "data=penguins", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "++network.hidden_sizes=[8,8]"),
         *("data.path=../mine.csv", "hydra/launcher=joblib", "hydra.sweeper.n_trials=4", "~callbacks.importance"),
-        *("hydra/sweeper/sampler=tpe", "hydra.launcher.cpus_per_task=4", "+experiment=curve_fit", "data.ignore=[a,b]"),
+        *("hydra/sweeper/sampler=tpe", "hydra.launcher.cpus_per_task=4", "+experiment=mine", "data.ignore=[a,b]"),
     ],
 )
 def test_a_sweeps_command_chooses_values(argument: str):
@@ -128,8 +128,8 @@ def test_a_strangers_job_is_not_taken_for_a_record(damage: Any, tmp_path: Path):
 
 
 def test_what_a_strangers_sweep_fixed_is_not_believed(tmp_path: Path):
-    wanted = {"kind": "grid", "space": {"seed": ["0"]}, "repeats": {}, "fixed": ["data=xor"], "columns": ["seed"]}
+    wanted = {"kind": "grid", "space": {"seed": ["0"]}, "repeats": {}, "fixed": ["mode=max"], "columns": ["seed"]}
     wanted |= {"monitor": "val/loss", "mode": "min", "config": {}}
-    theirs = wanted | {"fixed": ["data=xor", "task.loss._target_=os.system"], "command": ["data=xor", "seed=0"]}
+    theirs = wanted | {"fixed": ["mode=max", "task.loss._target_=os.system"], "command": ["mode=max", "seed=0"]}
     write_yaml(tmp_path / "sweep.yaml", theirs)
-    assert SweepFolder.open(tmp_path, wanted, ["data=xor", "seed=0"]).description["fixed"] == ["data=xor"]
+    assert SweepFolder.open(tmp_path, wanted, ["mode=max", "seed=0"]).description["fixed"] == ["mode=max"]

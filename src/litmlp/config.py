@@ -17,7 +17,7 @@ from litmlp.build import MARKS, MOST_REASON, REFUSALS, Config
 from litmlp.config_keys import KEYS, SEED, is_seed
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
-from litmlp.machine import TooLarge, check_memory
+from litmlp.machine import TooLarge
 from litmlp.tasks import Task
 from litmlp.trainer_settings import check_trainer, has_no_end
 
@@ -58,8 +58,6 @@ def check(config: Config) -> None:
     check_monitor(config, spec)
     check_loss(config)
     check_optimizer(config)
-    num_samples = config["data"].get("num_samples") or 0
-    check_memory(f"data.num_samples={num_samples}", 64 * num_samples)
     check_network(config)
     build.data(config)
 

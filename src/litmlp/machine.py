@@ -66,14 +66,6 @@ def fitting_memory(what: str, copies: int, available: int | None = None) -> Iter
         yield
 
 
-def check_memory(what: str, needed: int) -> None:
-    """Raise InputError if `needed` bytes are more than are free."""
-    if needed > (available := available_memory()):
-        raise InputError(
-            f"{what} would take {_readable(needed)} of memory, but {_readable(available)} are free: give smaller ones"
-        )
-
-
 def keep_freed_memory(num_bytes: int) -> None:
     """Let the C library keep this much freed memory for later use, and give the rest back to the system.
 

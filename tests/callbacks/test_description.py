@@ -9,7 +9,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from conftest import SMALL
+from conftest import SLOPE, SMALL
 from litmlp import paths
 from litmlp.callbacks import description
 from litmlp.commands.train import train
@@ -66,7 +66,7 @@ def test_the_commit_is_named_and_changes_are_owned_up_to(tmp_path: Path, monkeyp
 
 
 def test_in_a_sweep_there_is_none(tmp_path: Path, config: Callable[..., dict[str, Any]]):
-    train(config("data=plane", "trainer.max_epochs=1", *SMALL), tmp_path / "run", columns=())
+    train(config(*SLOPE, "trainer.max_epochs=1", *SMALL), tmp_path / "run", columns=())
     assert texts(tmp_path / "run") == {}
 
 

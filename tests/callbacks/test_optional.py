@@ -9,7 +9,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import SMALL, UNDRAWN
+from conftest import SLOPE, SMALL, UNDRAWN
 from litmlp import checkpoint
 from litmlp.callbacks import Distributions, StepLoss
 from litmlp.commands.train import train
@@ -60,7 +60,7 @@ def test_the_projector_has_the_last_hidden_layer_and_the_classes(tmp_path: Path,
 
 
 def test_the_labels_of_numbers_are_in_their_own_units(tmp_path: Path, config: Config):
-    overrides = ["data=plane", "data.num_samples=50", "trainer.max_epochs=1", *SMALL]
+    overrides = [*SLOPE, "trainer.max_epochs=1", *SMALL]
     train(config(*overrides, "callbacks=[default,embeddings]"), tmp_path / "run")
     (labels,) = (path.read_text().split() for path in (tmp_path / "run").rglob("metadata.tsv"))
     data = checkpoint.load(tmp_path / "run/checkpoints/best.ckpt").data

@@ -11,14 +11,12 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import SMALL
+from conftest import SLOPE, SMALL
 from litmlp import build, checkpoint
-from litmlp.callbacks import Plotting, plotting
+from litmlp.callbacks import ClassificationPlots, Plotting, plotting
 from litmlp.callbacks.permutation_importance import permutation_importance
 from litmlp.callbacks.plotting import some_rows
 from litmlp.commands.train import train
-from litmlp.playground import FunctionPlots, PlanarPlots
-from litmlp.playground.planar_callback import grid, points_of, predicted_at, unit_maps
 
 Config = Callable[..., dict[str, Any]]
 
@@ -35,26 +33,13 @@ def images(folder: Path) -> set[str]:
     ("overrides", "expected"),
     [
         (
-            ["data=circle", "data.num_samples=100"],
+            ["data=penguins"],
             {
-                *("planar/regions", "planar/units", "importance/columns", "classification/confusion"),
-                *("classification/roc", "classification/precision_recall", "classification/calibration"),
+                *("importance/columns", "classification/confusion", "classification/roc"),
+                *("classification/precision_recall", "classification/calibration"),
             },
         ),
-        (
-            ["data=bumps", "data.num_samples=100"],
-            {
-                *("planar/surface", "planar/errors", "planar/units", "importance/columns"),
-                *("regression/predicted", "regression/residuals", "regression/histogram"),
-            },
-        ),
-        (
-            ["data=function", "data.num_samples=100"],
-            {
-                *("function/fit", "function/pieces"),
-                *("regression/predicted", "regression/residuals", "regression/histogram"),
-            },
-        ),
+        (SLOPE, {"importance/columns", "regression/predicted", "regression/residuals", "regression/histogram"}),
     ],
 )
 def test_a_run_draws_what_fits_it(overrides: list[str], expected: set[str], tmp_path: Path, config: Config):
@@ -75,27 +60,27 @@ def test_several_targets_have_their_own_plots(tmp_path: Path, config: Config):
 
 
 def test_a_sweep_draws_nothing(tmp_path: Path, config: Config):
-    train(config("data=circle", "data.num_samples=100", "trainer.max_epochs=1", *SMALL), tmp_path / "run", columns=())
+    train(config("data=penguins", "trainer.max_epochs=1", *SMALL), tmp_path / "run", columns=())
     assert images(tmp_path / "run") == set()
     assert not (tmp_path / "run/plots").exists()
     assert "graph" not in {name for name, there in events(tmp_path / "run").Tags().items() if there is True}
 
 
 def test_without_loggers_the_files_are_there(tmp_path: Path, config: Config):
-    overrides = ["data=plane", "data.num_samples=100", "trainer.max_epochs=1", "logger=none"]
-    train(config(*overrides, *SMALL), tmp_path / "run")
-    assert len(list((tmp_path / "run/plots").iterdir())) == 7
+    train(config(*SLOPE, "trainer.max_epochs=1", "logger=none", *SMALL), tmp_path / "run")
+    assert len(list((tmp_path / "run/plots").iterdir())) == 4
 
 
 def test_plots_change_nothing(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(PlanarPlots, "least_seconds", 1e9)
-    overrides = ["data=spiral", "data.num_samples=100", "trainer.max_epochs=6", "network.dropout=0.2", *SMALL]
+    monkeypatch.setattr(ClassificationPlots, "least_seconds", 1e9)
+    overrides = ["data=penguins", "trainer.max_epochs=6", "network.dropout=0.2", *SMALL]
     drawn = train(config(*overrides), tmp_path / "drawn")
     plain = train(config(*overrides, "callbacks=none"), tmp_path / "plain")
     last = (checkpoint.read(tmp_path / "drawn/checkpoints/last.ckpt"))["state_dict"]
-    assert len(events(tmp_path / "drawn").Images("planar/regions")) == 5  # epochs 2 to 5, and the best weights
+    shown = events(tmp_path / "drawn").Images("classification/confusion")
+    assert len(shown) == 5  # epochs 2 to 5, and the best weights
     assert {k: v for k, v in drawn.items() if k.startswith("val/")} != {}
-    again = train(config(*overrides, "~callbacks.planar_plots"), tmp_path / "again")
+    again = train(config(*overrides, "~callbacks.classification_plots"), tmp_path / "again")
     assert {**drawn, "fit_seconds": 0} == {**again, "fit_seconds": 0}
     others = checkpoint.read(tmp_path / "again/checkpoints/last.ckpt")["state_dict"]
     assert all(torch.equal(last[name], others[name]) for name in last)
@@ -105,12 +90,13 @@ def test_plots_change_nothing(tmp_path: Path, config: Config, monkeypatch: pytes
 def test_a_run_outlives_plots_that_fail(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(PlanarPlots, "draw", lambda *_: 1 / 0)
-    overrides = ["data=circle", "data.num_samples=100", "trainer.max_epochs=4", *SMALL]
+    monkeypatch.setattr(ClassificationPlots, "least_seconds", 1e9)
+    monkeypatch.setattr(ClassificationPlots, "draw", lambda *_: 1 / 0)
+    overrides = ["data=penguins", "trainer.max_epochs=4", *SMALL]
     assert train(config(*overrides), tmp_path / "run")["epochs"] == 4
     said = [record.getMessage() for record in caplog.records if "plots" in record.getMessage()]
-    assert said == ["no plots by PlanarPlots: ZeroDivisionError: division by zero"] * 2  # on the way, and last
-    assert images(tmp_path / "run") >= {"importance/columns", "classification/roc"}
+    assert said == ["no plots by ClassificationPlots: ZeroDivisionError: division by zero"] * 2  # on the way, and last
+    assert images(tmp_path / "run") == {"importance/columns"}
 
 
 class Recorded(Plotting):
@@ -181,69 +167,18 @@ def test_a_long_run_has_no_more_than_a_dozen_moments(recorded: Callable[..., Rec
     assert sum(split == "val" for _, split, _ in drawn) == plotting.MOST_MOMENTS
 
 
-@pytest.fixture(scope="session")
-def loaded(bumps_run: Path) -> checkpoint.Loaded:
-    loaded = checkpoint.load(bumps_run / "checkpoints/best.ckpt")
-    loaded.data.setup()
-    return loaded
-
-
-def test_rows_are_spread_over_the_split(loaded: checkpoint.Loaded):
-    table = loaded.data.tables["train"]
-    last = len(table.numeric) - 1
-    some = some_rows(loaded.data, "train", torch.device("cpu"), 3)
-    assert torch.equal(some.numeric, table.numeric[[0, round(last / 2), last]])
-    assert len(some_rows(loaded.data, "train", torch.device("cpu")).numeric) == last + 1
-
-
-def test_places_of_the_plane_are_encoded_as_rows_are(loaded: checkpoint.Loaded):
-    task, data, _ = loaded
-    points, extent = points_of(data)
-    test = data.tables["test"]
-    with torch.no_grad():
-        np.testing.assert_allclose(predicted_at(task, data, points["test"][0]), task.predict(task.forward(test)))
-    assert test.target is not None
-    np.testing.assert_allclose(task.predict(test.target)[:, 0], points["test"][1], atol=1e-6)
-    assert len(points["train"][0]) == len(data.tables["train"].numeric)
-    places = grid(extent, 5)
-    assert places[0].tolist() == [extent[0], extent[2]]
-    assert places[1].tolist() == [pytest.approx(0.75 * extent[0] + 0.25 * extent[1]), extent[2]]
-
-
-def test_maps_of_units_are_what_the_units_give(loaded: checkpoint.Loaded):
-    task, data, _ = loaded
-    _, extent = points_of(data)
-    ((label, maps),) = unit_maps(task, data, extent).items()
-    assert label == "hidden layer 1 (layers.2), 8 units"
-    assert maps.shape == (32, 32, 8)
-    from litmlp.playground.planar_callback import batch_at
-
-    numeric = batch_at(task, data, grid(extent, 32)).numeric
-    with torch.no_grad():
-        expected = task.network.layers[:2](numeric)
-    np.testing.assert_allclose(maps.reshape(-1, 8), expected, atol=1e-6)
-
-
-def test_the_pieces_of_a_curve_add_up_to_it(config: Config, monkeypatch: pytest.MonkeyPatch):
-    made = config("data=function", "data.num_samples=100", *SMALL)
-    data = build.data(made)
+def test_rows_are_spread_over_the_split(slope_run: Path):
+    data = checkpoint.load(slope_run / "checkpoints/best.ckpt").data
     data.setup()
-    task = build.task(made, data.spec).eval()
-    seen: dict[str, Any] = {}
-    monkeypatch.setattr("litmlp.playground.function_plots.pieces", lambda x, *rest: seen.update(x=x, rest=rest))
-    with torch.no_grad():
-        assert [tag for tag, _ in FunctionPlots().draw(task, data, "val", "rows, now")] == [
-            "function/fit",
-            "function/pieces",
-        ]
-        parts, predicted, title = seen["rest"]
-        constant = task.predict(task.network.layers[-1].bias[None])[0, 0]
-    np.testing.assert_allclose(parts.sum(axis=1) + constant.numpy(), predicted, atol=1e-5)
-    assert (parts.shape, title) == ((601, 8), "now")
+    table = data.tables["train"]
+    last = len(table.numeric) - 1
+    some = some_rows(data, "train", torch.device("cpu"), 3)
+    assert torch.equal(some.numeric, table.numeric[[0, round(last / 2), last]])
+    assert len(some_rows(data, "train", torch.device("cpu")).numeric) == last + 1
 
 
 def test_importance_is_what_shuffling_costs(config: Config):
-    made = config("data=plane", "data.num_samples=200", "network=linear")
+    made = config(*SLOPE, "network=linear")
     data = build.data(made)
     data.setup()
     task = build.task(made, data.spec).eval()
@@ -270,10 +205,10 @@ def test_importance_shuffles_all_cells_of_a_column(penguins_run: Path):
 
 
 def test_a_job_of_a_sweep_draws_what_is_asked_for(tmp_path: Path, config: Config):
-    asked = ["callbacks.planar_plots.in_sweeps=true", "data.num_samples=100", "trainer.max_epochs=1"]
-    train(config("data=circle", *asked, *SMALL), tmp_path / "run", columns=())
+    asked = ["callbacks.regression_plots.in_sweeps=true", "trainer.max_epochs=1"]
+    train(config(*SLOPE, *asked, *SMALL), tmp_path / "run", columns=())
     names = {path.stem for path in (tmp_path / "run/plots").iterdir()}
-    assert names == {"planar-regions", "planar-units"}
+    assert names == {"regression-predicted", "regression-residuals", "regression-histogram"}
 
 
 def test_a_plot_says_whose_weights_it_shows(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):
@@ -283,8 +218,8 @@ def test_a_plot_says_whose_weights_it_shows(tmp_path: Path, config: Config, monk
         titles.append(title)
         return iter(())
 
-    monkeypatch.setattr(PlanarPlots, "draw", draw)
-    for callbacks in ("default", "planar_plots"):
-        short = ["data=circle", "data.num_samples=100", "trainer.max_epochs=1", f"callbacks={callbacks}"]
-        train(config(*short, *SMALL), tmp_path / callbacks)
+    monkeypatch.setattr(ClassificationPlots, "draw", draw)
+    for callbacks in ("default", "classification_plots"):
+        short = ["data=penguins", "trainer.max_epochs=1", f"callbacks={callbacks}", *SMALL]
+        train(config(*short), tmp_path / callbacks)
     assert titles == ["test rows, best weights", "test rows, last weights"]

@@ -20,7 +20,7 @@ Make = Callable[[], list[L.Callback]]
 
 
 def config(*overrides: str) -> dict[str, Any]:
-    return compose_config("data=xor", *SMALL, *UNDRAWN, "trainer.max_epochs=9", *overrides)
+    return compose_config("data=penguins", *SMALL, *UNDRAWN, "trainer.max_epochs=9", *overrides)
 
 
 def killed_while_it_is_tested(folder: Path, patch: pytest.MonkeyPatch, make: Make, *overrides: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sweeping import command
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-@pytest.mark.parametrize("run", ["penguins_run", "bumps_run"])
+@pytest.mark.parametrize("run", ["penguins_run", "slope_run"])
 def test_reproduces_what_training_reported(run: str, split: str, request: pytest.FixtureRequest):
     folder = request.getfixturevalue(run)
     reported = json.loads((folder / "metrics.json").read_text())
@@ -76,8 +76,8 @@ def test_the_moved_checkpoint_alone_measures_another_file(penguins_run: Path, tm
         ("alone.ckpt", "evaluate-test.json"),
     ],
 )
-def test_the_command_writes_beside_what_it_measures(given: str, written: str, bumps_run: Path):
-    shutil.copytree(bumps_run, "run")
+def test_the_command_writes_beside_what_it_measures(given: str, written: str, slope_run: Path):
+    shutil.copytree(slope_run, "run")
     shutil.copy("run/checkpoints/last.ckpt", "alone.ckpt")
     said = command(f"checkpoint={given}", name="evaluate")
     assert said.code == 0, said

@@ -67,11 +67,11 @@ def test_all_cells_missing_is_still_a_row(penguins_run: Path, rows: pl.DataFrame
     assert len(predicted(penguins_run, empty, tmp_path)) == 1
 
 
-def test_regression_gives_values_in_own_units(bumps_run: Path, tmp_path: Path):
+def test_regression_gives_values_in_own_units(slope_run: Path, tmp_path: Path):
     pl.DataFrame({"x2": [2.5, 0.0], "x1": [-4.0, 0.0]}).write_csv(tmp_path / "rows.csv")
-    table = predict(str(bumps_run), tmp_path / "rows.csv")
+    table = predict(str(slope_run), tmp_path / "rows.csv")
     assert table.columns == ["prediction"]
-    task, data, _ = checkpoint.load(bumps_run / "checkpoints/best.ckpt")
+    task, data, _ = checkpoint.load(slope_run / "checkpoints/best.ckpt")
     mean, std = (torch.tensor([getattr(c.scaling, name) for c in data.inputs.columns]) for name in ("mean", "std"))
     z = (torch.tensor([[-4.0, 2.5], [0.0, 0.0]]) - mean) / std
     with torch.no_grad():

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import SMALL, UNDRAWN, compose_config
+from conftest import SLOPE, SMALL, UNDRAWN, compose_config
 from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
 from litmlp.commands.evaluate import evaluate
@@ -189,8 +189,8 @@ def test_without_checkpoints_the_final_weights_are_tested(tmp_path: Path):
     assert 0 < metrics["objective"] < 2
 
 
-def test_linear_regression_finds_the_plane(tmp_path: Path):
-    overrides = ["data=plane", "network=linear", "optimizer=sgd", "optimizer.lr=0.05", "trainer.max_epochs=30"]
+def test_linear_regression_finds_the_slope(tmp_path: Path):
+    overrides = [*SLOPE, "data.batch_size=8", "network=linear", "optimizer=sgd", "optimizer.lr=0.05"]
     train(compose_config(*overrides, "threads=1"), tmp_path / "run")
     state = weights(tmp_path / "run")
     _, data, _ = checkpoint.load(tmp_path / "run/checkpoints/last.ckpt")
@@ -369,8 +369,8 @@ def test_the_summary_shows_validation_and_test_side_by_side():
 
 def test_a_run_in_doubles_is_measured_and_drawn(tmp_path: Path):
     small = ["network.hidden_sizes=[4]", "trainer.accelerator=cpu", "trainer.max_epochs=2", "threads=1"]
-    config = compose_config("data=xor", "data.num_samples=100", "trainer.precision=64-true", *small)
+    config = compose_config("data=penguins", "trainer.precision=64-true", *small)
     metrics = train(config, tmp_path / "run")
     assert 0 <= metrics["test/accuracy"] <= 1
-    assert (tmp_path / "run/plots/planar-regions.png").is_file()
+    assert (tmp_path / "run/plots/classification-confusion.png").is_file()
     assert evaluate(str(tmp_path / "run"))["test/loss"] == pytest.approx(metrics["test/loss"], rel=1e-5)

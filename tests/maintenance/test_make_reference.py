@@ -39,7 +39,8 @@ def test_all_options_and_keys_are_on_the_page():
     options = [path for path in options if "_logging" not in path.parent.name]
     assert len(options) > 80
     for path in options:
-        section = sections[path.parent.relative_to(CONF).as_posix()]
+        group, part = path.parent.relative_to(CONF).as_posix(), make_reference.part_of(path)
+        section = sections.get(f"{group} ({part})") or sections[group]
         row = next(line for line in section.splitlines() if line.startswith(f"| `{path.stem}` |"))
         content = yaml.safe_load(path.read_text()) or {}
         content.pop("defaults", None)

@@ -25,6 +25,7 @@ FILES = {
     "notebooks/with spaces é.ipynb": b'{"text": "import coined"}',
     "scripts/rename.py": (ROOT / "scripts/rename.py").read_bytes(),
     "showcase/bench.py": b"import coined\n",
+    "src/coined/playground/part.py": b"",
     "README.md": b"# coined\n\n<!-- part: bench -->\nmake bench\n<!-- end of part: bench -->\n\n"
     b"<!-- part: rename -->\nmake rename NAME=fresh_name\n<!-- end of part: rename -->\n\nThe end of COINED\n",
     "Makefile": b"all:\n\n# part: bench\nbench:\n# end of part: bench\n\nlast:\n",
@@ -102,6 +103,17 @@ def test_a_part_leaves_with_its_lines(clone: Path):
     assert (clone / "README.md").read_text() == "# my_project\n\nThe end of MY_PROJECT\n"
 
 
+def test_a_part_takes_along_those_that_need_it_and_says_so(clone: Path):
+    said = renamed(clone, "my_project", "--without", "playground").stdout
+    assert said.startswith(
+        "Left out as well, for they need a part that was left out: lecture, notebooks, showcase.\n"
+        "coined is my_project now, without playground."
+    )
+    assert not (clone / "src/my_project/playground").exists()
+    assert not (clone / "notebooks").exists()
+    assert (clone / "showcase/bench.py").exists()
+
+
 def test_git_undoes_it(clone: Path):
     rename.rename(clone, "my_project", ["bench"])
     git(clone, "reset", "--hard")
@@ -158,7 +170,7 @@ def test_a_folder_that_git_does_not_know_is_refused(tmp_path: Path):
 def test_a_part_of_which_there_is_nothing_is_refused(clone: Path, part: str):
     done = renamed(clone, "my_project", "--without", f"bench,{part}")
     assert done.returncode == 2
-    assert done.stderr == f"rename: there is no part '{part}' to leave out: there are bench, notebooks\n"
+    assert done.stderr == f"rename: there is no part '{part}' to leave out: there are bench, notebooks, playground\n"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +189,18 @@ def test_nothing_that_stays_names_a_file_or_a_make_target_of_a_part_that_left():
         gone |= {f"make {name}" for name in targets(files) - targets(left)}
         for path in left.keys() - {"docs/upgrade.md"}:  # which tells of the new version's script
             assert not [name for name in gone if name in (rename.text_of(left[path]) or "")], (without, path)
+
+
+def test_nothing_that_stays_mentions_the_playground():
+    left = rename.stripped({path: (ROOT / path).read_bytes() for path in tracked()}, ["playground"])
+    assert_playground_is_gone(left)
+
+
+def assert_playground_is_gone(files: dict[str, bytes]) -> None:
+    assert len(files) > 200
+    word = re.compile(r"playground|spiral|planar|bumps|\bxor\b", flags=re.I)  # torch has a logical_xor
+    assert [path for path in files if word.search(path)] == []
+    assert [path for path, content in files.items() if word.search(rename.text_of(content) or "")] == []
 
 
 def offered() -> list[str]:
@@ -227,26 +251,28 @@ def commit_all(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_this_project_renamed_installed_and_tested(tmp_path: Path, penguins_run: Path):
-    """Without all parts that can go; the checkpoint is one of when they held whole names."""
+    """Without the playground, then without all parts; the checkpoint is one of when they held whole names."""
     project = copy_project(tmp_path / "project")
     git(project, "init")
     commit_all(project)
     rename.rename(project, "my_project")
     assert_old_name_is_gone(project)
-    git(project, "reset", "--hard")
-    make(project, "rename", "NAME=my_project", f"WITHOUT={','.join(offered())}")
-    assert_old_name_is_gone(project)
-    commit_all(project)
-    make(project, "install-dev")
-    make(project, "format")
-    make(project, "lint")
-    make(project, "test", "ARGS=tests/test_c*.py tests/test_[dprw]*.py tests/scripts -n 2")
     commands = project / ".venv/bin"
+    short = ["data=penguins", "trainer.max_epochs=1"]
+    for without in (["playground"], offered()):
+        git(project, "reset", "--hard")
+        make(project, "rename", "NAME=my_project", f"WITHOUT={','.join(without)}")
+        assert_old_name_is_gone(project)
+        assert_playground_is_gone({path: (project / path).read_bytes() for path in rename.tracked(project)})
+        make(project, "install-dev")
+        make(project, "format")
+        make(project, "lint")
+        run([commands / "my-project-train", *short, f"hydra.run.dir={len(without)}"], tmp_path)
+    make(project, "test", "ARGS=tests/test_c*.py tests/test_[dprw]*.py tests/scripts -n 2")
     checkpoint = with_whole_names(penguins_run / "checkpoints/best.ckpt", tmp_path / "old.ckpt")
     run([commands / "my-project-evaluate", f"checkpoint={checkpoint}", "split=val", "output=val.json"], tmp_path)
     measured, reported = (json.loads(path.read_text()) for path in (tmp_path / "val.json", penguins_run / METRICS))
     assert measured == {name: value for name, value in reported.items() if name.startswith("val/")}
-    run([commands / "my-project-train", "data=xor", "trainer.max_epochs=1", "hydra.run.dir=run"], tmp_path)
 
 
 def assert_old_name_is_gone(project: Path) -> None:

@@ -15,13 +15,17 @@ from typing import Any
 
 import pytest
 
+from conftest import SLOPE
 from litmlp.entry import MODULES
 from soak.soaking import Ended, Soak, commands
 
-TINY = ["data=plane", "data.num_samples=100", "network.hidden_sizes=[4]", "network.num_frequencies=0"]
-SHORT = [*TINY, "trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"]
+TINY = [
+    *("network.hidden_sizes=[4]", "network.num_frequencies=0"),
+    *("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"),
+]
+SHORT = [*SLOPE, *TINY]
 STRANGE = "tëst ± 表 \U0001f600"
-OWN = ["task=classification", f"data.path={STRANGE}.csv", f"data.target={STRANGE}", *SHORT[2:]]
+OWN = ["task=classification", f"data.path={STRANGE}.csv", f"data.target={STRANGE}", *TINY]
 LIMITS = {"NOFILE": (24, 32, 64), "FSIZE": (2_000, 5_000, 50_000), "DATA": (2**28, 2**30), "STACK": (2**16,)}
 VARIABLES = {
     "COLUMNS": ("0", "1", "-1", "x", "100000"),

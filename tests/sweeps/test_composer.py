@@ -18,14 +18,14 @@ from litmlp.sweeps.composer import Composer
         ["++network.hidden_sizes=[3,4]", "network=relu"],
         ["task/loss=huber", "++task.loss.delta=2.0", "seed=7"],
         ["hydra.sweep.subdir='12'", "++callbacks.early_stopping.patience=3", "~callbacks.progress"],
-        ["++data.anything={a: 1}", "experiment=curve_fit"],
+        ["++data.anything={a: 1}", "experiment=adult_balanced"],
     ],
 )
 def test_configs_are_hydras_own(overrides: list[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(composer, "_composed", {})
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("train", ["data=plane", "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+        master = loader.load_configuration("train", ["data=adult", "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
         remembers = Composer(loader)
         for given in (overrides, [*overrides, "seed=11"], overrides):  # from what was composed before, too
             expected = OmegaConf.to_container(loader.load_sweep_config(master, given))
@@ -39,7 +39,7 @@ def test_configs_are_hydras_own(overrides: list[str], monkeypatch: pytest.Monkey
 def test_a_key_that_is_not_there_is_refused_as_by_hydra():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("train", ["data=plane", "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+        master = loader.load_configuration("train", ["data=adult", "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
         messages = []
         for each in (loader, Composer(loader)):
             with pytest.raises(Exception, match="nowhere") as caught:

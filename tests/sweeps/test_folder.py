@@ -19,13 +19,13 @@ DESCRIPTION: dict[str, Any] = {
     "repeats": {},
     "monitor": "val/loss",
     "mode": "min",
-    "fixed": ["data=plane", "++data.name='it\\'s, a table'"],
+    "fixed": ["data=penguins", "++data.name='it\\'s, a table'"],
     "config": {"data": {"noise": 0.5}, "seed": 42},
 }
 
 
 def opened(path: Path, **changes: Any) -> SweepFolder:
-    return SweepFolder.open(path, DESCRIPTION | changes, ["data=plane"])
+    return SweepFolder.open(path, DESCRIPTION | changes, ["data=penguins"])
 
 
 def record(number: int, score: float | None = 0.5, status: str = "completed", **more: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def finished(sweep: SweepFolder, *found: dict[str, Any]) -> SweepFolder:
 def test_a_folder_holds_what_was_asked(tmp_path: Path):
     opened(tmp_path / "sweep")
     stored = yaml.safe_load((tmp_path / "sweep/sweep.yaml").read_text())
-    assert stored == {"command": ["data=plane"], **DESCRIPTION}
+    assert stored == {"command": ["data=penguins"], **DESCRIPTION}
 
 
 def test_the_same_sweep_goes_on(tmp_path: Path):
@@ -81,7 +81,7 @@ def test_a_folder_that_holds_files_of_the_users_is_refused_and_not_touched(name:
     assert (tmp_path / name).read_text() == "mine"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "command: [data=plane]", "a: &a [*a]", "\0", "- " * 3000])
+@pytest.mark.parametrize("content", ["", "[]", "{", "command: [data=penguins]", "a: &a [*a]", "\0", "- " * 3000])
 def test_a_sweep_yaml_that_is_no_sweeps_is_refused_and_not_touched(content: str, tmp_path: Path):
     (tmp_path / "sweep.yaml").write_text(content)
     with pytest.raises(InputError, match=r"sweep\.yaml' is damaged, or no sweep's: choose another hydra.sweep.dir"):
@@ -162,7 +162,7 @@ def test_the_best_is_the_completed_job_with_the_best_score(mode: str, number: in
 
 def test_the_best_has_a_command_that_a_shell_takes_apart_again(tmp_path: Path):
     finished(opened(tmp_path), record(3))
-    overrides = ["data=plane", "data.name='it\\'s, a table'", "optimizer.lr=0.1", "seed=3"]
+    overrides = ["data=penguins", "data.name='it\\'s, a table'", "optimizer.lr=0.1", "seed=3"]
     assert best(tmp_path) == {
         "number": 3,
         "score": 0.5,

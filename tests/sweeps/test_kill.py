@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import pytest
 
-from sweeping import PLANE, best, contents, outcomes, process, records, rows
+from sweeping import TINY, best, contents, outcomes, process, records, rows
 
 pytestmark = pytest.mark.slow
 if not hasattr(os, "fork"):
     pytest.skip("a system without fork and kill", allow_module_level=True)
 
-JOBS = ["data.num_samples=1000", "trainer.max_epochs=8", "callbacks=default", "network.hidden_sizes=[8]"]
+JOBS = ["data.batch_size=8", "trainer.max_epochs=8", "callbacks=default", "network.hidden_sizes=[8]"]
 KINDS = {
     "grid": [*JOBS, "trainer.max_epochs=3", "optimizer.lr=1e-3,1e-2", "seed=0,1,2"],
     "search": [
@@ -137,7 +137,7 @@ def runs_a_job(folder: Path, since: float) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_sweep_ends_as_one_never_stopped(kind: str, server: Server, tmp_path: Path):
     def arguments(folder: Path) -> list[str]:
-        return ["-m", *PLANE, *KINDS[kind], f"hydra.sweep.dir={folder}"]
+        return ["-m", *TINY, *KINDS[kind], f"hydra.sweep.dir={folder}"]
 
     whole = tmp_path / "whole"
     server.run(["--help"], tmp_path)
@@ -192,7 +192,7 @@ def test_a_killed_sweep_ends_as_one_never_stopped(kind: str, server: Server, tmp
 
 
 def test_a_sweep_survives_the_death_of_a_worker(tmp_path: Path):
-    grid = [*PLANE, "data.num_samples=1000", "trainer.max_epochs=60", "optimizer.lr=1e-3,1e-2", "seed=0,1,2"]
+    grid = [*TINY, "data.batch_size=8", "trainer.max_epochs=60", "optimizer.lr=1e-3,1e-2", "seed=0,1,2"]
     plain = process("-m", *grid, f"hydra.sweep.dir={tmp_path / 'whole'}")
     said, _ = plain.communicate(timeout=100)
     assert plain.returncode == 0, said

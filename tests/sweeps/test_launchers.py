@@ -10,11 +10,11 @@ import pytest
 
 import slurm
 from litmlp.files import read_json
-from sweeping import PLANE, SEARCH, contents, outcomes, process, rows
+from sweeping import SEARCH, TINY, contents, outcomes, process, rows
 
 pytestmark = pytest.mark.slow
 
-GRID = [*PLANE, "trainer.max_epochs=3", "optimizer.lr=1e-3,1e-2", "seed=0,1"]
+GRID = [*TINY, "trainer.max_epochs=3", "optimizer.lr=1e-3,1e-2", "seed=0,1"]
 LAUNCHERS = {"joblib": "hydra_plugins.hydra_joblib_launcher", "ray": "ray", "submitit_local": "submitit"}
 
 
@@ -55,7 +55,7 @@ def test_a_launcher_changes_no_result(launcher: str, plain: Path, tmp_path: Path
 @pytest.mark.parametrize("launcher", ["joblib"])
 def test_a_search_side_by_side_does_all_its_trials(launcher: str, tmp_path: Path):
     folder = tmp_path / "sweep"
-    arguments = [*PLANE, *SEARCH, "hydra.sweeper.n_trials=6", f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2"]
+    arguments = [*TINY, *SEARCH, "hydra.sweeper.n_trials=6", f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2"]
     finished(folder, *arguments)
     found = outcomes(folder)
     assert [status for status, _, _ in found.values()] == ["completed"] * 6
@@ -65,7 +65,7 @@ def test_a_search_side_by_side_does_all_its_trials(launcher: str, tmp_path: Path
 
 def test_slurm_starts_a_job_again_that_ran_out_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("submitit", reason="it is not installed: pip install -e '.[dev]'")
-    arguments = [*PLANE, "trainer.max_epochs=400", "~callbacks.early_stopping", "seed=0,1"]
+    arguments = [*TINY, "trainer.max_epochs=400", "~callbacks.early_stopping", "seed=0,1"]
     finished(tmp_path / "plain", *arguments)
     folder = tmp_path / "sweep"
     environment = slurm.install(tmp_path / "slurm")
@@ -119,7 +119,7 @@ job(config)
 
 
 def test_a_job_that_a_cluster_starts_again_goes_on_from_its_last_checkpoint(tmp_path: Path):
-    arguments = [*PLANE, "trainer.max_epochs=4", "seed=0"]
+    arguments = [*TINY, "trainer.max_epochs=4", "seed=0"]
     finished(tmp_path / "whole", *arguments)
     made = subprocess.run(
         [sys.executable, "-c", PICKLED, "-m", *arguments, "hydra.sweep.dir=sweep"], capture_output=True, text=True

@@ -77,7 +77,7 @@ def test_folds_are_averaged_too_and_a_single_run_has_no_deviation(tmp_path: Path
 
 
 def test_jobs_of_a_sweep_are_told_apart_by_what_was_typed(tmp_path: Path):
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({"fixed": ["data=plane"]}))
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({"fixed": ["data=penguins"]}))
     for number, optimizer in enumerate(("adam", "sgd")):
         folder = a_run(tmp_path / str(number), 1.0 + number, optimizer={"_target_": optimizer, "lr": number})
         (folder / "job.json").write_text(json.dumps({"overrides": [f"optimizer={optimizer}"], "status": "completed"}))

@@ -16,7 +16,7 @@ from litmlp.errors import InputError
 from litmlp.files import write_json
 from litmlp.sweeps import study
 from litmlp.sweeps.folder import SweepFolder
-from sweeping import PLANE, SEARCH, command, metrics, outcomes, records, sweep
+from sweeping import SEARCH, TINY, command, metrics, outcomes, records, sweep
 
 SPACE: dict[str, Any] = {
     "++optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
@@ -276,7 +276,7 @@ def test_epochs_of_repeats_are_counted_on(tmp_path: Path):
 
 def test_a_moved_folder_is_gone_on_with(search: Path, tmp_path: Path):
     shutil.copytree(search, tmp_path / "moved")
-    assert command("-m", *PLANE, *SEARCH, "seed=0,1", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=moved").code == 0
+    assert command("-m", *TINY, *SEARCH, "seed=0,1", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=moved").code == 0
     assert [one.state for one in loaded(tmp_path / "moved").trials] == [TrialState.COMPLETE] * 4
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from litmlp.sweeps import sweeper
 from sweeping import (
-    PLANE,
     SEARCH,
+    TINY,
     best,
     command,
     contents,
@@ -95,9 +95,9 @@ def test_a_sweeps_folder_is_resumed_as_a_runs_is(grid: Path):
 
 def test_another_command_is_refused_and_changes_nothing(grid: Path):
     before = contents(grid)
-    said = sweep(grid, "optimizer.lr=1e-3,1e-2", "seed=0,1", "data.noise=0.5")
+    said = sweep(grid, "optimizer.lr=1e-3,1e-2", "seed=0,1", "data.val_size=0.3")
     assert said.code == 2
-    assert "made by another command (data.noise differs)" in said.err
+    assert "made by another command (data.val_size differs)" in said.err
     assert contents(grid) == before
 
 
@@ -121,7 +121,7 @@ def test_jobs_that_are_lost_are_made_again(grid: Path, tmp_path: Path):
 
 def test_values_may_be_configured(tmp_path: Path):
     folder = tmp_path / "sweep"
-    params = "{optimizer.lr:'1e-3,1e-2',data.noise:0.5,network.dropout:'0,0.5'}"
+    params = "{optimizer.lr:'1e-3,1e-2',data.val_size:0.3,network.dropout:'0,0.5'}"
     said = sweep(folder, f"hydra.sweeper.params={params}", "seed=0,1", "network.dropout=0.1")
     assert said.code == 0, said
     lrs = [job["overrides"] for job in records(folder).values()]
@@ -313,7 +313,7 @@ def test_the_best_of_a_search_repeats_its_score(search: Path):
 
 @pytest.mark.slow
 def test_two_processes_share_the_jobs_of_a_sweep(tmp_path: Path):
-    arguments = ["-m", *PLANE, "trainer.max_epochs=20", "seed=range(0,8)", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    arguments = ["-m", *TINY, "trainer.max_epochs=20", "seed=range(0,8)", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     both = [process(*arguments) for _ in range(2)]
     for one in both:
         said, _ = one.communicate(timeout=100)
@@ -331,7 +331,7 @@ def test_two_folders_search_together_through_a_database(tmp_path: Path):
     import optuna
 
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    arguments = ["-m", *PLANE, *SEARCH, "hydra.sweeper.n_trials=6", f"hydra.sweeper.storage={url}"]
+    arguments = ["-m", *TINY, *SEARCH, "hydra.sweeper.n_trials=6", f"hydra.sweeper.storage={url}"]
     both = [process(*arguments, f"hydra.sweep.dir={tmp_path / name}") for name in "ab"]
     for one in both:
         said, _ = one.communicate(timeout=100)

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from conftest import SMALL, UNDRAWN, compose_config
+from conftest import SLOPE, SMALL, UNDRAWN, compose_config
 from litmlp import build
 from litmlp.callbacks import Callback
 from litmlp.commands.train import _quiet_libraries, train
@@ -213,9 +213,9 @@ def test_what_a_step_logs_is_averaged_over_rows(tmp_path: Path) -> None:
 
 
 def test_other_loaders_are_served_too(tmp_path: Path) -> None:
-    rows = Batch(torch.randn(20, 2), torch.zeros(20, 0, dtype=torch.int64), torch.arange(20) % 2)
+    rows = Batch(torch.randn(20, 2), torch.zeros(20, 0, dtype=torch.int64), torch.randn(20, 1))
     pieces = list(Batches(rows, 5, InOrder()))
-    config = compose_config(*PENGUINS, "data=gauss", "callbacks=none", "logger=none")
+    config = compose_config(*SLOPE, *SMALL, "callbacks=none", "logger=none")
     config["trainer"] |= {"max_epochs": 2, "enable_progress_bar": False, "enable_checkpointing": False}
     data = build.data(config)
     data.setup()
