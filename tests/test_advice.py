@@ -22,7 +22,7 @@ from litmlp.data import TabularData
 from litmlp.data.columns import Column
 from sweeping import TINY, command
 
-ERRORS = ("InputError", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
+ERRORS = ("InputError", "TooLarge", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
 SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
 APART = ("data/",)  # folders that have a file of such tests to themselves
 # part: playground
@@ -182,6 +182,8 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "{} is {}: choose options of the group with {}=[...]": "only a config that a program made has it",
     "{} is refused: {}": "what comes after the colon is the reason",
+    "{} gives {} for {} rows, not {}: choose another one": "tests/test_real_columns.py makes that mistake",
+    "{} cannot take the columns of this data ({}): choose another one": "tests/test_real_columns.py makes that mistake",
     "a frame is given, but data is no table: leave one of them out": "tests/test_api.py makes that mistake",
     "{} is for the command line: give overrides, such as data=penguins": "tests/test_api.py makes that mistake",
     "{} needs an extra that is not installed: {}": "a package would have to be missing",

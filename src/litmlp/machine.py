@@ -57,7 +57,7 @@ def fitting_memory(what: str, copies: int, available: int | None = None) -> Iter
                 self.needed += math.prod(args[0]) * BYTES_A_NUMBER * copies
                 if self.needed > free:
                     raise TooLarge(
-                        f"{what} would take {_readable(self.needed)} of memory or more, but {_readable(free)} are "
+                        f"{what} would take {readable(self.needed)} of memory or more, but {readable(free)} are "
                         "free: give smaller sizes"
                     )
             return func(*args, **(kwargs or {}))
@@ -161,7 +161,8 @@ def _limit(path: Path) -> int:
         return 2**63
 
 
-def _readable(num_bytes: float) -> str:
+def readable(num_bytes: float) -> str:
+    """Return a number of bytes with its unit."""
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if num_bytes < 1000:
             return f"{num_bytes:.3g} {unit}"

@@ -51,6 +51,11 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         inputs("exp(999*abs(x1))"),
         inputs("exp(abs(x1))"),
     ),
+    (
+        "data.num_samples={} would take {} of memory, but {} are free: give less",
+        circle("data.num_samples=10000000"),
+        circle("data.num_samples=100"),
+    ),
 ]
 
 
@@ -60,6 +65,7 @@ def test_each_message_in_the_code_has_a_case_here_and_no_other():
 
 @pytest.mark.parametrize("case", CASES, ids=[message for message, *_ in CASES])
 def test_who_follows_an_advice_succeeds(case: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("litmlp.machine.available_memory", lambda: 10**8)
     message, wrong, *rights = case
     with pytest.raises(Exception) as refused:  # noqa: PT011  # also what a constructor refuses
         do(wrong, tmp_path / "wrong", monkeypatch)

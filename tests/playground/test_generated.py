@@ -149,3 +149,12 @@ def test_rows_are_as_many_as_asked_for() -> None:
 def test_reading_again_gives_the_same_rows() -> None:
     data = circle(noise=0.3)
     assert data.read().collect().equals(data.read().collect())
+
+
+def test_rows_that_would_fill_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("litmlp.machine.available_memory", lambda: 10**6)
+    with pytest.raises(
+        InputError, match=r"num_samples=100000 would take 6\.4 MB of memory, but 1 MB are free: give less"
+    ):
+        Circle(target_type=ClassTarget, num_samples=100_000).setup()
+    Circle(target_type=ClassTarget, num_samples=10_000).setup()

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from polars import DataFrame, LazyFrame, Series
 
+from litmlp import machine
 from litmlp.data.cells import as_numbers, shortened
 from litmlp.data.columns import Column
 from litmlp.data.tabular import TabularData
@@ -13,7 +14,8 @@ from litmlp.data.targets import Target
 from litmlp.errors import InputError
 from litmlp.playground.expression import evaluate
 
-MOST_SAMPLES = 10_000_000  # whose columns, and what they are computed from, fit into most memories
+MOST_SAMPLES = 10_000_000
+BYTES_A_SAMPLE = 64  # of its columns, and of what they are computed from
 
 
 class GeneratedData(TabularData):
@@ -78,6 +80,12 @@ class GeneratedData(TabularData):
 
     def read(self) -> LazyFrame:
         """Draw the rows, always the same for the same seed."""
+        needed, free = BYTES_A_SAMPLE * self.num_samples, machine.available_memory()
+        if needed > free:
+            raise InputError(
+                f"data.num_samples={self.num_samples} would take {machine.readable(needed)} of memory, but "
+                f"{machine.readable(free)} are free: give less"
+            )
         return DataFrame(self.draw(np.random.default_rng(self.seed))).lazy()
 
     def candidates(self, names: list[str]) -> list[str]:
