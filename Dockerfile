@@ -13,7 +13,7 @@ ENV PATH=/opt/venv/bin:$PATH
 
 # What changes seldom first, so that an edit of the code installs nothing again.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-COPY maintenance/wheel.py scripts/
+COPY maintenance/wheel.py maintenance/
 RUN mkdir -p src/litmlp src/hydra_plugins && touch src/litmlp/__init__.py \
     && pip install --constraint constraints.txt --editable .
 
