@@ -23,7 +23,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.call import _call_callback_hooks
 from torch import Tensor
-from torch.optim import LBFGS
+from torch.optim import LBFGS, Optimizer
 from torch.utils.data import DataLoader
 
 from litmlp.callbacks.base import Callback
@@ -42,6 +42,7 @@ TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_af
 # As they are now: what is put in their place later, as by a test's patch, counts as overridden.
 OF_CALLBACK = {hook: getattr(L.Callback, hook) for hook in STEP_HOOKS}
 OF_TASK = {hook: getattr(L.LightningModule, hook) for hook in (*STEP_HOOKS, *TASK_HOOKS, *TRANSFER_HOOKS)}
+ZERO_GRAD = Optimizer.zero_grad
 OF_DATA = {hook: getattr(L.LightningDataModule, hook) for hook in TRANSFER_HOOKS}
 
 
@@ -173,7 +174,8 @@ class RoundsOfSteps(_TrainingEpochLoop):
                 for scheduler in schedulers:
                     scheduler.step()  # Lightning: lr_scheduler_step
                     num_scheduled += 1
-                if len(results) > num_logged or trainer.should_stop or trainer.received_sigterm:
+                stops = trainer.should_stop and trainer.fit_loop._can_stop_early  # not before min_epochs
+                if len(results) > num_logged or stops or trainer.received_sigterm:
                     break
         finally:
             task._current_fx_name = None
@@ -246,7 +248,7 @@ def _overrides(one: Any, originals: dict[str, Any]) -> str:
     """Return the first hook that is not the original one, of an object's class or of itself; empty if all are."""
     if one is None:
         return ""
-    changed = (hook for hook, original in originals.items() if getattr(type(one), hook) is not original)
+    changed = (hook for hook, original in originals.items() if getattr(type(one), hook, None) is not original)
     own = (hook for hook in originals if hook in vars(one))
     return next(changed, "") or next(own, "")
 
@@ -264,7 +266,8 @@ def _is_usual(optimizer: Any) -> bool:
     # One of torch's or ours, which do nothing with a closure but call it once; others may call it again.
     where = type(optimizer).__module__
     is_known = where.startswith("torch.optim.") or where == AdamW.__module__
-    return is_known and not isinstance(optimizer, LBFGS) and "zero_grad" not in vars(optimizer)
+    clears_as_usual = type(optimizer).zero_grad is ZERO_GRAD and "zero_grad" not in vars(optimizer)
+    return is_known and clears_as_usual and not isinstance(optimizer, LBFGS)
 
 
 def _name(one: Any) -> str:
