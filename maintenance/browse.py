@@ -29,14 +29,9 @@ def browser() -> str | None:
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
     """Serve a folder's runs, all of them read, and return the address."""
-    options = [
-        "--logdir",
-        folder.name,
-        "--port",
-        "0",
-        "--load_fast",
-        "false",
-    ]  # the page shows the folder as it is given
+    # the address is told when all runs have been read, and the page shows the folder as it is given
+    read = ("--load_fast", "false", "--reload_task", "blocking", "--reload_interval", "0")
+    options = ["--logdir", folder.name, "--port", "0", *read]
     command = [sys.executable, "-m", "tensorboard.main", *options]
     pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, cwd=folder.parent, **pipes) as server:
@@ -70,10 +65,10 @@ def page(width: int = 1400, height: int = 900) -> Iterator[Any]:
             context.close()
 
 
-def show(page: Any, address: str, tab: str, awaited: str) -> Any:
-    """Open a tab of TensorBoard, wait for what matches a CSS selector, and return all that does."""
+def show(page: Any, address: str, tab: str, awaited: str, count: int = 1) -> Any:
+    """Open a tab of TensorBoard, wait until `count` elements match a CSS selector, and return all that do."""
     page.goto("about:blank")  # or a change of the tab alone would load nothing
     page.goto(f"{address}/#{tab}")
     found = page.locator(awaited)
-    found.first.wait_for(timeout=SECONDS * 1000)
+    found.nth(count - 1).wait_for(timeout=SECONDS * 1000)
     return found
