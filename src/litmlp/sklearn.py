@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from litmlp import checkpoint, cli
+from litmlp import cli, run
 from litmlp.api import compose, undisturbed
 from litmlp.commands.train import train
 from litmlp.data.frames import as_frame
@@ -59,14 +59,15 @@ class _Estimator(BaseEstimator):
         own: dict[str, Any] = {}  # of the config's data
         if sample_weight is not None:
             own["weight_column"] = name = _free("weight", table.columns)
-            table = table.with_columns(pl.Series(name, _weights(sample_weight, len(y)))).filter(pl.col(name) > 0)
+            table = table.with_columns(pl.Series(name, _weights(sample_weight, frame))).filter(pl.col(name) > 0)
         with _one_at_a_time, TemporaryDirectory(prefix="litmlp-") as temporary:
             folder = Path(temporary if self.run_dir is None else self.run_dir) / cli.unique()
             with cli.in_sentences(), undisturbed():
                 config = self._config(targets)
                 own["categorical"] = _levels(X, frame.columns, config["data"])
                 self.metrics_ = train(config | {"data": config["data"] | own}, folder, frame=table)
-                best = checkpoint.resolve(str(folder))
+                if (best := run.best_checkpoint(folder)) is None:
+                    raise InputError("overrides leave out what keeps the best weights: add checkpoint to callbacks")
                 self.checkpoint_, self.model_ = best.read_bytes(), load(best)
         self.run_folder_ = None if self.run_dir is None else folder
         return self
@@ -78,11 +79,12 @@ class _Estimator(BaseEstimator):
             validate_data(self, X, reset=is_new, skip_check_array=True)
             frame = as_frame(X).collect()
         else:
-            least = {"ensure_min_samples": 2 if is_new else 1}
-            cells = validate_data(self, X, reset=is_new, dtype=None, ensure_all_finite="allow-nan", **least)
+            cells = validate_data(self, X, reset=is_new, dtype=None, ensure_all_finite="allow-nan")
             frame = as_frame({str(i): cells[:, i] for i in range(cells.shape[1])}).collect()
         if is_new:
             check_consistent_length(frame, y)
+            if frame.height < 2:
+                raise InputError("X holds 1 sample, but training needs two or more: give more rows")
         frame.columns = [*getattr(self, "feature_names_in_", (f"x{i}" for i in range(frame.width)))]
         return frame
 
@@ -203,13 +205,10 @@ def _levels(X: Any, names: list[str], data: dict[str, Any]) -> list[str]:
     return [*(data.get("categorical") or ()), *(name for name in typed if name not in listed)]
 
 
-def _weights(given: Any, num_rows: int) -> np.ndarray:
+def _weights(given: Any, frame: pl.DataFrame) -> np.ndarray:
     weights = column_or_1d(check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
+    check_consistent_length(frame, weights)
     check_non_negative(weights, "sample_weight")
-    if len(weights) != num_rows:
-        raise InputError(
-            f"sample_weight holds {len(weights)} weights, but there are {num_rows} rows: give one for each"
-        )
     if not weights.any():
         raise InputError("every weight in sample_weight is zero: give some above it")
     return weights
