@@ -62,8 +62,8 @@ class Model:
     def predict(self, rows: Any, keep: Sequence[str] = (), written: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return a prediction for each row, in their order.
 
-        Columns may come in any order, with or without the target; cells may be missing and levels unseen. What is
-        predicted of a row does not depend on the other rows.
+        Columns may come in any order, with or without the target; cells may be missing and levels unseen. On the CPU,
+        what is predicted of a row does not depend on the other rows.
 
         Args:
             rows: a file of text or Parquet, a folder of files, or a pattern; a frame of Polars or pandas; or a dict of
