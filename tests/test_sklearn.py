@@ -261,21 +261,41 @@ def test_an_override_of_what_the_estimator_sets_is_refused(key: str):
             Classifier([override]).fit(*numbers())
 
 
-REFUSED = {
-    "overrides is 'a=b': give a list": lambda X, y: Classifier("a=b").fit(X, y),
-    "there is no config key 'trainer.epochs'": lambda X, y: Classifier(["trainer.epochs=3"]).fit(X, y),
-    "add checkpoint to callbacks": lambda X, y: Classifier([*SHORT, "callbacks=none"]).fit(X, y),
-    "X holds 1 sample": lambda X, y: Classifier().fit(pd.DataFrame(X[:1]), y[:1]),
-    "y holds a single class, 0": lambda X, y: Classifier().fit(X, 0 * y),
-    "inconsistent numbers of samples: [60, 2]": lambda X, y: Classifier().fit(X, y, [1.0, 1.0]),
-    "every weight in sample_weight is zero": lambda X, y: Classifier().fit(X, y, 0.0 * y),
+Fit = Callable[[np.ndarray, np.ndarray], Any]
+REFUSED: dict[str, tuple[Fit, Fit]] = {  # what is said: a fit that is refused, and one that follows the advice
+    "overrides is 'trainer.max_epochs=1': give a list, as ['trainer.max_epochs=1']": (
+        lambda X, y: Classifier("trainer.max_epochs=1").fit(X, y),
+        lambda X, y: Classifier(["trainer.max_epochs=1"]).fit(X, y),
+    ),
+    "there is no config key 'trainer.max_epoch': did you mean 'max_epochs'?": (
+        lambda X, y: Classifier(["trainer.max_epoch=1"]).fit(X, y),
+        lambda X, y: Classifier(["trainer.max_epochs=1"]).fit(X, y),
+    ),
+    "overrides leave out what keeps the best weights: add checkpoint to callbacks": (
+        lambda X, y: Classifier([*SHORT, "callbacks=none"]).fit(X, y),
+        lambda X, y: Classifier([*SHORT, "callbacks=[checkpoint]"]).fit(X, y),
+    ),
+    "X holds 1 sample, but training needs two or more: give more rows": (
+        lambda X, y: Regressor(SHORT).fit(pd.DataFrame(X[:1]), y[:1]),
+        lambda X, y: Regressor(SHORT).fit(pd.DataFrame(X[:2]), y[:2]),
+    ),
+    "y holds a single class, 0: give rows of two or more": (
+        lambda X, y: Classifier(SHORT).fit(X, 0 * y),
+        lambda X, y: Classifier(SHORT).fit(X, np.minimum(y, 1)),
+    ),
+    "every weight in sample_weight is zero: give some above it": (
+        lambda X, y: Classifier(SHORT).fit(X, y, 0.0 * y),
+        lambda X, y: Classifier(SHORT).fit(X, y, 1.0 * y),
+    ),
 }
 
 
 @pytest.mark.parametrize("said", REFUSED)
-def test_what_cannot_be_is_refused_in_a_sentence(said: str):
-    with pytest.raises(ValueError, match=re.escape(said)):
-        REFUSED[said](*numbers())
+def test_what_cannot_be_is_refused_in_a_sentence_whose_advice_helps(said: str):
+    refused, followed = REFUSED[said]
+    with pytest.raises(InputError, match=re.escape(said)):
+        refused(*numbers())
+    followed(*numbers())
 
 
 def test_is_reached_through_the_package_alone(monkeypatch: pytest.MonkeyPatch):
