@@ -19,7 +19,7 @@ from litmlp.commands.train import train
 from litmlp.data.frames import as_frame
 from litmlp.data.table import ROLES
 from litmlp.data.without_test import WithoutTest
-from litmlp.errors import InputError, shown
+from litmlp.errors import InputError, install, shown
 from litmlp.model import load
 
 try:
@@ -28,7 +28,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 except ImportError as error:
-    raise ImportError("litmlp.sklearn needs scikit-learn: pip install 'litmlp[sklearn]'", name="sklearn") from error
+    raise ImportError(f"litmlp.sklearn needs scikit-learn: {install('sklearn')}", name="sklearn") from error
 
 SETTINGS = (
     *("data=table", "data.path=null", "logger=none", "trainer.enable_progress_bar=false"),
