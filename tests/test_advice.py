@@ -39,7 +39,7 @@ ELSEWHERE = (  # files whose messages have tests of their own, beside this one
         "model.py",
         "archive.py",
     ),
-    *("files.py", "trust.py", "output.py", "resuming.py", "process.py"),
+    *("files.py", "trust.py", "output.py", "resuming.py", "process.py", "sklearn.py"),
 )
 DRAWN = "data._target_=test_advice.Drawn ~data.path"  # rows that are in no file
 

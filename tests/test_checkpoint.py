@@ -51,6 +51,13 @@ def test_a_moved_run_can_be_used(penguins_run: Path, tmp_path: Path):
     assert evaluate(str(tmp_path / "moved"), "val") == evaluate(str(penguins_run), "val")
 
 
+def test_that_of_a_wide_table_is_read(tmp_path: Path):
+    frame = {f"c{i}": [float(i + j) for j in range(20)] for i in range(1200)} | {"y": range(20)}
+    config = compose_config("data=table", "data.path=null", "data.target=y", "task=regression", "trainer=debug", *SMALL)
+    train(config | {"callbacks": {"checkpoint": config["callbacks"]["checkpoint"]}}, tmp_path / "run", frame=frame)
+    assert len(checkpoint.load(tmp_path / "run/checkpoints/best.ckpt").data.inputs.columns) == 1200
+
+
 def test_a_path_outside_the_project_is_left_out(tmp_path: Path):
     table = tmp_path / "mine.csv"
     table.write_text("x,y\n" + "\n".join(f"{i},{2 * i}" for i in range(40)))

@@ -46,5 +46,5 @@ def test_a_launcher_that_is_not_there_names_its_extra(launcher: str, extra: str)
 
 def test_extras_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {*EXTRAS.values()} <= {*project["optional-dependencies"], "sklearn"}
+    assert {*EXTRAS.values()} <= {*project["optional-dependencies"]}
     assert needed_extra(ImportError("No module named 'nothing'", name="nothing")) is None

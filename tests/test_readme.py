@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import copy_project
+from litmlp.errors import install
 from litmlp.paths import PACKAGE, ROOT
 
 
@@ -36,6 +37,7 @@ ELSEWHERE |= {"make notebooks"}
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("fresh") / "clone")
     subprocess.run(["make", "install"], cwd=folder, check=True, capture_output=True)
+    subprocess.run(install("sklearn"), shell=True, cwd=folder, env=environment(folder), check=True, capture_output=True)
     for name, text in FILES.items():
         (folder / name).write_text(text)
     return folder

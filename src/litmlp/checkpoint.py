@@ -5,7 +5,7 @@ relative imports do. Older ones hold the whole name, `package.networks.MLP`. Whi
 whose class is never another's; so no former name is written down anywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
@@ -87,7 +87,7 @@ def load(path: Path) -> Loaded:
     content = read(path)
     config = harmless(content["hyper_parameters"], path)
     try:
-        with _room_for(content["state_dict"]):
+        with _room_for([*archive.tensors(content)]):
             data = build.data(config)
             data.load_state_dict(content[type(data).__qualname__])
             task = build.task(config, data.spec, trainable=False)
@@ -178,10 +178,10 @@ def _items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def _room_for(weights: dict[str, Tensor]) -> Iterator[None]:
+def _room_for(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Let no more be built than the tensors of a file explain; raise RuntimeError before that memory is used."""
-    num_bytes = TIMES_FILE * sum(weight.nbytes for weight in weights.values()) + ROOM
-    with _Counted(num_bytes, TIMES_FILE * len(weights) + TENSORS_MORE):
+    num_bytes = TIMES_FILE * sum(tensor.nbytes for tensor in tensors) + ROOM
+    with _Counted(num_bytes, TIMES_FILE * len(tensors) + TENSORS_MORE):
         yield
 
 

@@ -305,10 +305,11 @@ def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Calla
 def _run_folder(resume: str | None, name: str) -> str:
     if resume:
         return str(paths.find(resume).absolute())
-    return str(paths.runs() / name / _unique())
+    return str(paths.runs() / name / unique())
 
 
-def _unique() -> str:
+def unique() -> str:
+    """Return a name for a run's folder, by the time."""
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{uuid.uuid4().hex[:6]}"
 
 

@@ -8,13 +8,14 @@ import polars as pl
 import torch
 
 from litmlp import checkpoint
-from litmlp.data import ClassTarget, TabularData
+from litmlp.data import Batch, ClassTarget, TabularData
 from litmlp.data.batches import Batches, InOrder
 from litmlp.data.inputs import collected
 from litmlp.errors import InputError, did_you_mean
 from litmlp.tasks import Task
 
 ROWS_PREDICTED_AT_ONCE = 8192
+BLOCK = 64  # rows: processors take several numbers at once, and round those that are left over in another way
 
 
 def load(path: str | Path) -> "Model":
@@ -61,7 +62,8 @@ class Model:
     def predict(self, rows: Any, keep: Sequence[str] = (), written: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return a prediction for each row, in their order.
 
-        Columns may come in any order, with or without the target; cells may be missing and levels unseen.
+        Columns may come in any order, with or without the target; cells may be missing and levels unseen. On the CPU,
+        what is predicted of a row does not depend on the other rows.
 
         Args:
             rows: a file of text or Parquet, a folder of files, or a pattern; a frame of Polars or pandas; or a dict of
@@ -78,11 +80,12 @@ class Model:
         """
         read = self.data.read_as_before(rows, keep, written)
         kept = _kept(read.frame, keep)
-        batches = Batches(self.data.encode(read.frame, notation=read.notation), ROWS_PREDICTED_AT_ONCE, InOrder())
+        rows_encoded = self.data.encode(read.frame, notation=read.notation)
+        batches = map(_in_blocks, Batches(rows_encoded, ROWS_PREDICTED_AT_ONCE, InOrder()))
         task = self.task
         with torch.inference_mode():
             predictions = [task.predict_step(task.transfer_batch_to_device(b, task.device, 0), 0) for b in batches]
-        table = self.data.target.table(torch.cat(predictions).cpu())
+        table = self.data.target.table(torch.cat(predictions).cpu()[: len(rows_encoded.numeric)])
         if both := [name for name in keep if name in table.columns]:
             raise InputError(f"keep names '{both[0]}', as a column of predictions is called: rename it in the file")
         return pl.concat([kept, table], how="horizontal") if keep else table
@@ -113,6 +116,12 @@ def measure(task: Task, data: TabularData, split: str) -> dict[str, float]:
 def on_device(task: Task) -> Task:
     """Move a task to the accelerator if there is one."""
     return task.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+
+
+def _in_blocks(batch: Batch) -> Batch:
+    """Repeat the last row until there are whole blocks, so that each row is rounded alike, however many there are."""
+    last = len(batch.numeric) - 1
+    return batch.rows(torch.arange(BLOCK * (last // BLOCK + 1)).clamp(max=last))
 
 
 def _kept(frame: pl.LazyFrame, names: Sequence[str]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from litmlp.commands.predict import predict
 from litmlp.commands.train import train
 from litmlp.entry import MODULES
 from litmlp.errors import InputError
+from litmlp.model import load
 from litmlp.paths import ROOT
 
 PENGUINS = ROOT / "data/penguins.csv"
@@ -41,6 +42,14 @@ def test_classes_and_probabilities_of_each_row_in_order(penguins_run: Path, rows
     assert table["prediction"].to_list() == likeliest
     reversed_table = predicted(penguins_run, rows.reverse(), tmp_path)
     assert reversed_table.reverse()["prediction"].to_list() == likeliest
+
+
+def test_what_is_predicted_of_a_row_does_not_depend_on_the_rows_beside_it(penguins_run: Path, rows: pl.DataFrame):
+    model = load(penguins_run)
+    whole = model.predict(rows)
+    for start, end in ((0, 1), (1, 2), (5, 18), (100, 165), (0, len(rows) - 1)):
+        assert model.predict(rows[start:end]).equals(whole[start:end])
+    assert model.predict(rows.reverse()).reverse().equals(whole)
 
 
 def test_order_of_columns_and_a_present_target_change_nothing(penguins_run: Path, rows: pl.DataFrame, tmp_path: Path):

@@ -221,7 +221,13 @@ class NumericTarget(Target):
 
 
 class ClassTarget(Target):
-    """One of K classes, in sorted order."""
+    """One of K classes, in sorted order.
+
+    Attributes:
+        may_be_single: whether a class may have a single row, as where none is kept for a test.
+    """
+
+    may_be_single = False
 
     def __init__(self, columns: list[str], transform: str = "none") -> None:
         super().__init__(columns, transform)
@@ -328,6 +334,8 @@ class ClassTarget(Target):
                 f"scores would fill the memory: join classes until there are {MOST_CLASSES} or fewer, or take another "
                 "data.target"
             )
+        if self.may_be_single:
+            return
         if (counts == 1).sum() > 10:
             raise InputError(
                 f"the target '{self.columns[0]}' holds {len(counts)} different values in {counts.sum()} rows, too many "

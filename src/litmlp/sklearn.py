@@ -1,0 +1,220 @@
+"""Estimators for scikit-learn: `Classifier` and `Regressor` train as the command does, on the rows that `fit` is given.
+
+They are for `Pipeline`, `cross_val_score`, `GridSearchCV` and whatever else takes an estimator. A frame goes in as it
+is: columns keep their names, and hold numbers, texts, dates and missing cells alike.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from litmlp import cli, run
+from litmlp.api import compose, undisturbed
+from litmlp.commands.train import train
+from litmlp.data.frames import as_frame
+from litmlp.data.table import ROLES
+from litmlp.data.without_test import WithoutTest
+from litmlp.errors import InputError, install, shown
+from litmlp.model import load
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils import check_array, check_consistent_length, column_or_1d
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
+except ImportError as error:
+    raise ImportError(f"litmlp.sklearn needs scikit-learn: {install('sklearn')}", name="sklearn") from error
+
+SETTINGS = (
+    *("data=table", "data.path=null", "logger=none", "trainer.enable_progress_bar=false"),
+    "callbacks=[checkpoint,early_stopping,epoch_seed,stop_on_nan]",
+)
+FIXED = ("data", "data._target_", "data.path", "data.target", "task", "task._target_", "seed", "resume")
+LISTS = ("numeric", "categorical", "date", "ignore")  # of columns, which an override may name
+
+_one_at_a_time = threading.Lock()  # Hydra and the generators of random numbers are of the whole process
+
+
+class _Estimator(BaseEstimator):
+    """What both estimators share; see `Classifier` for arguments and attributes."""
+
+    task: str
+
+    def __init__(
+        self, overrides: Sequence[str] | None = None, seed: int | None = 0, run_dir: str | Path | None = None
+    ) -> None:
+        self.overrides = overrides
+        self.seed = seed
+        self.run_dir = run_dir
+
+    def _fit(self, X: Any, frame: pl.DataFrame, y: np.ndarray, sample_weight: Any) -> Self:
+        # y [N, O]
+        targets = [_free(f"target_{i}", frame.columns) for i in range(y.shape[1])]
+        table = frame.with_columns(pl.Series(name, y[:, i]) for i, name in enumerate(targets))
+        own: dict[str, Any] = {}  # of the config's data
+        if sample_weight is not None:
+            own["weight_column"] = name = _free("weight", table.columns)
+            table = table.with_columns(pl.Series(name, _weights(sample_weight, frame))).filter(pl.col(name) > 0)
+        with _one_at_a_time, TemporaryDirectory(prefix="litmlp-") as temporary:
+            folder = Path(temporary if self.run_dir is None else self.run_dir) / cli.unique()
+            with cli.in_sentences(), undisturbed():
+                config = self._config(targets)
+                own["categorical"] = _levels(X, frame.columns, config["data"])
+                self.metrics_ = train(config | {"data": config["data"] | own}, folder, frame=table)
+                if (best := run.best_checkpoint(folder)) is None:
+                    raise InputError("overrides leave out what keeps the best weights: add checkpoint to callbacks")
+                self.checkpoint_, self.model_ = best.read_bytes(), load(best)
+        self.run_folder_ = None if self.run_dir is None else folder
+        return self
+
+    def _frame(self, X: Any, y: np.ndarray | None = None) -> pl.DataFrame:
+        """Return rows as a frame, whose columns are called as in `fit`, which gives `y`; refuse what does not fit."""
+        is_new = y is not None
+        if hasattr(X, "columns"):
+            validate_data(self, X, reset=is_new, skip_check_array=True)
+            frame = as_frame(X).collect()
+        else:
+            cells = validate_data(self, X, reset=is_new, dtype=None, ensure_all_finite="allow-nan")
+            frame = as_frame({str(i): cells[:, i] for i in range(cells.shape[1])}).collect()
+        if is_new:
+            check_consistent_length(frame, y)
+            if frame.height < 2:
+                raise InputError("X holds 1 sample, but training needs two or more: give more rows")
+        frame.columns = [*getattr(self, "feature_names_in_", (f"x{i}" for i in range(frame.width)))]
+        return frame
+
+    def _config(self, targets: list[str]) -> dict[str, Any]:
+        if isinstance(self.overrides, str):
+            raise InputError(f"overrides is {shown(self.overrides)}: give a list, as [{shown(self.overrides)}]")
+        for override in self.overrides or ():
+            key = override.partition("=")[0].lstrip("+~")
+            if key in FIXED:
+                raise InputError(f"overrides hold {shown(override)}, but the estimator itself sets {key}: leave it out")
+        seed = "null" if self.seed is None else self.seed
+        own = (f"task={self.task}", f"data.target=[{','.join(targets)}]", f"seed={seed}")
+        config = compose(*SETTINGS, *own, *(self.overrides or ()))
+        config["data"]["_target_"] = f"{WithoutTest.__module__}.{WithoutTest.__qualname__}"
+        return config
+
+    def _predicted(self, X: Any) -> pl.DataFrame:
+        check_is_fitted(self, "model_")
+        return self.model_.predict(self._frame(X))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "model_"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "checkpoint_" in state:
+            with TemporaryDirectory(prefix="litmlp-") as temporary, undisturbed():
+                path = Path(temporary) / "best.ckpt"
+                path.write_bytes(self.checkpoint_)
+                self.model_ = load(path)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+
+class Classifier(ClassifierMixin, _Estimator):
+    """Predicts one of several classes.
+
+    Args:
+        overrides: of the config, as the command `litmlp-train` takes them, such as `["trainer.max_epochs=30"]`.
+        seed: of the weights, of the order of rows, and of which rows validate; a new one each time if None.
+        run_dir: a folder in which each fit leaves the folder of its run; nothing is left if None.
+
+    Attributes:
+        classes_: the classes, sorted, `[K]`.
+        model_: what predicts, see `litmlp.Model`; it calls the classes by their places in `classes_`.
+        metrics_: `val/...` of the best weights, `epochs`, and more; `test/...` is of the same rows as `val/...`.
+        checkpoint_: the bytes of the run's `best.ckpt`, which stand for `model_` in a pickle.
+        run_folder_: the folder of the run, if it is kept.
+        n_features_in_: the number of columns.
+        feature_names_in_: their names, if they have some.
+    """
+
+    task = "classification"
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from rows; a share of them, `data.val_size`, only tells when to stop.
+
+        Args:
+            X: a frame of pandas or Polars, an array, or lists, `[N, F]`; cells may be missing.
+            y: a class for each row, `[N]`.
+            sample_weight: how much each row counts, `[N]`, from 0 up; one of 0 is as if it was not there.
+
+        Raises:
+            InputError: rows, classes or overrides cannot be used.
+            TrainingDiverged: the loss became infinite or no number.
+        """
+        y = validate_data(self, y=y)
+        frame = self._frame(X, y)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"y holds a single class, {shown(self.classes_.tolist()[0])}: give rows of two or more")
+        return self._fit(X, frame, codes[:, None], sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the likeliest class of each row, `[N]`."""
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[likeliest]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, `[N, K]`, in the order of `classes_`."""
+        table = self._predicted(X).drop("prediction")
+        probabilities = np.zeros((len(table), len(self.classes_)), np.float32)
+        places = [int(name) for name in self.model_.classes or ()]  # without classes whose weights are all 0
+        probabilities[:, places] = table.to_numpy()
+        return probabilities
+
+
+class Regressor(RegressorMixin, _Estimator):
+    """Predicts one or several numbers. Arguments and attributes are those of `Classifier`, without `classes_`."""
+
+    task = "regression"
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from rows, see `Classifier.fit`; `y` holds numbers, `[N]` or `[N, O]`."""
+        y = validate_data(self, y=y, multi_output=True, y_numeric=True)
+        return self._fit(X, self._frame(X, y), y.reshape(len(y), -1), sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return a number for each row, `[N]`, or `[N, O]` where there are several targets."""
+        predicted = self._predicted(X).to_numpy().astype(np.float64)
+        return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _levels(X: Any, names: list[str], data: dict[str, Any]) -> list[str]:
+    """Return the columns to be read as levels: those that overrides list, and others of a frame's categorical types."""
+    listed = [name for key in LISTS for name in data.get(key) or ()] + [data.get(role) for role in ROLES]
+    dtypes = getattr(X, "dtypes", ())
+    typed = [name for name, dtype in zip(names, dtypes, strict=False) if hasattr(dtype, "categories")]
+    return [*(data.get("categorical") or ()), *(name for name in typed if name not in listed)]
+
+
+def _weights(given: Any, frame: pl.DataFrame) -> np.ndarray:
+    weights = column_or_1d(check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
+    check_consistent_length(frame, weights)
+    check_non_negative(weights, "sample_weight")
+    if not weights.any():
+        raise InputError("every weight in sample_weight is zero: give some above it")
+    return weights
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
