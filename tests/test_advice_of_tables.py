@@ -577,10 +577,10 @@ def _here() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_ENTRIES", 20)
-    monkeypatch.setattr(unpacked, "MOST_UNPACKED", 10_000)
-    monkeypatch.setattr(targets, "MOST_CLASSES", 20)
-    monkeypatch.setattr(targets, "MOST_SCORES", 10_000)
+    monkeypatch.setattr(reading, "MAX_ENTRIES", 20)
+    monkeypatch.setattr(unpacked, "MAX_UNPACKED", 10_000)
+    monkeypatch.setattr(targets, "MAX_CLASSES", 20)
+    monkeypatch.setattr(targets, "MAX_SCORES", 10_000)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[message for message, *_ in CASES])

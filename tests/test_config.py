@@ -38,7 +38,7 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["network.dropout=1.5"], "dropout=1.5.*between 0 and 1"),
         (["network.activation=relu"], "did you mean 'ReLU'"),
         (["network._target_=litmlp.networks.MPL"], "'litmlp.networks.MPL', which cannot be imported"),
-        (["scheduler=cosine", "scheduler.warmup=2"], "warmup=2 must be a share"),
+        (["scheduler=cosine", "scheduler.warmup=2"], "warmup=2 must be a fraction"),
         (["data.val_size=0.9"], "val_size=0.9 and test_size=0.2"),
         (["data.batch_size=0"], "batch_size must be 1 or more, not 0"),
         (["data.scaling=robst"], "did you mean 'robust'"),

@@ -154,7 +154,7 @@ def test_a_resumed_run_is_a_run_never_stopped(
 ) -> None:
     monkeypatch.setattr(loop, "STEPS_A_ROUND", 4)
     monkeypatch.setattr(best_and_last, "SECONDS_WITHIN_EPOCH", seconds)
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", 1e9)
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", 1e9)
     config = compose_config(*SHORT, f"data_on_device={kept}")
     expected = train(config, tmp_path / "whole")
     config["callbacks"]["break_off"] = {"_target_": f"{__name__}.BreakOff", "after": after}

@@ -41,7 +41,7 @@ class BreakOff(Callback):
 def _written_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "STEPS_A_ROUND", 4)
     monkeypatch.setattr(best_and_last, "SECONDS_WITHIN_EPOCH", 0.0)
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", 1e9)
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", 1e9)
 
 
 def break_off(folder: Path, config: dict[str, Any], after: int, **options: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-MOST_OF_FILE = 16  # times a file's size are all tensors together: several may share memory
+MAX_OF_FILE = 16  # times a file's size are all tensors together: several may share memory
 
 
 class Damaged(InputError):
@@ -62,7 +62,7 @@ def _checked(path: Path, file: BinaryIO) -> Any:
         _check_places(pickled)
         unpickler = _Unpickler(pickled, parts, name.removesuffix("data.pkl"))
         content = plain(unpickler.load(), most=len(pickled), depth=DEPTH, other=_tensor)
-        _check_size(content, MOST_OF_FILE * path.stat().st_size)
+        _check_size(content, MAX_OF_FILE * path.stat().st_size)
     except NotPlain as error:
         raise InputError(
             f"'{path}' holds more than tensors and plain values ({error}), which could run code: it was not loaded"

@@ -10,14 +10,14 @@ from litmlp.config import check_arguments, check_parts
 from litmlp.data import NumericTarget, TableData
 from litmlp.data.cells import as_levels, is_text
 from litmlp.data.inputs import collected
-from litmlp.data.kinds import FEWEST_ROWS, LEFT_OUT, SHARE_OF_IDENTIFIERS, kind_of
+from litmlp.data.kinds import FRACTION_OF_IDENTIFIERS, LEFT_OUT, MIN_ROWS, kind_of
 from litmlp.data.notation import Notation
 from litmlp.errors import InputError, did_you_mean
 
 log = logging.getLogger(__name__)
 
 CLASSIFICATION, REGRESSION = "litmlp.tasks.ClassificationTask", "litmlp.tasks.RegressionTask"
-MOST_WHOLE_NUMBERS = 10  # that are taken for classes
+MAX_WHOLE_NUMBERS = 10  # that are taken for classes
 
 
 def with_task(config: dict[str, Any], frame: Any = None) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _are_numbers(cells: pl.Series) -> bool:
 def _described(cells: pl.Series, notation: Notation) -> str:
     levels = as_levels(cells, notation)
     num_rows = int((levels.codes >= 0).sum())
-    if num_rows >= FEWEST_ROWS and len(levels.names) > SHARE_OF_IDENTIFIERS * num_rows:
+    if num_rows >= MIN_ROWS and len(levels.names) > FRACTION_OF_IDENTIFIERS * num_rows:
         raise InputError(
             f"the target '{cells.name}' holds {len(levels.names)} different texts in {num_rows} rows, which are "
             "neither numbers nor classes: choose another data.target"
@@ -94,6 +94,6 @@ def _by_numbers(cells: pl.Series) -> tuple[str, str]:
     is_plain = cells.dtype.is_numeric() or (is_text(cells) and len(numbers) >= 0.5 * cells.count())
     if is_plain and numbers.is_finite().all() and (numbers % 1 == 0).all():
         num_values = numbers.n_unique()
-        if num_values <= MOST_WHOLE_NUMBERS and len(numbers) > 2 * num_values:
+        if num_values <= MAX_WHOLE_NUMBERS and len(numbers) > 2 * num_values:
             return CLASSIFICATION, f"the target '{cells.name}' holds {num_values} different whole numbers"
     return REGRESSION, f"the target '{cells.name}' holds numbers"

@@ -27,8 +27,8 @@ REFUSALS = (  # of a constructor's arguments
     *(ValueError, TypeError, AssertionError, MisconfigurationException, RuntimeError, ArithmeticError, LookupError),
     AttributeError,
 )
-MOST_ARGUMENTS = 4  # of those in a description
-MOST_REASON = 300  # characters of what a library says
+MAX_ARGUMENTS = 4  # of those in a description
+MAX_REASON = 300  # characters of what a library says
 COPIES = 5  # of a network's weights: themselves, gradients, two means of the optimizer's, the best
 
 
@@ -77,7 +77,7 @@ def refused(key: str, node: Config, error: BaseException) -> InputError:
     if isinstance(error, InputError):
         return error
     reason = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{describe(key, node, reason)} is refused: {reason[:MOST_REASON]}")
+    return InputError(f"{describe(key, node, reason)} is refused: {reason[:MAX_REASON]}")
 
 
 def describe(key: str, node: Config, reason: str = "") -> str:
@@ -92,8 +92,8 @@ def describe(key: str, node: Config, reason: str = "") -> str:
     named = named or {name: value for name, value in given.items() if isinstance(value, str) and value in reason}
     shown_ones = named if reason else given
     arguments = [f"{name}={shown(value)}" for name, value in shown_ones.items() if not isinstance(value, dict)]
-    more = ["..."] if len(arguments) > MOST_ARGUMENTS or (given and not arguments) else []
-    return f"{key}: {node.get('_target_', '')}({', '.join([*arguments[:MOST_ARGUMENTS], *more])})"
+    more = ["..."] if len(arguments) > MAX_ARGUMENTS or (given and not arguments) else []
+    return f"{key}: {node.get('_target_', '')}({', '.join([*arguments[:MAX_ARGUMENTS], *more])})"
 
 
 def task_class(config: Config) -> type[Task]:

@@ -27,7 +27,7 @@ REBUILT = ("data", "network", "task")  # what is needed to predict
 PATHS = ("path", "val_path", "test_path")  # of data
 OWN = __package__.partition(".")[0]
 FROM_TORCH = {*nn.modules.loss.__all__, *nn.modules.activation.__all__} - {"MultiheadAttention"}
-MOST_VALUES, DEPTH = 100_000, 16  # of a description
+MAX_VALUES, DEPTH = 100_000, 16  # of a description
 ROOM = 2**26  # bytes that may be taken beside those that the file's tensors explain
 TIMES_FILE, TENSORS_MORE = 20, 1000
 NOT_FITTING = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError, RuntimeError)
@@ -115,7 +115,7 @@ def harmless(config: Config, path: Path) -> Config:
             activations, or an argument that the class does not take, or of another type.
     """
     try:
-        given = plain({name: config.get(name) for name in REBUILT}, MOST_VALUES, DEPTH)
+        given = plain({name: config.get(name) for name in REBUILT}, MAX_VALUES, DEPTH)
     except NotPlain as error:
         raise InputError(f"'{path}' describes its run by more than plain values ({error}): not loaded") from error
     if missing := [

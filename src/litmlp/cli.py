@@ -43,7 +43,7 @@ OF_EXTRAS = {  # options that are there once an extra is installed
     **dict.fromkeys(("hydra/launcher/submitit_slurm", "hydra/launcher/submitit_local"), "slurm"),
 }
 NOTHING = ("null", "[]", "{}", "")  # in place of a group's option
-MOST_SAID = 400  # characters of what a library says
+MAX_SAID = 400  # characters of what a library says
 
 
 def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False) -> None:
@@ -174,7 +174,7 @@ def sentence(error: BaseException) -> str:
     if (what_to_do := no_room(error)) is not None:
         return f"{what_to_do}, and go on with resume=<the run's folder>"
     if _names_file(error):
-        return f"cannot read or write {shown(error.filename2 or error.filename, MOST_SAID)}: {error.strerror}"
+        return f"cannot read or write {shown(error.filename2 or error.filename, MAX_SAID)}: {error.strerror}"
     if _is_of_hydra(error):
         return f"Hydra refuses the command: {_one_line(error)}"
     return _one_line(error)
@@ -203,7 +203,7 @@ def _said_by_hydra(error: BaseException) -> str | None:
         return f"there is no config key {shown(error.full_key)}: {did_you_mean(error.key, error.parent_node)}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         reason = str(error.msg or error).partition("\n")[0]
-        return f"{error.full_key} cannot be used: {reason[:MOST_SAID]}"
+        return f"{error.full_key} cannot be used: {reason[:MAX_SAID]}"
     return None
 
 
@@ -220,7 +220,7 @@ def _one_line(error: BaseException) -> str:
     """Return all that an error says, without the lines in which OmegaConf repeats its fields."""
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type=", "reference_type="))]
-    return " ".join(kept)[:MOST_SAID] or type(error).__name__
+    return " ".join(kept)[:MAX_SAID] or type(error).__name__
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from typeguard import TypeCheckError, check_type
 
 from litmlp import build
-from litmlp.build import MARKS, MOST_REASON, REFUSALS, Config
+from litmlp.build import MARKS, MAX_REASON, REFUSALS, Config
 from litmlp.config_keys import KEYS, SEED, is_seed
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
@@ -322,7 +322,7 @@ def try_out(config: Config, task: Task, data: TabularData) -> None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
             output = task.eval().forward(rows)
     except REFUSALS as error:
-        reason = " ".join(str(error).split())[:MOST_REASON] or type(error).__name__
+        reason = " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
         raise InputError(f"{described} cannot take the columns of this data ({reason}): choose another one") from error
     finally:
         task.train(was_training)

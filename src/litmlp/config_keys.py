@@ -6,7 +6,7 @@ Imports nothing that takes time: reports and resuming look here, too.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-MOST_SEED, MOST_THREADS = 2**32 - 1, 1024
+MAX_SEED, MAX_THREADS = 2**32 - 1, 1024
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
@@ -34,18 +34,18 @@ def _is_whole(value: Any, least: int, most: int) -> bool:
 
 def is_seed(value: Any) -> bool:
     """Tell whether a value can be a seed."""
-    return _is_whole(value, 0, MOST_SEED)
+    return _is_whole(value, 0, MAX_SEED)
 
 
 def _is_threads(value: Any) -> bool:
-    return value == "auto" or _is_whole(value, 1, MOST_THREADS)
+    return value == "auto" or _is_whole(value, 1, MAX_THREADS)
 
 
 def _is_text_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-SEED = f"use a whole number from 0 to {MOST_SEED}"
+SEED = f"use a whole number from 0 to {MAX_SEED}"
 KEYS: dict[str, Key] = {
     **dict.fromkeys(("data", "network", "task", "optimizer"), Key()),
     "scheduler": Key(may_be_absent=True),
@@ -54,7 +54,7 @@ KEYS: dict[str, Key] = {
     "seed": Key(is_seed, SEED),
     "monitor": Key(lambda value: isinstance(value, str), "give a text"),
     "mode": Key(),  # with the monitor
-    "threads": Key(_is_threads, f"use auto, or a whole number from 1 to {MOST_THREADS}", False, may_change=True),
+    "threads": Key(_is_threads, f"use auto, or a whole number from 1 to {MAX_THREADS}", False, may_change=True),
     "compile": Key(lambda value: isinstance(value, bool), "use true or false", tells_apart=False),
     "matmul_precision": Key(MATMUL_PRECISIONS.__contains__, f"use {', '.join(MATMUL_PRECISIONS)}", tells_apart=False),
     "data_on_device": Key(

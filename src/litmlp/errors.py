@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Iterable, Iterator
 
-LONGEST_REASON = 200  # characters
+MAX_LENGTH_OF_REASON = 200  # characters
 OUT_OF_MEMORY = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc"),
     *("failed to map segment from shared object", "cannot create shared object", "insufficient memory"),
@@ -18,8 +18,8 @@ EXTRAS = {  # packages that an extra brings
     **dict.fromkeys(("submitit", "hydra_submitit_launcher"), "slurm"),
     **{"ray": "ray", "mlflow": "mlflow", "wandb": "wandb", "sklearn": "sklearn"},
 }
-MOST_SHOWN = 100  # characters of a value
-MOST_NAMES = 40  # in a list of those that are known
+MAX_SHOWN = 100  # characters of a value
+MAX_NAMES = 40  # in a list of those that are known
 
 
 class InputError(ValueError):
@@ -56,17 +56,17 @@ class Interrupted(BaseException):
 def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?`, or the known names where none is near."""
     names = {str(name).lower(): str(name) for name in known}
-    near = difflib.get_close_matches(str(given).lower()[:MOST_SHOWN], names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(given).lower()[:MAX_SHOWN], names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {_typed(names[near[0]])}?"
     if not names:
         return "there are none"
-    first = sorted(names.values())[:MOST_NAMES]
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    first = sorted(names.values())[:MAX_NAMES]
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return f"known are {', '.join(name if _is_plain(name) else repr(name) for name in first)}{more}"
 
 
-def shown(value: object, most: int = MOST_SHOWN) -> str:
+def shown(value: object, most: int = MAX_SHOWN) -> str:
     """Return a value as Python writes it, cut in the middle to `most` characters."""
     try:
         text = repr(value)
@@ -167,4 +167,4 @@ def _first_line(error: BaseException) -> str:
         text = str(error).strip()
     except Exception:  # what makes the text is faulty itself
         text = ""
-    return text.partition("\n")[0][:LONGEST_REASON]
+    return text.partition("\n")[0][:MAX_LENGTH_OF_REASON]

@@ -24,8 +24,8 @@ from litmlp.plain import NotPlain, plain
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 2**26  # of a JSON or YAML file
-MOST_NESTED = 32
+MAX_BYTES = 2**26  # of a JSON or YAML file
+MAX_NESTED = 32
 SUM = "crc32"
 GREATEST = 1e300  # of what is measured
 
@@ -120,13 +120,13 @@ def dump(content: Any) -> str:
 def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"'{display(path)}' is no file: put back a copy of it, or start a new run")
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"'{display(path)}' has more than {MOST_BYTES >> 20} MB, and was not read: start a new run")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"'{display(path)}' has more than {MAX_BYTES >> 20} MB, and was not read: start a new run")
     try:
         content = parse(text := path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise NotPlain(f"it holds {'nothing' if not text.strip() else 'no keys and values'}")
-        return plain(content, most=len(text), depth=MOST_NESTED)
+        return plain(content, most=len(text), depth=MAX_NESTED)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
@@ -141,7 +141,7 @@ def _parsed(path: Path, text: str) -> Any:
         if isinstance(event, yaml.AliasEvent):
             raise NotPlain("it holds an alias")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MOST_NESTED:
+        if depth > MAX_NESTED:
             raise NotPlain("its values are nested too deeply")
     body, _, given = text.rpartition(f"# {SUM}: ")
     if given.strip() != _sum(body):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-MOST_BITS = 64  # of a whole number
+MAX_BITS = 64  # of a whole number
 
 
 class NotPlain(ValueError):
@@ -38,8 +38,8 @@ def plain(content: Any, most: int, depth: int, other: Callable[[Any], Any] | Non
             _check_text(value)
             return value
         if kind is int:
-            if value.bit_length() > MOST_BITS:
-                raise NotPlain(f"it holds a whole number of more than {MOST_BITS} bits")
+            if value.bit_length() > MAX_BITS:
+                raise NotPlain(f"it holds a whole number of more than {MAX_BITS} bits")
             return value
         if kind in (float, bool, type(None)):
             return value

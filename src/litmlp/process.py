@@ -28,8 +28,8 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 SECONDS_TO_TIDY_UP = 2.0
 SECONDS_TO_LOOK = 1.0
 HAS_ALARM = hasattr(signal, "setitimer")  # Windows has none
-FEWEST_BYTES, BYTES_A_CORE = 2_400_000_000, 30_000_000  # of address space: a small run takes 2.35 GB on two cores
-LONGEST_SENTENCE = 900  # characters
+MIN_BYTES, BYTES_A_CORE = 2_400_000_000, 30_000_000  # of address space: a small run takes 2.35 GB on two cores
+MAX_LENGTH_OF_SENTENCE = 900  # characters
 FAILED, REFUSED, FAULT = 1, 2, 70  # exit codes; the last is EX_SOFTWARE of sysexits.h
 
 
@@ -237,7 +237,7 @@ def _check_address_space() -> None:
     except ImportError:  # of Windows
         return
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = FEWEST_BYTES + BYTES_A_CORE * machine.cores()  # each library starts a thread a core
+    needed = MIN_BYTES + BYTES_A_CORE * machine.cores()  # each library starts a thread a core
     if 0 <= allowed < needed:
         raise InputError(
             f"the process may use {allowed / 1e9:.2f} GB of address space, but PyTorch and Polars need "
@@ -275,7 +275,11 @@ def _in_a_line(sentence: str) -> str:
     # Names and texts of the user's may hold line ends, controls of the terminal, and thousands of letters.
     line = " ".join(sentence.splitlines())
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
-    return shown if len(shown) <= LONGEST_SENTENCE else f"{shown[:600]} [...] {shown[600 - LONGEST_SENTENCE :]}"
+    return (
+        shown
+        if len(shown) <= MAX_LENGTH_OF_SENTENCE
+        else f"{shown[:600]} [...] {shown[600 - MAX_LENGTH_OF_SENTENCE :]}"
+    )
 
 
 def _ending(error: BaseException) -> tuple[str, int]:

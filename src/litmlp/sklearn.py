@@ -143,7 +143,7 @@ class Classifier(ClassifierMixin, _Estimator):
     task = "classification"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from rows; a share of them, `data.val_size`, only tells when to stop.
+        """Learn from rows; a fraction of them, `data.val_size`, only tells when to stop.
 
         Args:
             X: a frame of pandas or Polars, an array, or lists, `[N, F]`; cells may be missing.

@@ -19,7 +19,7 @@ def _limit(unit: str) -> Rule:
 
 def _share(least: int) -> Rule:
     # 1 is one batch, and 1.0 is all of them.
-    words = f"a whole number of batches from {least} up, or a share with a decimal point, above 0 and up to 1.0"
+    words = f"a whole number of batches from {least} up, or a fraction with a decimal point, above 0 and up to 1.0"
     return lambda value: value >= least if isinstance(value, int) else 0 < value <= 1, words
 
 

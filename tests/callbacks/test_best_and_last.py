@@ -53,7 +53,7 @@ def fit(folder: Path, scores: list[float], fails_in: int | None = None, **option
 def test_the_best_and_the_last_are_kept_however_seldom_they_are_written(
     mode: str, best: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", share)
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", share)
     scripted = fit(tmp_path, [3.0, 1.0, 5.0, 2.0], mode=mode)
     kept = checkpoint.read(tmp_path / "checkpoints/best.ckpt")["state_dict"]
     for name, value in scripted.weights[best].items():
@@ -67,17 +67,17 @@ def test_the_best_and_the_last_are_kept_however_seldom_they_are_written(
 
 
 def test_writing_that_would_take_too_long_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", 1e-9)
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", 1e-9)
     assert fit(tmp_path, [4.0, 3.0, 2.0, 1.0]).on_disk == [(None, None), (0, 1), (0, 1), (0, 1)]
 
 
 def test_writing_that_takes_no_time_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", 1e9)
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", 1e9)
     assert fit(tmp_path, [4.0, 3.0, 5.0, 1.0]).on_disk == [(None, None), (0, 1), (1, 2), (1, 3)]
 
 
 def test_best_weights_outlive_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", 1e-9)
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", 1e-9)
     with pytest.raises(ZeroDivisionError):
         fit(tmp_path, [4.0, 3.0, 2.0, 1.0], fails_in=3)
     assert epoch_of(tmp_path, "best") == 2

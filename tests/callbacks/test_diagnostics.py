@@ -47,7 +47,7 @@ def test_outputs_are_kept_while_the_context_is_open():
 @pytest.fixture
 def folder(tmp_path: Path, config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three epochs at a rate of next to nothing, so that weights stay as they began."""
-    monkeypatch.setattr(diagnostics, "SHARE_OF_TIME", math.inf)
+    monkeypatch.setattr(diagnostics, "FRACTION_OF_TIME", math.inf)
     overrides = [*SLOPE, "trainer.max_epochs=3", "network.activation=ReLU", *SMALL]
     train(config(*overrides, "optimizer.lr=1e-9", "optimizer.weight_decay=0"), tmp_path / "run")
     return tmp_path / "run"
@@ -67,7 +67,7 @@ def test_each_is_logged_once_an_epoch(folder: Path):
 def test_short_epochs_are_logged_as_often_as_there_is_time_for(
     tmp_path: Path, config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(diagnostics, "SHARE_OF_TIME", 1e-9)
+    monkeypatch.setattr(diagnostics, "FRACTION_OF_TIME", 1e-9)
     train(config(*SLOPE, "trainer.max_epochs=3", *SMALL), tmp_path / "run")
     assert len(scalars(tmp_path / "run", "train/loss")) == 3
     assert len(scalars(tmp_path / "run", "train/gradient_norm")) == 1

@@ -164,7 +164,7 @@ def test_a_short_run_has_only_the_last_plots(recorded: Callable[..., Recorded], 
 
 def test_a_long_run_has_no_more_than_a_dozen_moments(recorded: Callable[..., Recorded], tmp_path: Path):
     drawn = recorded(tmp_path, max_epochs=1000, seconds=60.0).drawn
-    assert sum(split == "val" for _, split, _ in drawn) == plotting.MOST_MOMENTS
+    assert sum(split == "val" for _, split, _ in drawn) == plotting.MAX_MOMENTS
 
 
 def test_rows_are_spread_over_the_split(slope_run: Path):

@@ -74,7 +74,7 @@ def test_a_pruned_run_that_repeats_epochs_is_ended_where_it_was(
     make = callbacks_of_a_trial(-1.0)
     with pytest.raises(Interrupted):
         train(config(), tmp_path / "killed", callbacks=[*make(), Dying(2)])
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", 1e-9)  # from here on its state is written at the end only
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", 1e-9)  # from here on its state is written at the end only
     with pytest.raises(Interrupted):
         train(config(), tmp_path / "killed", resume=True, callbacks=[*make(), Dying(3)])
     found = train(config(), tmp_path / "killed", resume=True, callbacks=make())

@@ -92,7 +92,7 @@ def test_batches_are_the_same_however_many_are_moved_at_once(
 
 
 def test_rows_stay_on_a_gpu_where_they_fit_into_a_share_of_its_memory(data: TabularData, free: SimpleNamespace) -> None:
-    just_too_little = round(3200 / batches.SHARE_OF_DEVICE)
+    just_too_little = round(3200 / batches.FRACTION_OF_DEVICE)
     free.bytes = just_too_little + 10
     assert batches.belong_on(data.tables, CUDA, data.on_device)
     free.bytes = just_too_little
@@ -101,7 +101,7 @@ def test_rows_stay_on_a_gpu_where_they_fit_into_a_share_of_its_memory(data: Tabu
 
 def test_parts_that_are_missing_take_no_memory(data: TabularData, free: SimpleNamespace) -> None:
     data.tables = {name: Batch(*rows[:2]) for name, rows in data.tables.items()}  # 20 bytes a row
-    free.bytes = round(2000 / batches.SHARE_OF_DEVICE) + 10
+    free.bytes = round(2000 / batches.FRACTION_OF_DEVICE) + 10
     assert batches.belong_on(data.tables, CUDA, data.on_device)
     free.bytes -= 20
     assert not batches.belong_on(data.tables, CUDA, data.on_device)

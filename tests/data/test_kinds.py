@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from litmlp.data.cells import dictionary_coded
-from litmlp.data.kinds import FEWEST_ROWS, LEFT_OUT, Kind, kind_of
+from litmlp.data.kinds import LEFT_OUT, MIN_ROWS, Kind, kind_of
 from litmlp.data.notation import UNKNOWN, Notation, with_marks
 
 COLOURS = ["red", "green", "blue"] * 10
@@ -181,7 +181,7 @@ class TestIdentifiers:
         assert kind_of(pl.Series("id", np.random.default_rng(0).normal(size=50)), UNKNOWN) == Kind("numeric")
 
     @pytest.mark.parametrize(
-        "cells", [pl.Series("id", range(FEWEST_ROWS)), pl.Series("a", [f"x{i}" for i in range(FEWEST_ROWS)])]
+        "cells", [pl.Series("id", range(MIN_ROWS)), pl.Series("a", [f"x{i}" for i in range(MIN_ROWS)])]
     )
     def test_few_rows_do_not_tell_an_identifier(self, cells: pl.Series) -> None:
         assert is_identifier(cells)

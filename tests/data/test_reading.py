@@ -330,7 +330,7 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_very_many_files_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litmlp.data.reading.MOST_ENTRIES", 10)
+    monkeypatch.setattr("litmlp.data.reading.MAX_ENTRIES", 10)
     for number in range(11):
         (tmp_path / f"{number}.txt").touch()
     with pytest.raises(InputError, match="holds more than 10 files and folders"):

@@ -8,7 +8,7 @@ from litmlp.data.notation import UNKNOWN
 from litmlp.data.splits import (
     SPLITS,
     Rows,
-    Shares,
+    SplitFractions,
     check_sizes,
     column_split,
     group_split,
@@ -18,8 +18,8 @@ from litmlp.data.splits import (
 )
 from litmlp.errors import InputError
 
-SHARES = Shares(val=0.16, test=0.2)
-SHARE_OF = {"train": 0.64, "val": 0.16, "test": 0.2}
+SHARES = SplitFractions(val=0.16, test=0.2)
+FRACTION_OF = {"train": 0.64, "val": 0.16, "test": 0.2}
 TOLERANCE = {"train": 1, "val": 2, "test": 1}  # validation lies between two cuts, each less than a row off
 
 
@@ -64,7 +64,7 @@ def test_splits_are_disjoint_and_complete(num_rows: int, seed: int, is_stratifie
 @pytest.mark.parametrize("num_rows", [10, 11, 97, 1000])
 def test_splits_have_their_shares(num_rows: int) -> None:
     for split, rows in random_split(num_rows, SHARES, seed=0).items():
-        assert abs(len(rows) - SHARE_OF[split] * num_rows) <= 1
+        assert abs(len(rows) - FRACTION_OF[split] * num_rows) <= 1
 
 
 def test_rows_are_sorted() -> None:
@@ -97,13 +97,13 @@ def test_classes_keep_their_shares_in_each_split(shares: list[float], seed: int)
     rows = random_split(200, SHARES, seed, strata)
     for label in np.unique(strata):
         total = (strata == label).sum()
-        for split, share in SHARE_OF.items():
+        for split, share in FRACTION_OF.items():
             assert abs((strata[rows[split]] == label).sum() - share * total) < TOLERANCE[split]
 
 
 def test_classes_of_whole_shares_are_split_exactly() -> None:
     strata = np.repeat([0, 1, 2], [100, 50, 50])
-    rows = random_split(200, Shares(0.2, 0.2), 0, strata)
+    rows = random_split(200, SplitFractions(0.2, 0.2), 0, strata)
     counts = {split: np.bincount(strata[rows[split]]).tolist() for split in SPLITS}
     assert counts == {"train": [60, 30, 30], "val": [20, 10, 10], "test": [20, 10, 10]}
 
@@ -113,7 +113,7 @@ def test_classes_of_whole_shares_are_split_exactly() -> None:
 @pytest.mark.parametrize("is_stratified", [False, True])
 def test_each_row_is_tested_in_exactly_one_fold(num_rows: int, folds: int, is_stratified: bool) -> None:
     strata = labels(num_rows, [0.7, 0.3], 0) if is_stratified else None
-    parts = [random_split(num_rows, Shares(0.16, 0.2, folds, fold), 0, strata) for fold in range(folds)]
+    parts = [random_split(num_rows, SplitFractions(0.16, 0.2, folds, fold), 0, strata) for fold in range(folds)]
     assert sorted(np.concatenate([part["test"] for part in parts]).tolist()) == list(range(num_rows))
     for part in parts:
         assert abs(len(part["test"]) - num_rows / folds) <= 1
@@ -123,13 +123,13 @@ def test_each_row_is_tested_in_exactly_one_fold(num_rows: int, folds: int, is_st
 @pytest.mark.parametrize("is_stratified", [False, True])
 def test_within_a_fold_no_row_is_on_two_sides(fold: int, is_stratified: bool) -> None:
     strata = labels(97, [0.7, 0.3], 0) if is_stratified else None
-    rows = random_split(97, Shares(0.16, 0.2, 5, fold), 0, strata)
+    rows = random_split(97, SplitFractions(0.16, 0.2, 5, fold), 0, strata)
     check_partition(rows, 97)
     assert len(rows["val"]) == round(0.16 * 97)
 
 
 def test_each_fold_validates_on_other_rows() -> None:
-    validated = [random_split(100, Shares(0.16, 0.2, 5, fold), 0)["val"] for fold in range(5)]
+    validated = [random_split(100, SplitFractions(0.16, 0.2, 5, fold), 0)["val"] for fold in range(5)]
     assert len(np.unique(np.concatenate(validated))) == 5 * 16
 
 
@@ -137,7 +137,7 @@ def test_each_fold_validates_on_other_rows() -> None:
 @pytest.mark.parametrize("fold", range(5))
 def test_classes_keep_their_shares_in_each_fold(fold: int, seed: int) -> None:
     strata = labels(200, [0.6, 0.3, 0.1], seed)
-    rows = random_split(200, Shares(0.16, 0.2, 5, fold), seed, strata)
+    rows = random_split(200, SplitFractions(0.16, 0.2, 5, fold), seed, strata)
     for label in np.unique(strata):
         total = (strata == label).sum()
         assert abs((strata[rows["test"]] == label).sum() - total / 5) < 2
@@ -147,31 +147,36 @@ def test_classes_keep_their_shares_in_each_fold(fold: int, seed: int) -> None:
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        (Shares(0.0, 0.2), "val_size=0.0 and test_size=0.2 must be shares above 0"),
-        (Shares(0.2, 0.0), "val_size=0.2 and test_size=0.0 must be"),
-        (Shares(0.5, 0.5), "val_size=0.5 and test_size=0.5 must be"),
-        (Shares(-0.1, 0.2), "val_size=-0.1 and test_size=0.2 must be"),
-        (Shares(0.2, 1.0), "val_size=0.2 and test_size=1.0 must be"),
-        (Shares(0.2, 0.2, 1), "folds=1 and fold=0: give 2 or more folds"),
-        (Shares(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 up"),
-        (Shares(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 up"),
-        (Shares(0.5, 0.2, 2), "val_size=0.5 must be a share above 0 that leaves rows to train beside the fold"),
-        (Shares(0.0, 0.2, 2), "val_size=0.0 must be a share above 0"),
+        (SplitFractions(0.0, 0.2), "val_size=0.0 and test_size=0.2 must be fractions above 0"),
+        (SplitFractions(0.2, 0.0), "val_size=0.2 and test_size=0.0 must be"),
+        (SplitFractions(0.5, 0.5), "val_size=0.5 and test_size=0.5 must be"),
+        (SplitFractions(-0.1, 0.2), "val_size=-0.1 and test_size=0.2 must be"),
+        (SplitFractions(0.2, 1.0), "val_size=0.2 and test_size=1.0 must be"),
+        (SplitFractions(0.2, 0.2, 1), "folds=1 and fold=0: give 2 or more folds"),
+        (SplitFractions(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 up"),
+        (SplitFractions(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 up"),
+        (
+            SplitFractions(0.5, 0.2, 2),
+            "val_size=0.5 must be a fraction above 0 that leaves rows to train beside the fold",
+        ),
+        (SplitFractions(0.0, 0.2, 2), "val_size=0.0 must be a fraction above 0"),
     ],
 )
-def test_shares_that_leave_a_split_empty_are_refused(shares: Shares, message: str) -> None:
+def test_shares_that_leave_a_split_empty_are_refused(shares: SplitFractions, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         shares.check()
 
 
-@pytest.mark.parametrize("shares", [SHARES, Shares(0.5, 0.49), Shares(0.16, 0.9, 2, 1), Shares(0.49, 0.2, 2)])
-def test_shares_that_leave_rows_everywhere_are_taken(shares: Shares) -> None:
+@pytest.mark.parametrize(
+    "shares", [SHARES, SplitFractions(0.5, 0.49), SplitFractions(0.16, 0.9, 2, 1), SplitFractions(0.49, 0.2, 2)]
+)
+def test_shares_that_leave_rows_everywhere_are_taken(shares: SplitFractions) -> None:
     shares.check()
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("shares", [SHARES, Shares(0.16, 0.2, 4, 2)], ids=["once", "fold"])
-def test_no_group_is_on_two_sides(shares: Shares, seed: int) -> None:
+@pytest.mark.parametrize("shares", [SHARES, SplitFractions(0.16, 0.2, 4, 2)], ids=["once", "fold"])
+def test_no_group_is_on_two_sides(shares: SplitFractions, seed: int) -> None:
     groups = in_groups(30, 9, seed)
     check_groups(group_split(groups, shares, seed), groups)
 
@@ -180,14 +185,14 @@ def test_no_group_is_on_two_sides(shares: Shares, seed: int) -> None:
 def test_splits_by_group_have_about_their_shares(seed: int) -> None:
     groups = in_groups(200, 9, seed)
     rows = group_split(groups, SHARES, seed)
-    for split, share in SHARE_OF.items():
+    for split, share in FRACTION_OF.items():
         assert abs(len(rows[split]) - share * len(groups)) <= 9  # a group's size
 
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("sizes", [[5, 5, 5], [100, 1, 1], [1, 2, 100]])
-@pytest.mark.parametrize("shares", [SHARES, Shares(0.16, 0.2, 3, 1)], ids=["once", "fold"])
-def test_three_groups_fill_three_splits(shares: Shares, sizes: list[int], seed: int) -> None:
+@pytest.mark.parametrize("shares", [SHARES, SplitFractions(0.16, 0.2, 3, 1)], ids=["once", "fold"])
+def test_three_groups_fill_three_splits(shares: SplitFractions, sizes: list[int], seed: int) -> None:
     groups = np.repeat([7, 8, 9], sizes)
     check_groups(group_split(groups, shares, seed), groups)
 
@@ -196,7 +201,7 @@ def test_three_groups_fill_three_splits(shares: Shares, sizes: list[int], seed: 
 @pytest.mark.parametrize(("num_groups", "folds"), [(5, 5), (23, 4)])
 def test_each_group_is_tested_in_exactly_one_fold(num_groups: int, folds: int, seed: int) -> None:
     groups = in_groups(num_groups, 9, seed)
-    parts = [group_split(groups, Shares(0.16, 0.2, folds, fold), seed)["test"] for fold in range(folds)]
+    parts = [group_split(groups, SplitFractions(0.16, 0.2, folds, fold), seed)["test"] for fold in range(folds)]
     tested = [group for part in parts for group in set(groups[part].tolist())]
     assert sorted(tested) == list(range(num_groups))
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(groups)))
@@ -204,7 +209,7 @@ def test_each_group_is_tested_in_exactly_one_fold(num_groups: int, folds: int, s
 
 def test_folds_of_groups_have_about_the_same_size() -> None:
     groups = in_groups(200, 9, 0)
-    parts = [group_split(groups, Shares(0.16, 0.2, 5, fold), 0) for fold in range(5)]
+    parts = [group_split(groups, SplitFractions(0.16, 0.2, 5, fold), 0) for fold in range(5)]
     sizes = [len(part["test"]) for part in parts]
     assert max(sizes) - min(sizes) <= 9
     assert all(len(part["val"]) < len(part["test"]) < len(part["train"]) for part in parts)
@@ -217,9 +222,9 @@ def test_groups_follow_the_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_groups", "shares", "needed"), [(1, SHARES, 3), (2, SHARES, 3), (4, Shares(0.16, 0.2, 5), 5)]
+    ("num_groups", "shares", "needed"), [(1, SHARES, 3), (2, SHARES, 3), (4, SplitFractions(0.16, 0.2, 5), 5)]
 )
-def test_too_few_groups_are_refused(num_groups: int, shares: Shares, needed: int) -> None:
+def test_too_few_groups_are_refused(num_groups: int, shares: SplitFractions, needed: int) -> None:
     message = f"data.group_column has {num_groups} different groups, .* give {needed} or more groups"
     with pytest.raises(InputError, match=message):
         group_split(np.arange(60) % num_groups, shares, 0)
@@ -233,7 +238,7 @@ def test_later_rows_validate_and_the_latest_test(num_rows: int, seed: int) -> No
     check_partition(rows, num_rows)
     assert moments[rows["train"]].max() < moments[rows["val"]].min()
     assert moments[rows["val"]].max() < moments[rows["test"]].min()
-    for split, share in SHARE_OF.items():
+    for split, share in FRACTION_OF.items():
         assert abs(len(rows[split]) - share * num_rows) <= 1
 
 
@@ -248,7 +253,7 @@ def test_rows_of_the_same_moment_stay_together(seed: int) -> None:
 
 def test_moments_by_hand() -> None:
     # Ten rows, of which the 6 earliest train. The cut to the test falls among the rows of moment 8: all of them test.
-    rows = time_split(np.array([8, 1, 2, 8, 3, 7, 4, 5, 8, 6]), Shares(0.2, 0.2))
+    rows = time_split(np.array([8, 1, 2, 8, 3, 7, 4, 5, 8, 6]), SplitFractions(0.2, 0.2))
     assert {split: index.tolist() for split, index in rows.items()} == {
         "train": [1, 2, 4, 6, 7, 9],
         "val": [5],

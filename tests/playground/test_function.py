@@ -101,5 +101,5 @@ def test_outliers_are_a_share_of_the_rows_and_lie_far_above() -> None:
 
 @pytest.mark.parametrize("outliers", [-0.1, 1.1])
 def test_outliers_are_a_share(outliers: float) -> None:
-    with pytest.raises(ValueError, match=f"outliers={outliers} must be a share between 0 and 1"):
+    with pytest.raises(ValueError, match=f"outliers={outliers} must be a fraction between 0 and 1"):
         drawn(outliers=outliers)

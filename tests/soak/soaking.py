@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
-MOST_SECONDS = 10.0  # of the processor, for a small input
-MOST_MEGABYTES = 2_000.0
+MAX_SECONDS = 10.0  # of the processor, for a small input
+MAX_MEGABYTES = 2_000.0
 CPU_LIMIT = 60  # seconds, after which a command is killed
 EXAMPLES_A_ROUND = 25
 LETTERS_OF_A_KIND = 60  # at the start of the last line of what an error says
@@ -53,8 +53,8 @@ class Ended(NamedTuple):
             *_, last = self.err.strip().splitlines() or [""]
             assert last.startswith(f"litmlp-{self.command}: "), said
             assert len(last) < 1000, said
-        assert self.seconds < MOST_SECONDS, f"{self.seconds:.1f} s of the processor: {said}"
-        assert self.megabytes < MOST_MEGABYTES, f"{self.megabytes:.0f} MB: {said}"
+        assert self.seconds < MAX_SECONDS, f"{self.seconds:.1f} s of the processor: {said}"
+        assert self.megabytes < MAX_MEGABYTES, f"{self.megabytes:.0f} MB: {said}"
         return self
 
 

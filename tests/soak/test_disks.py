@@ -21,7 +21,7 @@ KINDS = {
     ],
 }
 FREE = 21_000_000  # a sweep begins no job with less
-MOST_TRIES = 3
+MAX_TRIES = 3
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def test_full_disks(soak: Soak, tmp_path: Path) -> None:
             where = generator.choice(list(KINDS))
             folder = place / str(number)
             with soak.trial(f"round {number}"):
-                for _ in range(generator.randint(1, MOST_TRIES)):
+                for _ in range(generator.randint(1, MAX_TRIES)):
                     room = int(generator.random() ** 3 * 1_000_000)
                     may_begin = where == "hydra.sweep.dir" and generator.random() < 0.7
                     resize(place, used(place) + room + (FREE if may_begin else 0))
@@ -94,7 +94,7 @@ def test_limits_of_file_size(soak: Soak, tmp_path: Path) -> None:
         where = generator.choice(list(KINDS))
         folder = tmp_path / str(number)
         with soak.trial(f"round {number}"):
-            for _ in range(generator.randint(1, MOST_TRIES)):
+            for _ in range(generator.randint(1, MAX_TRIES)):
                 limit = 1000 + int(generator.random() ** 2 * 150_000)
                 arguments = goes_on(KINDS[where], folder, where, generator)
                 ended = commands().run("train", *arguments, folder=tmp_path, file_limit=limit)

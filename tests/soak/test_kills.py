@@ -16,8 +16,8 @@ from litmlp.files import read_json
 from soak.soaking import Soak, commands
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-MOST_KILLS = 4  # of one run
-MOST_SECONDS = 8.0  # before a kill: a process needs most of them to import
+MAX_KILLS = 4  # of one run
+MAX_SECONDS = 8.0  # before a kill: a process needs most of them to import
 LAST_WORDS = 120.0  # seconds
 SMALL = [
     *("data=penguins", "network.dropout=0.2", "network.hidden_sizes=[8]", "network.num_frequencies=0", "threads=1"),
@@ -47,7 +47,7 @@ def killed(arguments: list[str], folder: Path, moments: list[str], generator: ra
     number = generator.choice(SIGNALS)
     file = folder / generator.choice([".", *moments])
     is_awaited = generator.random() < 0.5 and not file.exists()
-    delay = generator.random() ** 2 * (0.1 if is_awaited else generator.choice([0.1, MOST_SECONDS]))
+    delay = generator.random() ** 2 * (0.1 if is_awaited else generator.choice([0.1, MAX_SECONDS]))
     process = subprocess.Popen(
         [sys.executable, "-m", "litmlp.commands.train", *arguments],
         cwd=folder.parent,
@@ -121,7 +121,7 @@ def check_kills(soak: Soak, kinds: list[list[str]], where: str, moments: list[st
         folder = place / f"killed-{number}"
         with soak.trial(f"round {number}, kind {kind}"):
             story = []
-            for _ in range(generator.randint(1, MOST_KILLS)):
+            for _ in range(generator.randint(1, MAX_KILLS)):
                 story.append(killed(goes_on(kinds[kind], folder, where, generator), folder, moments, generator))
                 soak.count("ended before" if story[-1].endswith("-> 0") else "killed")
             ended = commands().run("train", *goes_on(kinds[kind], folder, where, generator), folder=place)

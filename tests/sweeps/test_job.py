@@ -94,7 +94,7 @@ def test_a_stopped_job_goes_on_from_its_last_checkpoint(
         if trainer.current_epoch == 2 and stops:
             raise stops.pop()
 
-    monkeypatch.setattr(best_and_last, "SHARE_OF_TIME", math.inf)  # last.ckpt is written after each epoch
+    monkeypatch.setattr(best_and_last, "FRACTION_OF_TIME", math.inf)  # last.ckpt is written after each epoch
     monkeypatch.setattr(StopOnNaN, "on_train_epoch_end", stop)
     folder = tmp_path / "sweep"
     said = sweep(folder, *arguments)

@@ -35,7 +35,7 @@ KINDS = {
     "repeats": [*JOBS, "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "optimizer.lr=1e-3,1e-2,1e-1", "seed=0,1"],
 }
 NUM_KILLS = {"grid": 8, "search": 8, "pruned": 5, "repeats": 5}  # at least
-MOST_KILLS = 12  # of one sweep
+MAX_KILLS = 12  # of one sweep
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 # Starting Python and importing takes seconds, in which there is little to kill: this process has done it, and forks.
@@ -157,12 +157,12 @@ def test_a_killed_sweep_ends_as_one_never_stopped(kind: str, server: Server, tmp
         folder = tmp_path / f"killed-{num_sweeps}"
         done: dict[int, dict[str, bytes]] = {}
         story = []
-        for attempt in range(MOST_KILLS + 1):
+        for attempt in range(MAX_KILLS + 1):
             again = [f"resume={folder}"] if (folder / "sweep.yaml").exists() and chance.random() < 0.3 else None
             kill, awaited = None, partial(runs_a_job, folder, time.time())
-            if attempt < MOST_KILLS and chance.random() < 0.5:
+            if attempt < MAX_KILLS and chance.random() < 0.5:
                 kill = (chance.choice(SIGNALS), chance.uniform(0, per_job))
-            elif attempt < MOST_KILLS:
+            elif attempt < MAX_KILLS:
                 longest = nothing_left.seconds + per_job * (num_jobs - len(done))
                 kill, awaited = (chance.choice(SIGNALS), chance.uniform(0.2, longest)), lambda: True
             ended = server.run(again or arguments(folder), tmp_path, kill, awaited)

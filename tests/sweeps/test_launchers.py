@@ -102,7 +102,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 from litmlp.callbacks import StopOnNaN, best_and_last
-best_and_last.SHARE_OF_TIME = float("inf")  # last.ckpt is written after each epoch
+best_and_last.FRACTION_OF_TIME = float("inf")  # last.ckpt is written after each epoch
 job, config = pickle.loads(Path("job.pickle").read_bytes())
 with open_dict(config):
     config.hydra.sweep.subdir = "0"

@@ -48,5 +48,5 @@ def test_plateau_reduces_after_patience_in_the_direction_of_mode():
 
 @pytest.mark.parametrize("arguments", [{"warmup": 1.0}, {"warmup": -0.1}, {"final": 2}])
 def test_shares_beyond_their_range_are_refused(arguments: dict):
-    with pytest.raises(ValueError, match="must be a share"):
+    with pytest.raises(ValueError, match="must be a fraction"):
         cosine(optimizer_of(0.1), total_steps=10, **arguments)

@@ -12,7 +12,7 @@ from litmlp.callbacks.base import Callback
 from litmlp.files import replacing
 from litmlp.training import compat
 
-SHARE_OF_TIME = 0.005  # for writing
+FRACTION_OF_TIME = 0.005  # for writing
 SECONDS_WITHIN_EPOCH = 60.0
 
 
@@ -104,7 +104,7 @@ class BestAndLast(Callback, Checkpoint):
         if trainer.is_global_zero:
             _save(trainer, compat.checkpoint_of(trainer, weights_only=False), "last.ckpt")
         self.last_write = perf_counter()
-        self.next_write = self.last_write + (self.last_write - started) / SHARE_OF_TIME
+        self.next_write = self.last_write + (self.last_write - started) / FRACTION_OF_TIME
 
     def _write_best(self, trainer: L.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:

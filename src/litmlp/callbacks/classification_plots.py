@@ -9,7 +9,7 @@ from litmlp.tasks import ClassificationTask
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_ROWS = 20_000
+MAX_ROWS = 20_000
 
 
 class ClassificationPlots(Plotting):
@@ -25,7 +25,7 @@ class ClassificationPlots(Plotting):
         """Yield four plots."""
         from litmlp.plots import classification
 
-        batch = some_rows(data, split, task.device, MOST_ROWS)
+        batch = some_rows(data, split, task.device, MAX_ROWS)
         assert batch.target is not None
         probability, true = task.predict(task.forward(batch)).cpu().numpy(), batch.target.cpu().numpy()
         own = (probability, true, data.target.classes, title)

@@ -12,7 +12,7 @@ from litmlp.networks.hidden import evaluating, outputs_of
 
 CAN_DIE = (nn.ReLU, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish, nn.Threshold)  # flat at 0, for half of the inputs
 ROWS = 512  # looked at
-SHARE_OF_TIME = 0.005  # for looking
+FRACTION_OF_TIME = 0.005  # for looking
 
 
 class Diagnostics(Callback):
@@ -20,7 +20,7 @@ class Diagnostics(Callback):
 
     - `train/gradient_norm`: length of the gradient of all parameters together, as the epoch's last step took it;
     - `train/weight_norm`: length of all parameters together;
-    - `dead/<layer>`: share of the units of a ReLU-like layer that are 0 for each of up to 512 validation rows: no
+    - `dead/<layer>`: fraction of the units of a ReLU-like layer that are 0 for each of up to 512 validation rows: no
       gradient reaches them;
     - `train/epoch_seconds`, validation included, and `train/rows_per_second`.
     """
@@ -61,7 +61,7 @@ class Diagnostics(Callback):
         log_values(trainer, values | {"train/epoch_seconds": seconds, "train/rows_per_second": rows / seconds})
         self.gradient_norm = None
         ended = perf_counter()
-        self.next_look = ended + (ended - begun) / SHARE_OF_TIME
+        self.next_look = ended + (ended - begun) / FRACTION_OF_TIME
 
 
 def norm(tensors: list[Tensor]) -> Tensor:
@@ -70,7 +70,7 @@ def norm(tensors: list[Tensor]) -> Tensor:
 
 
 def dead_units(task: Any, batch: Any) -> dict[str, Tensor]:
-    """Return the share of dead units of each layer that can have some, on the rows of `batch`."""
+    """Return the fraction of dead units of each layer that can have some, on the rows of `batch`."""
     layers = {name: layer for name, layer in task.network.named_modules() if isinstance(layer, CAN_DIE)}
     if not layers:
         return {}

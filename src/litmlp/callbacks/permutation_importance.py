@@ -13,9 +13,9 @@ from litmlp.data import Batch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROWS_IN_ALL, FEWEST_ROWS, MOST_ROWS = 12_000, 100, 2_000
+ROWS_IN_ALL, MIN_ROWS, MAX_ROWS = 12_000, 100, 2_000
 NUM_SHUFFLES = 3
-MOST_SECONDS, FEWEST_COLUMNS = 3.0, 20  # for a table of thousands of columns
+MAX_SECONDS, MIN_COLUMNS = 3.0, 20  # for a table of thousands of columns
 
 
 class PermutationImportance(Plotting):
@@ -35,7 +35,7 @@ class PermutationImportance(Plotting):
         from litmlp.plots.importance import importances
 
         num_rows = ROWS_IN_ALL // (NUM_SHUFFLES * len(data.inputs.columns))
-        batch = some_rows(data, "val", task.device, min(MOST_ROWS, max(FEWEST_ROWS, num_rows)))
+        batch = some_rows(data, "val", task.device, min(MAX_ROWS, max(MIN_ROWS, num_rows)))
         columns = data.inputs.columns
         measured = worth_measuring(task, columns, batch)
         increases = permutation_importance(task, columns, batch, measured)
@@ -45,7 +45,7 @@ class PermutationImportance(Plotting):
         yield "importance/columns", importances([columns[i].name for i in measured], increases, rows)
 
 
-def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float = MOST_SECONDS) -> list[int]:
+def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float = MAX_SECONDS) -> list[int]:
     """Return the places of the columns that can be shuffled in so many seconds, in their order.
 
     If that is not all of them, they are those whose gradients are the largest, for a typical change of their numbers;
@@ -66,7 +66,7 @@ def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float 
         last = first + len(column.numeric_names)
         effects.append(sum(of_number[first:last]) if last > first and not column.cardinalities else float("inf"))
         first = last
-    return sorted(np.argsort(effects)[::-1][: max(number, FEWEST_COLUMNS)].tolist())
+    return sorted(np.argsort(effects)[::-1][: max(number, MIN_COLUMNS)].tolist())
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_MOMENTS = 12  # while training goes on
+MAX_MOMENTS = 12  # while training goes on
 FIRST_SECONDS = 0.08  # that the first plots may take
 ROWS = 2_000  # drawn, or looked at
 
@@ -91,7 +91,7 @@ class Plotting(Callback, ABC):
     def _may_draw(self, trainer: Any, task: Any) -> bool:
         return (
             self.num_while_training > 0
-            and self.num_moments < MOST_MOMENTS
+            and self.num_moments < MAX_MOMENTS
             and trainer.current_epoch + 1 != trainer.max_epochs
             and trainer.is_global_zero
             and bool(trainer.loggers)
@@ -113,7 +113,7 @@ class Plotting(Callback, ABC):
         self.last_seconds = seconds / 2 if self.num_moments == 0 else seconds  # fonts are read, memory is fetched
 
     def _seconds_left(self, trainer: Any) -> float:
-        # Of the share of the time that training will take, if it goes on as it has.
+        # Of the fraction of the time that training will take, if it goes on as it has.
         taken = sum(callback.seconds for callback in trainer.callbacks if isinstance(callback, Plotting))
         epochs = trainer.current_epoch + 1 - self.first_epoch
         in_all = max(epochs, (trainer.max_epochs or 0) - self.first_epoch)
@@ -125,7 +125,7 @@ class Plotting(Callback, ABC):
         if not trainer.max_epochs or trainer.max_epochs <= epoch:
             return 2 * epoch
         affordable = max(1, int(self._seconds_left(trainer) / self.last_seconds))
-        num_left = max(1, min(MOST_MOMENTS - self.num_moments, affordable))
+        num_left = max(1, min(MAX_MOMENTS - self.num_moments, affordable))
         root = epoch**0.5
         return max(epoch + 1, round((root + (trainer.max_epochs**0.5 - root) / (num_left + 1)) ** 2))
 

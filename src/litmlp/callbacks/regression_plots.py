@@ -9,7 +9,7 @@ from litmlp.tasks import RegressionTask
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_TARGETS = 4
+MAX_TARGETS = 4
 
 
 class RegressionPlots(Plotting):
@@ -27,7 +27,7 @@ class RegressionPlots(Plotting):
         predicted, true = (
             values.cpu().numpy() for values in (task.predict(task.forward(batch)), task.predict(batch.target))
         )
-        for index, name in enumerate(task.target_names[:MOST_TARGETS]):
+        for index, name in enumerate(task.target_names[:MAX_TARGETS]):
             own = (predicted[:, index], true[:, index], name, title)
             end = f"_{name}" if len(task.target_names) > 1 else ""
             yield f"regression/predicted{end}", regression.predicted_against_true(*own)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_COLUMNS = 40  # in the log
+MAX_COLUMNS = 40  # in the log
 
 
 def train(
@@ -194,9 +194,9 @@ def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", traine
     spec = data.spec
     log.info("%s rows", rows)
     decisions = sorted(data.inputs.decisions.items(), key=lambda pair: ";" not in pair[1])  # those with a remark first
-    for name, decision in decisions[:MOST_COLUMNS]:
+    for name, decision in decisions[:MAX_COLUMNS]:
         log.info("  %s: %s", name, decision)
-    if (more := len(decisions) - MOST_COLUMNS) > 0:
+    if (more := len(decisions) - MAX_COLUMNS) > 0:
         log.info("  ... and %d more columns, see %s", more, run.COLUMNS)
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())

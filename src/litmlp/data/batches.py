@@ -11,7 +11,7 @@ from torch import Tensor
 from litmlp.data.batch import Batch
 
 ROWS_TAKEN_AT_ONCE = 16384  # taken from a table, for several batches
-SHARE_OF_DEVICE = 0.5  # of a GPU's free memory, for rows
+FRACTION_OF_DEVICE = 0.5  # of a GPU's free memory, for rows
 
 
 def belong_on(tables: Mapping[str, Batch], device: torch.device, asked: bool | None) -> bool:
@@ -20,7 +20,7 @@ def belong_on(tables: Mapping[str, Batch], device: torch.device, asked: bool | N
         return bool(asked)
     size = sum(tensor.nbytes for table in tables.values() for tensor in table if tensor is not None)
     free, _ = torch.cuda.mem_get_info(device)
-    return size < SHARE_OF_DEVICE * free
+    return size < FRACTION_OF_DEVICE * free
 
 
 class InOrder:

@@ -20,7 +20,7 @@ from litmlp.errors import InputError
 FIRST_DAY, LAST_DAY = ((day - date(1970, 1, 1)).days for day in (date.min, date.max))
 PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 OF_INPUT = ", add the text to data.missing_values, or add the column to data.categorical or data.ignore"  # what to do
-MOST_LETTERS = 80  # of a cell or a name in a sentence
+MAX_LETTERS = 80  # of a cell or a name in a sentence
 _WHOLE = re.compile(r"^([+-]?\d+)\.0+$")
 TRUE_WORDS = ("true", "yes", "t", "y", "on", "1", "1.0")
 FALSE_WORDS = ("false", "no", "f", "n", "off", "0", "0.0")
@@ -316,6 +316,6 @@ def value_of(cells: pl.Series, row: int) -> Any:
     return cell[0] if cell.dtype == pl.Date else _naive(cell)[0]
 
 
-def shortened(text: str, letters: int = MOST_LETTERS) -> str:
+def shortened(text: str, letters: int = MAX_LETTERS) -> str:
     """Return text for a sentence, cut where it is long."""
     return text if len(text) <= letters else f"{text[:letters]}..."

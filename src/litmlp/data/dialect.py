@@ -14,13 +14,13 @@ DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.9, "~": 0.8, "^": 0.8, BLANK
 QUOTES = ('"', "'")
 LINES_LOOKED_AT = 1000
 COLUMNS_LOOKED_AT = 100  # of a wide table, or one fewer than twice as many
-MOST_ON_TOP = 30  # lines that may stand above the names
+MAX_ON_TOP = 30  # lines that may stand above the names
 COMMENT = re.compile(r"#(?!N/?A\b|DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)")  # what begins so but for errors of Excel
 ANY_MARKS = {*MARKS, *OF_NUMBERS}
 UNDIVIDED = re.compile(r"\t|^\d[\d.,]*([;|]\d[\d.,]*)+$")  # of a cell that another delimiter would divide
 NUMBERS = ("whole", "number")
 TYPED = (*NUMBERS, "moment")
-SHARE_TYPED = 0.8  # of a column's cells, for it to be one of numbers or dates
+FRACTION_TYPED = 0.8  # of a column's cells, for it to be one of numbers or dates
 NAMED = re.compile(r"\s*sep=(.)\s*", re.IGNORECASE)
 
 
@@ -241,7 +241,7 @@ def _score(rows: Sequence[Sequence[str]]) -> float:
 def _title(rows: Sequence[Sequence[str]]) -> int:
     """Return how many first rows are a title: they have other numbers of cells, or hardly any that are filled."""
     width = _width(rows)
-    for place, row in enumerate(rows[:MOST_ON_TOP]):
+    for place, row in enumerate(rows[:MAX_ON_TOP]):
         num_filled = sum(bool(cell.strip()) for cell in row)
         is_typed = width < 3 and any(shape(cell) in TYPED for cell in row)
         if len(row) == width and (num_filled >= min(2, width) or is_typed):
@@ -271,7 +271,7 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
         present = [other for other in column if other.strip() not in ANY_MARKS]
         if not present:
             continue
-        is_typed = sum(shape(other) in TYPED for other in present) >= SHARE_TYPED * len(present)
+        is_typed = sum(shape(other) in TYPED for other in present) >= FRACTION_TYPED * len(present)
         if is_typed:
             votes += -1 if shape(cell) in TYPED else 0 if cell.strip() in ANY_MARKS else 1
         elif cell in present and len(set(present)) < len(present):

@@ -22,10 +22,10 @@ from litmlp.errors import InputError
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 8  # columns in memory, raw; of a wide table, parts of its columns
+MAX_AT_ONCE = 8  # columns in memory, raw; of a wide table, parts of its columns
 READS = 100  # of a wide table at most, each of which takes as long as there are columns
 ROWS_WITH_PROGRESS = 1_000_000
-MOST_REASONS = 5  # of columns that are left out, in a sentence
+MAX_REASONS = 5  # of columns that are left out, in a sentence
 
 Result = TypeVar("Result")
 Treat = Callable[[pl.Series, pl.Series], Any]  # of the cells that count, and of others
@@ -77,7 +77,7 @@ class Inputs:
         self.columns = [one.column for one in treated if one.column is not None]
         self.decisions = {name: one.decision for name, one in zip(names, treated, strict=True)}
         if not self.columns:
-            some = list(self.decisions.items())[:MOST_REASONS]
+            some = list(self.decisions.items())[:MAX_REASONS]
             reasons = "; ".join(f"'{name}' is {decision}" for name, decision in some)
             raise InputError(f"no column beside the target can be an input ({reasons or 'there is none'}): give one")
         return _joined([one.encoded for one in treated])
@@ -101,7 +101,7 @@ class Inputs:
 
         remarks: list[str] = []
         encoded = _joined(_for_each_column(treat, frame, list(columns), usable))
-        for remark in sorted(remarks)[:MOST_REASONS]:
+        for remark in sorted(remarks)[:MAX_REASONS]:
             log.warning("%s", remark)
         return encoded
 
@@ -166,7 +166,7 @@ def _for_each_column(
             table = table.with_columns(pl.when(pl.Series(usable)).then(by_name(*some)).otherwise(None))
         return [_treated(treat, table[name], others[name]) for name in some]
 
-    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(MAX_AT_ONCE, os.cpu_count() or 1))
     kinds = frame.collect_schema()
     slow_first = sorted(names, key=lambda name: kinds[name].is_numeric())  # so that none is left for the end
     at_once = max(1, len(names) // READS)

@@ -21,13 +21,13 @@ from litmlp.data.cells import (
 from litmlp.data.notation import CODE, MARKS, Notation
 
 LEFT_OUT = "left out"
-SHARE_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
-SHARE_OF_NUMBERS = 0.8  # of the levels of a column that may be meant as numbers
-SHARE_OF_DATES = 0.5  # likewise
-SHARE_OF_ODD = 0.01  # of the cells of a column of numbers or dates, which are no such
-MOST_ODD, FEWEST_OTHERS = 3, 20  # texts without digits, among so many different numbers or dates
+FRACTION_OF_IDENTIFIERS = 0.95  # different texts among the rows of a column that names rows rather than describes them
+FRACTION_OF_NUMBERS = 0.8  # of the levels of a column that may be meant as numbers
+FRACTION_OF_DATES = 0.5  # likewise
+FRACTION_OF_ODD = 0.01  # of the cells of a column of numbers or dates, which are no such
+MAX_ODD, MIN_OTHERS = 3, 20  # texts without digits, among so many different numbers or dates
 LONGEST_SPAN, LAST_YEAR = 50, 2050  # of dates whose years have two digits, from where on these are perhaps of 1900
-FEWEST_ROWS = 20  # to tell that from chance
+MIN_ROWS = 20  # to tell that from chance
 _IDENTIFIER = re.compile(
     r"(?i:(^|[\s_.-])(id|uuid|guid|index|idx|row)$|^unnamed: ?\d+$|^__index_level_\d+__$|^$)|[a-z]I[dD]$"
 )
@@ -81,7 +81,7 @@ def _unless_constant(cells: pl.Series, kind: Kind) -> Kind:
 
 def _names_rows(cells: pl.Series, count_different: Callable[[], int], num_present: int) -> bool:
     is_named_so = _IDENTIFIER.search(cells.name) is not None
-    return is_named_so and num_present >= FEWEST_ROWS and count_different() == num_present
+    return is_named_so and num_present >= MIN_ROWS and count_different() == num_present
 
 
 def _kind_with_infinite(cells: pl.Series, is_infinite: np.ndarray) -> Kind:
@@ -108,7 +108,7 @@ def _kind_of_text(cells: pl.Series, notation: Notation) -> Kind:
     if len(words) == 2 and len(words & {*TRUE_WORDS}) == 1 and len(words & {*FALSE_WORDS}) == 1:
         return Kind("boolean")
     doubt = _doubt(cells, texts, is_present, notation)
-    if num_present >= FEWEST_ROWS and num_levels > SHARE_OF_IDENTIFIERS * num_present:
+    if num_present >= MIN_ROWS and num_levels > FRACTION_OF_IDENTIFIERS * num_present:
         return Kind(LEFT_OUT, doubt or "it looks like an identifier: (nearly) each row has another text")
     return Kind("categorical", doubt or _marks_said(texts, notation))
 
@@ -158,14 +158,14 @@ def _odd(texts: Texts, fits: pl.Series, is_present: pl.Series) -> pl.Series | No
     if not len(odd):
         return odd
     num_odd, num_all = (int(texts.spread(some, False).sum()) for some in (is_odd, is_present))
-    is_word = len(odd) <= MOST_ODD and not odd.str.contains(r"\d").any()
-    if _are_few(num_odd, num_all) or (is_word and fits.sum() >= FEWEST_OTHERS and num_odd < num_all / 2):
+    is_word = len(odd) <= MAX_ODD and not odd.str.contains(r"\d").any()
+    if _are_few(num_odd, num_all) or (is_word and fits.sum() >= MIN_OTHERS and num_odd < num_all / 2):
         return odd
     return None
 
 
 def _are_few(num_odd: int, num_all: int) -> bool:
-    return num_all > FEWEST_ROWS and num_odd <= max(1, SHARE_OF_ODD * num_all)
+    return num_all > MIN_ROWS and num_odd <= max(1, FRACTION_OF_ODD * num_all)
 
 
 def _said(cells: pl.Series, is_odd: np.ndarray) -> str:
@@ -204,7 +204,7 @@ def _doubt(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Nota
     read = amounts.read(texts.different, notation.decimal or ".", notation.thousands)
     is_number = read["value"].is_finite().fill_null(False) & is_present
     is_odd = is_present & ~is_number
-    if int(is_odd.sum()) > (1 - SHARE_OF_NUMBERS) * int(is_present.sum()):
+    if int(is_odd.sum()) > (1 - FRACTION_OF_NUMBERS) * int(is_present.sum()):
         return _doubt_of_dates(cells, texts, is_present, notation)
     if not is_odd.any() and texts.different.str.contains(r"^0\d+$").any():
         return "its numbers begin with zeros, as codes do: if they are amounts, add the column to data.numeric"
@@ -222,7 +222,7 @@ def _doubt_of_dates(cells: pl.Series, texts: Texts, is_present: pl.Series, notat
     if written is None:
         return ""
     is_odd = is_present & moments.read(texts.different, written).is_null()
-    if int(is_odd.sum()) > (1 - SHARE_OF_DATES) * int(is_present.sum()):
+    if int(is_odd.sum()) > (1 - FRACTION_OF_DATES) * int(is_present.sum()):
         return ""
     row = int(np.argmax(texts.spread(is_odd, False)))
     shown = shortened(repr(value_of(cells, row)))

@@ -71,7 +71,7 @@ ZONE = r" ?(UTC|GMT|Z|[+-]\d{2}(?::?\d{2})?)"
 ZONED = rf"(:\d{{2}}(?:[.]\d+)?(?: ?[AaPp][Mm])?){ZONE}$"
 FIRST_DATE = datetime(1000, 1, 1)  # 01/02/20 is no day of the year 20
 SOME = 200  # different texts that tell most formats apart
-MOST_FORMATS = 20  # texts whose formats are tried, where some of a column are no dates
+MAX_FORMATS = 20  # texts whose formats are tried, where some of a column are no dates
 LONGEST = 60  # letters of a format
 MINUTE = 60_000_000  # microseconds
 
@@ -188,7 +188,7 @@ def nearest(texts: pl.Series, day_first: bool | None = None, asked: str | None =
     """Return the format that most texts follow, though not all; None if none follows any."""
     some = texts.head(SOME).str.strip_chars()
     tried = [asked] if asked else []
-    for text in _zoneless(some).head(MOST_FORMATS):
+    for text in _zoneless(some).head(MAX_FORMATS):
         tried += formats(text, day_first)
     counts = {
         written: read(some, written).count() for written in dict.fromkeys(tried) if not _is_of_seasons(texts, written)

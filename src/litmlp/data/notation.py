@@ -25,8 +25,8 @@ OF_NUMBERS = (  # of a missing cell where the others are numbers or dates; elsew
 )
 DEFAULT = "default"  # in a list of marks: all of the above
 HEAD = 1000  # cells that tell most columns apart
-FEWEST = 10  # numbers with three digits behind a mark, to tell that from chance
-SHARE = 0.9  # of a column's different texts that look like numbers, for it to have a say
+MIN_CELLS = 10  # numbers with three digits behind a mark, to tell that from chance
+FRACTION_ALIKE = 0.9  # of a column's different texts that look like numbers, for it to have a say
 CODE = r"^[+-]?0\d"  # begins with a zero that says nothing, which codes are not to lose
 LONG = r"^[+-]?\d{17,}$"
 DAY_MONTH = r"^\s*(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{2}|\d{4})(?:(?:[T ]|, )\d{1,2}:.*)?\s*$"
@@ -155,7 +155,7 @@ class Survey:
             if self._looks_numeric(different):
                 self.marks |= {*different.filter(different.is_in([*self.notation.marks]))} - {""}
                 self._weigh(different)
-        elif head.str.contains(DAY_MONTH).sum() >= SHARE * max(head.count(), 1):
+        elif head.str.contains(DAY_MONTH).sum() >= FRACTION_ALIKE * max(head.count(), 1):
             self._order(cells.unique())
         return cells
 
@@ -210,7 +210,7 @@ class Survey:
     def _looks_numeric(self, texts: pl.Series) -> bool:
         some = texts.head(HEAD).drop_nulls()
         some = some.filter(~some.is_in([*self.notation.marks]))
-        return len(some) > 0 and amounts.parts_of(some)["body"].count() >= SHARE * len(some)
+        return len(some) > 0 and amounts.parts_of(some)["body"].count() >= FRACTION_ALIKE * len(some)
 
     def _weigh(self, texts: pl.Series) -> None:
         """Take in what texts tell of the decimal mark."""
@@ -233,7 +233,7 @@ class Survey:
     def _order(self, texts: pl.Series) -> None:
         first, second, year = (texts.str.extract(DAY_MONTH, number).cast(pl.Int64) for number in (1, 2, 3))
         is_date = ((first <= 31) & (second <= 31) & ((first <= 12) | (second <= 12))).fill_null(False)
-        if is_date.sum() < SHARE * first.count():
+        if is_date.sum() < FRACTION_ALIKE * first.count():
             return  # of other numbers, such as those of telephones
         if (year.filter(is_date) > 31).any():  # else the year may stand first, as in 24-03-25
             self._keep(self.orders, True, texts.name, texts.filter(is_date & (first > 12).fill_null(False)))
@@ -292,7 +292,7 @@ def _groups_thousands(texts: pl.Series, doubtful: pl.Series) -> bool:
     others = texts.filter(texts.str.contains(r"^\d+$"))
     is_fixed = doubtful.str.ends_with("0").any()  # zeros are written out, so that 927 would be 927.000
     are_small = len(others) > 0 and not (others.str.len_bytes() > 3).any()
-    return are_small and bool(is_fixed or len(doubtful) >= FEWEST)
+    return are_small and bool(is_fixed or len(doubtful) >= MIN_CELLS)
 
 
 def _holds_codes(cells: pl.Series, kind: pl.DataType) -> bool:

@@ -28,9 +28,9 @@ OF_TEXT = tuple(  # endings, by which a folder's tables are found; what a file h
     for ending in (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
     for packing in ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
 )
-MOST_ENTRIES = 50_000  # of a folder that is looked through
-MOST_SAID = 10  # sentences of assumptions about files
-MOST_ROWS, MOST_ROWS_A_BYTE = 1_000_000, 64
+MAX_ENTRIES = 50_000  # of a folder that is looked through
+MAX_SAID = 10  # sentences of assumptions about files
+MAX_ROWS, MAX_ROWS_A_BYTE = 1_000_000, 64
 ERRORS = (
     *(pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error),
     *(zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError),  # the last of a ZIP file that asks for a password
@@ -147,7 +147,7 @@ def _as_table(
     numeric_columns: Collection[str] | None,
     finds_marks: bool,
 ) -> Table:
-    said = [f"{display(part.file)}: {one}" for part in parts if part.file for one in part.said][:MOST_SAID]
+    said = [f"{display(part.file)}: {one}" for part in parts if part.file for one in part.said][:MAX_SAID]
     if (dialect := next((part.dialect for part in parts if part.dialect), None)) and learns_dialect:
         survey.notation = survey.notation._replace(
             header=next((part.header for part in parts if part.header is not None), None),
@@ -237,7 +237,7 @@ def _written(parts: Sequence[_Part]) -> list[str]:
             alike.setdefault(part.written, []).append(part.file)
     return [
         f"{display(files[0])}{f' and {len(files) - 1} more' if files[1:] else ''}: {written}"
-        for written, files in list(alike.items())[:MOST_SAID]
+        for written, files in list(alike.items())[:MAX_SAID]
     ]
 
 
@@ -314,9 +314,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
     num_entries = 0
     for place, folders, names in os.walk(folder, onerror=_raise):
         num_entries += len(folders) + len(names)
-        if num_entries > MOST_ENTRIES:
+        if num_entries > MAX_ENTRIES:
             raise InputError(
-                f"the folder '{folder}' holds more than {MOST_ENTRIES} files and folders: name the one below it that "
+                f"the folder '{folder}' holds more than {MAX_ENTRIES} files and folders: name the one below it that "
                 "holds the table's files, or a pattern such as folder/*.parquet"
             )
         yield from (Path(place, name) for name in names if name.lower().endswith((*OF_PARQUET, *OF_TEXT)))
@@ -330,7 +330,7 @@ def _of_parquet(file: Path) -> _Part:
     parquet.check(file)
     frame = pl.scan_parquet(file, glob=False)
     num_rows, size = frame.select(pl.len()).collect().item(), file.stat().st_size  # both without reading rows
-    if num_rows > MOST_ROWS and num_rows > MOST_ROWS_A_BYTE * size:
+    if num_rows > MAX_ROWS and num_rows > MAX_ROWS_A_BYTE * size:
         raise InputError(
             f"'{file}' claims {num_rows} rows, but has {size} bytes: it is damaged, or made to fill the memory"
         )

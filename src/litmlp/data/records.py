@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-MOST_LINES = 1000  # of a record, in a quoted cell
-MOST_TRIES = 2000  # ways to read the quotes of a damaged line
-MOST_MERGED = 20  # pieces that may have been one cell
-MOST_SHIFTED = 5  # columns that stay empty, or cells that are in pieces, beyond what the numbers of both tell
-MOST_WAYS = 30_000  # to give the pieces of a row to columns
+MAX_LINES = 1000  # of a record, in a quoted cell
+MAX_TRIES = 2000  # ways to read the quotes of a damaged line
+MAX_MERGED = 20  # pieces that may have been one cell
+MAX_SHIFTED = 5  # columns that stay empty, or cells that are in pieces, beyond what the numbers of both tell
+MAX_WAYS = 30_000  # to give the pieces of a row to columns
 ROWS_FOR_SHAPES = 2000
 BLANKS = " "  # as a delimiter: a run of blanks, or of tabs
 
@@ -66,7 +66,7 @@ def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, fi
 def _continued(line: str, numbered: "_Ahead", delimiter: str, quote: str, num_cells: int) -> list[str] | None:
     """Return the cells of a record that ends in a later line; None if none makes it whole: it then costs one line."""
     more: list[str] = []
-    for _, following in numbered.peek(MOST_LINES):
+    for _, following in numbered.peek(MAX_LINES):
         more.append(following)
         if quote not in following:
             continue
@@ -147,7 +147,7 @@ def _with_loose_quotes(line: str, delimiter: str, quote: str, num_cells: int) ->
 
     cells: list[tuple[int, int, bool]] = []
     tried = [ways(0)]
-    for _ in range(MOST_TRIES + num_cells):
+    for _ in range(MAX_TRIES + num_cells):
         way = next(tried[-1], None)
         if way is None:
             tried.pop()
@@ -229,7 +229,7 @@ class Shapes:
         for cells in whole:
             for count, cell in zip(counts, cells, strict=True):
                 count[shape(cell)] += 1
-        self.shares = [{name: n / count.total() for name, n in count.items()} for count in counts]
+        self.fractions = [{name: n / count.total() for name, n in count.items()} for count in counts]
 
     def aligned(self, pieces: Sequence[str], delimiter: str) -> list[str] | None:
         """Return the pieces as one cell a column; None where they do not fit well.
@@ -237,20 +237,23 @@ class Shapes:
         Pieces are joined where a delimiter stands in a cell that should be quoted, left out where they are empty and
         too many, and columns stay empty where there are too few: of all ways the one that fits best.
         """
-        num_columns, num_pieces = len(self.shares), len(pieces)
+        num_columns, num_pieces = len(self.fractions), len(pieces)
         too_many, too_few = max(num_pieces - num_columns, 0), max(num_columns - num_pieces, 0)
-        lead, lag = too_many + MOST_SHIFTED, too_few + MOST_SHIFTED  # of pieces before columns: others are not tried
-        most_merged = min(MOST_MERGED, lead + lag + 1)
-        if num_columns * (lead + lag + 1) * most_merged > MOST_WAYS:
+        lead, lag = too_many + MAX_SHIFTED, too_few + MAX_SHIFTED  # of pieces before columns: others are not tried
+        most_merged = min(MAX_MERGED, lead + lag + 1)
+        if num_columns * (lead + lag + 1) * most_merged > MAX_WAYS:
             return None
         merged = [self._merged(pieces, place, most_merged, delimiter) for place in range(num_pieces)]
         best: list[dict[int, tuple[float, tuple[int, ...]]]] = [{0: (0.0, ())}]
-        for column, shares in enumerate(self.shares):
+        for column, shapes in enumerate(self.fractions):
             after: dict[int, tuple[float, tuple[int, ...]]] = {}
             for place, (score, ends) in best[-1].items():
-                stays_empty = (place, shares.get("empty", 0.0) - 0.5)
+                stays_empty = (place, shapes.get("empty", 0.0) - 0.5)
                 cells = merged[place] if place < num_pieces else []
-                for end, gain in (stays_empty, *((end, shares.get(shape, 0.0) - loss) for end, shape, loss in cells)):
+                for end, gain in (
+                    stays_empty,
+                    *((end, shapes.get(shape, 0.0) - loss) for end, shape, loss in cells),
+                ):
                     is_near = -lag <= end - column - 1 <= lead
                     if is_near and (end not in after or score + gain > after[end][0]):
                         after[end] = (score + gain, (*ends, end))

@@ -95,13 +95,13 @@ class QuantileScaling(Scaling):
     num_knots = 1001
 
     def fit(self, values: np.ndarray) -> None:
-        """Take evenly spaced quantiles, and the normal quantiles of the same shares."""
+        """Take evenly spaced quantiles, and the normal quantiles of the same fractions."""
         all_knots = quantiles(values, np.linspace(0, 1, self.num_knots))
         knots, first, repeats = np.unique(all_knots, return_index=True, return_counts=True)
-        share = (first + (repeats - 1) / 2) / (self.num_knots - 1)
+        fraction = (first + (repeats - 1) / 2) / (self.num_knots - 1)
         edge = 0.5 / self.num_knots
         self.knots = torch.tensor(knots)
-        self.scores = torch.special.ndtri(torch.tensor(share).clamp(edge, 1 - edge))
+        self.scores = torch.special.ndtri(torch.tensor(fraction).clamp(edge, 1 - edge))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned: rising knots, and a score for each."""
@@ -155,10 +155,10 @@ def exponent_of(values: np.ndarray) -> int:
     return math.frexp(max(float(values.max()), -float(values.min())))[1]
 
 
-def quantiles(values: np.ndarray, shares: np.ndarray | list[float]) -> np.ndarray:
-    """Return the values below which `shares` of the rows lie, `[len(shares)]`; 0 where there are no rows."""
+def quantiles(values: np.ndarray, fractions: np.ndarray | list[float]) -> np.ndarray:
+    """Return the values below which `fractions` of the rows lie, `[len(fractions)]`; 0 where there are no rows."""
     if len(values) == 0:
-        return np.zeros(len(shares))
+        return np.zeros(len(fractions))
     if exponent_of(values) < EXTREME:
-        return np.quantile(values, shares)
-    return 4 * np.quantile(values / 4, shares)  # the distance of two values is a number, then
+        return np.quantile(values, fractions)
+    return 4 * np.quantile(values / 4, fractions)  # the distance of two values is a number, then

@@ -19,12 +19,12 @@ WORDS = {
 Rows = dict[str, np.ndarray]
 
 
-class Shares(NamedTuple):
+class SplitFractions(NamedTuple):
     """How much of the rows goes where.
 
     Attributes:
-        val: share of all rows for validation.
-        test: share for the test; without meaning where there are folds.
+        val: fraction of all rows for validation.
+        test: fraction for the test; without meaning where there are folds.
         folds: number of parts, each of which is the test once; None for one split.
         fold: the part that is the test now.
     """
@@ -35,11 +35,11 @@ class Shares(NamedTuple):
     fold: int = 0
 
     def check(self) -> None:
-        """Raise ValueError for shares that leave a split empty, or a fold that there is not."""
+        """Raise ValueError for fractions that leave a split empty, or a fold that there is not."""
         if self.folds is None:
             if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
                 raise ValueError(
-                    f"val_size={self.val} and test_size={self.test} must be shares above 0 that leave rows to train"
+                    f"val_size={self.val} and test_size={self.test} must be fractions above 0 that leave rows to train"
                 )
             return
         if self.folds < 2 or not 0 <= self.fold < self.folds:
@@ -47,49 +47,51 @@ class Shares(NamedTuple):
                 f"folds={self.folds} and fold={self.fold}: give 2 or more folds, and a fold from 0 up to one less"
             )
         if not 0 < self.val < 1 - 1 / self.folds:
-            raise ValueError(f"val_size={self.val} must be a share above 0 that leaves rows to train beside the fold")
+            raise ValueError(
+                f"val_size={self.val} must be a fraction above 0 that leaves rows to train beside the fold"
+            )
 
 
-def random_split(num_rows: int, shares: Shares, seed: int, strata: np.ndarray | None = None) -> Rows:
-    """Draw the shares of the rows; with `strata`, labels `[N]`, of each label's rows."""
+def random_split(num_rows: int, fractions: SplitFractions, seed: int, strata: np.ndarray | None = None) -> Rows:
+    """Draw the fractions of the rows; with `strata`, labels `[N]`, of each label's rows."""
     order = np.random.default_rng(seed).permutation(num_rows)
     if strata is not None:
         order = _spread(order, strata)
-    if shares.folds is None:
-        start, end = 0, round(shares.test * num_rows)
+    if fractions.folds is None:
+        start, end = 0, round(fractions.test * num_rows)
     else:
-        start, end = (round(num_rows * fold / shares.folds) for fold in (shares.fold, shares.fold + 1))
+        start, end = (round(num_rows * fold / fractions.folds) for fold in (fractions.fold, fractions.fold + 1))
     others = np.concatenate([order[end:], order[:start]])
     split_of_row = np.zeros(num_rows, dtype=np.int8)  # train
-    split_of_row[others[: round(num_rows * shares.val)]] = 1
+    split_of_row[others[: round(num_rows * fractions.val)]] = 1
     split_of_row[order[start:end]] = 2
     return _rows(split_of_row)
 
 
-def group_split(groups: np.ndarray, shares: Shares, seed: int) -> Rows:
+def group_split(groups: np.ndarray, fractions: SplitFractions, seed: int) -> Rows:
     """Give each group, a label of `[N]`, to one split whole; groups go where most rows are still wanted."""
     names, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    needed = 3 if shares.folds is None else max(shares.folds, 3)
+    needed = 3 if fractions.folds is None else max(fractions.folds, 3)
     if len(names) < needed:
         raise InputError(
             f"data.group_column has {len(names)} different groups, but no group may be on two sides of the split: "
             f"give {needed} or more groups"
         )
     order = np.random.default_rng(seed).permutation(len(names))
-    if shares.folds is None:
-        split_of_group = _filled(sizes, order, [1 - shares.val - shares.test, shares.val, shares.test])
+    if fractions.folds is None:
+        split_of_group = _filled(sizes, order, [1 - fractions.val - fractions.test, fractions.val, fractions.test])
         return _rows(split_of_group[of_row])
-    is_test = _filled(sizes, order, [1 / shares.folds] * shares.folds) == shares.fold
+    is_test = _filled(sizes, order, [1 / fractions.folds] * fractions.folds) == fractions.fold
     others = order[~is_test[order]]
     split_of_group = np.full(len(names), SPLITS.index("test"))
-    split_of_group[others] = _filled(sizes[others], np.arange(len(others)), [1 - shares.val, shares.val])
+    split_of_group[others] = _filled(sizes[others], np.arange(len(others)), [1 - fractions.val, fractions.val])
     return _rows(split_of_group[of_row])
 
 
-def time_split(moments: np.ndarray, shares: Shares) -> Rows:
+def time_split(moments: np.ndarray, fractions: SplitFractions) -> Rows:
     """Train on the earliest rows, validate on later ones, test on the latest; equal moments stay together."""
     in_order = np.sort(moments)
-    ends = (1 - shares.val - shares.test, 1 - shares.test)
+    ends = (1 - fractions.val - fractions.test, 1 - fractions.test)
     first_val, first_test = (in_order[min(round(end * len(moments)), len(moments) - 1)] for end in ends)
     return _rows((moments >= first_val).astype(np.int8) + (moments >= first_test))
 
@@ -107,10 +109,12 @@ def column_split(
     if (places < 0).any():
         raise _odd_split(name, "nothing")
     rows = {split: np.flatnonzero(places == i) for i, split in enumerate(SPLITS)}
-    for split, share in (("test", test_size), ("val", val_size)):
-        if len(rows[split]) == 0 and share:
+    for split, fraction in (("test", test_size), ("val", val_size)):
+        if len(rows[split]) == 0 and fraction:
             train = rows["train"]
-            drawn = random_split(len(train), Shares(share, 0.0), seed, None if strata is None else strata[train])
+            drawn = random_split(
+                len(train), SplitFractions(fraction, 0.0), seed, None if strata is None else strata[train]
+            )
             rows["train"], rows[split] = train[drawn["train"]], train[drawn["val"]]
     return rows
 
@@ -180,11 +184,11 @@ def _spread(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return order[np.argsort(place, kind="stable")]
 
 
-def _filled(sizes: np.ndarray, order: np.ndarray, shares: list[float]) -> np.ndarray:
+def _filled(sizes: np.ndarray, order: np.ndarray, fractions: list[float]) -> np.ndarray:
     # The part of each group. No part stays empty: the last groups are kept for those that would.
-    wanted = np.array(shares) * sizes.sum()
+    wanted = np.array(fractions) * sizes.sum()
     part = np.empty(len(sizes), dtype=np.int64)
-    is_empty = np.ones(len(shares), dtype=bool)
+    is_empty = np.ones(len(fractions), dtype=bool)
     for num_done, group in enumerate(order):
         must_fill = len(order) - num_done <= is_empty.sum()
         candidates = np.where(is_empty, wanted, -np.inf) if must_fill else wanted

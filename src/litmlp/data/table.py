@@ -63,14 +63,14 @@ class TableData(TabularData):
         min_count: training rows in which a level, or a missing cell, must occur to be learned by itself; rarer levels
             are taken together.
         split_column: a column that says `train`, `val` or `test`, in these words or others for them; `test_size` then
-            means nothing, and `val_size` is the share of the training rows where no row says `val`.
+            means nothing, and `val_size` is the fraction of the training rows where no row says `val`.
         group_column: a column whose rows of the same value stay on one side of the split.
         time_column: a column of dates or numbers; later rows validate, the latest test.
         weight_column: a column of numbers from 0 up: how much each row counts in the loss.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
         batch_size: rows a step, in each process.
-        val_size: share of the rows for validation.
-        test_size: share of the rows for the test.
+        val_size: fraction of the rows for validation.
+        test_size: fraction of the rows for the test.
         folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
         fold: the part that is the test now, from 0 up.
         seed: of the split and of the order of training rows.
@@ -222,16 +222,16 @@ class TableData(TabularData):
                     raise InputError(f"no row of data.{key} has a target: give a file with rows that do")
             places = np.repeat([SPLITS.index(split) for split in self.sizes], [*self.sizes.values()])
             column = Levels([*SPLITS], places[usable])
-            shares = (self.shares.val, self.seed, strata, self.shares.test)
-            return column_split(column, "data.test_path", *shares)
+            parts = (self.split_fractions.val, self.seed, strata, self.split_fractions.test)
+            return column_split(column, "data.test_path", *parts)
         if self.split_column is not None:
             column = as_levels(self._usable(frame, self.split_column, usable), self.notation)
-            return column_split(column, self.split_column, self.shares.val, self.seed, strata)
+            return column_split(column, self.split_column, self.split_fractions.val, self.seed, strata)
         if self.group_column is not None:
             groups = as_levels(self._usable(frame, self.group_column, usable), self.notation)
-            return group_split(groups.codes, self.shares, self.seed)
+            return group_split(groups.codes, self.split_fractions, self.seed)
         if self.time_column is not None:
-            return time_split(self._moments(frame, self.time_column, usable), self.shares)
+            return time_split(self._moments(frame, self.time_column, usable), self.split_fractions)
         return super().split(frame, usable, strata)
 
     def cache_key(self) -> str | None:
@@ -249,7 +249,7 @@ class TableData(TabularData):
             **{name: getattr(self, name) for name in ("asked_for", "ignore", "missing_values", "min_count", *ROLES)},
             **{"asked": self.asked, "given": self.given},
             **{"target": [type(self.target).__name__, self.target.columns, self.target.transform]},
-            **{"scaling": self.scaling, "shares": self.shares, "seed": self.seed, "version": CACHE_VERSION},
+            **{"scaling": self.scaling, "fractions": self.split_fractions, "seed": self.seed, "version": CACHE_VERSION},
             **{"train_rows": self.train_rows},
             **{"files": [[fingerprint(file) for file in some] for some in files]},
         }
@@ -314,7 +314,7 @@ class TableData(TabularData):
                 raise InputError(f"column '{both[0]}' is in {first} and in {second}: leave it in one of them")
         by = ("test_path", "val_path", "split_column", "group_column", "time_column")
         ways = [way for way in by if getattr(self, way) is not None and (way != "val_path" or self.test_path is None)]
-        if self.shares.folds is not None:
+        if self.split_fractions.folds is not None:
             ways = [*(way for way in ways if way != "group_column"), "folds"]
         if len(ways) > 1:
             raise InputError(f"data.{ways[0]} and data.{ways[1]} each split the rows: give one of them")

@@ -23,7 +23,7 @@ from litmlp.data.notation import Notation
 from litmlp.data.reading import Table, files_of, read_frame, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
-from litmlp.data.splits import SPLITS, Rows, Shares, check_sizes, random_split, some_of
+from litmlp.data.splits import SPLITS, Rows, SplitFractions, check_sizes, random_split, some_of
 from litmlp.data.state import taken
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
@@ -46,8 +46,8 @@ class TabularData(L.LightningDataModule, ABC):
         target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
         batch_size: rows a step, in each process.
-        val_size: share of the rows for validation.
-        test_size: share of the rows for the test.
+        val_size: fraction of the rows for validation.
+        test_size: fraction of the rows for the test.
         folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
         fold: the part that is the test now, from 0 up.
         seed: of the split and of the order of training rows.
@@ -75,8 +75,8 @@ class TabularData(L.LightningDataModule, ABC):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
-        self.shares = Shares(val_size, test_size, folds, fold)
-        self.shares.check()
+        self.split_fractions = SplitFractions(val_size, test_size, folds, fold)
+        self.split_fractions.check()
         if train_rows is not None and train_rows < 2:
             raise ValueError(f"train_rows must be 2 or more, not {train_rows}")
         targets = [target] if isinstance(target, str) else list(target)
@@ -118,9 +118,9 @@ class TabularData(L.LightningDataModule, ABC):
         Args:
             frame: all rows, raw.
             usable: places of those that have a target, `[N]`.
-            strata: a label for each usable row, whose shares each split is to have.
+            strata: a label for each usable row, whose fractions each split is to have.
         """
-        return random_split(len(usable), self.shares, self.seed, strata)
+        return random_split(len(usable), self.split_fractions, self.seed, strata)
 
     def parted(self, frame: LazyFrame) -> tuple[Any, Rows]:
         """Return all targets, parsed, and the places of each split's rows in a table as `read` returns it."""

@@ -18,10 +18,10 @@ from litmlp.data.state import different, finite, positive, taken
 from litmlp.data.target_scaling import LARGEST, TRANSFORMS, TargetScaling
 from litmlp.errors import InputError, did_you_mean
 
-MOST_CLASSES_TRIED = 21
-MOST_CLASSES, MOST_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
+MAX_CLASSES_TRIED = 21
+MAX_CLASSES, MAX_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
 OR_ELSE = ", add the text to data.missing_values, or use task=classification if the target holds classes"
-SHARE_OF_NUMBERS = 0.9  # of the cells of a column of text that holds fractions, and no classes
+FRACTION_OF_NUMBERS = 0.9  # of the cells of a column of text that holds fractions, and no classes
 FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
 
 
@@ -74,7 +74,7 @@ class Target(ABC):
         """Return a task's predictions for N rows as the columns of an output file."""
 
     def strata(self, parsed: Any) -> np.ndarray | None:
-        """Return a label a row, `[N]`, by which splits keep the shares; None where that means nothing."""
+        """Return a label a row, `[N]`, by which splits keep the fractions; None where that means nothing."""
         return None
 
     @abstractmethod
@@ -312,7 +312,7 @@ class ClassTarget(Target):
     @classmethod
     def sizes(cls, num_columns: int) -> Sequence[int]:
         """Return numbers of classes."""
-        return range(2, MOST_CLASSES_TRIED)
+        return range(2, MAX_CLASSES_TRIED)
 
     @classmethod
     def example(cls, size: int | None = None) -> Self:
@@ -328,10 +328,10 @@ class ClassTarget(Target):
 
     def _check(self, parsed: Levels) -> None:
         counts = np.bincount(parsed.codes[parsed.codes >= 0], minlength=len(parsed.names))
-        if len(counts) > MOST_CLASSES and len(counts) * counts.sum() > MOST_SCORES:
+        if len(counts) > MAX_CLASSES and len(counts) * counts.sum() > MAX_SCORES:
             raise InputError(
                 f"the target '{self.columns[0]}' holds {len(counts)} classes in {counts.sum()} rows, whose "
-                f"scores would fill the memory: join classes until there are {MOST_CLASSES} or fewer, or take another "
+                f"scores would fill the memory: join classes until there are {MAX_CLASSES} or fewer, or take another "
                 "data.target"
             )
         if self.may_be_single:
@@ -353,7 +353,7 @@ class ClassTarget(Target):
 
 def _holds_fractions(cells: pl.Series) -> bool:
     numbers = cells.cast(pl.String).cast(pl.Float64, strict=False) if is_text(cells) else cells
-    if not numbers.dtype.is_float() or (is_text(cells) and numbers.count() < SHARE_OF_NUMBERS * cells.count()):
+    if not numbers.dtype.is_float() or (is_text(cells) and numbers.count() < FRACTION_OF_NUMBERS * cells.count()):
         return False
     return bool((numbers.drop_nulls().drop_nans() % 1 != 0).any())
 

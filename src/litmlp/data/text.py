@@ -25,9 +25,9 @@ from litmlp.errors import InputError, shown
 
 REFUSE, REPAIR = "refuse", "repair"
 LINES_OF_HEAD = 1000
-LONGEST_LINE = 2**24  # bytes
-LONGEST_NAME = 500  # of a column
-MOST_NAMED = 5  # damaged rows, in a sentence
+MAX_LENGTH_OF_LINE = 2**24  # bytes
+MAX_LENGTH_OF_NAME = 500  # of a column
+MAX_NAMED = 5  # damaged rows, in a sentence
 TypesOf = Callable[[Sequence[str], Sequence[Sequence[str]]], dict[str, pl.DataType]]
 
 
@@ -145,10 +145,10 @@ def check_names(what: str, names: Sequence[str]) -> None:
     if not names:
         raise InputError(f"{what} has no columns: give a table")
     for name in names:
-        if len(name) > LONGEST_NAME:
+        if len(name) > MAX_LENGTH_OF_NAME:
             raise InputError(
                 f"{what} has a column whose name has {len(name)} letters ('{shortened(name)}'), more than "
-                f"{LONGEST_NAME}: rename it, and see whether the first line names the columns"
+                f"{MAX_LENGTH_OF_NAME}: rename it, and see whether the first line names the columns"
             )
         if name.startswith("^") and name.endswith("$"):  # for many methods of Polars
             raise InputError(f"{what} has a column called '{name}', which would be taken for a pattern: rename it")
@@ -169,7 +169,7 @@ def _fitting(asked: Asked, head: list[str], file: Path) -> Asked:
 
 def _head(text: Text) -> list[str]:
     with text.opened() as stream:
-        lines = [stream.readline(LONGEST_LINE) for _ in range(LINES_OF_HEAD)]
+        lines = [stream.readline(MAX_LENGTH_OF_LINE) for _ in range(LINES_OF_HEAD)]
     decoded = b"".join(lines).decode("utf-8-sig", errors="replace").split("\n")
     return [line.removesuffix("\r") for line in (decoded[:-1] if not decoded[-1] else decoded)]
 
@@ -332,7 +332,7 @@ def _line_by_line(
                 writer.writerow(cells)
     for what, lines in (("left out", skipped), ("repaired", repaired)):
         if lines:
-            some = ", ".join(map(str, lines[:MOST_NAMED])) + (", ..." if len(lines) > MOST_NAMED else "")
+            some = ", ".join(map(str, lines[:MAX_NAMED])) + (", ..." if len(lines) > MAX_NAMED else "")
             said.append(f"{what} {len(lines)} damaged line{'s' if len(lines) != 1 else ''}: {some}")
     if commented:
         said.append(

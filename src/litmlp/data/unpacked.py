@@ -23,7 +23,7 @@ from litmlp.errors import InputError
 AT_ONCE = 2**22  # bytes
 SPILLED_FROM = 2**28  # bytes of text; more is kept on disk, not in memory
 # What grows more than this is a bomb, or might as well be unpacked by hand.
-MOST_UNPACKED, MOST_GROWTH = 50_000_000, 200
+MAX_UNPACKED, MAX_GROWTH = 50_000_000, 200
 OTHERS = {  # first bytes of what holds tables, but no text; what it is, and the method of Polars that reads it
     b"ARROW1": ("an Arrow file", "read_ipc"),
     b"FEA1": ("a Feather file", "read_ipc"),
@@ -144,9 +144,9 @@ def _unpacked(file: Path, packing: str) -> Iterator[bytes]:
     num_bytes = 0
     for part in _parts(file, packing):
         num_bytes += len(part)
-        if num_bytes > MOST_UNPACKED and num_bytes > MOST_GROWTH * size:
+        if num_bytes > MAX_UNPACKED and num_bytes > MAX_GROWTH * size:
             raise InputError(
-                f"'{file}' grows to more than {MOST_GROWTH} times its size when it is decompressed, which could fill "
+                f"'{file}' grows to more than {MAX_GROWTH} times its size when it is decompressed, which could fill "
                 "the memory: decompress it yourself if you trust it"
             )
         yield part

@@ -9,7 +9,7 @@ from litmlp.data.splits import Rows
 from litmlp.data.table import TableData
 from litmlp.data.targets import ClassTarget
 
-FEWEST_ROWS = 20  # of which some can be kept from training
+MIN_ROWS = 20  # of which some can be kept from training
 
 
 class WithoutTest(TableData):
@@ -23,14 +23,14 @@ class WithoutTest(TableData):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.shares = self.shares._replace(test=0.0)
+        self.split_fractions = self.split_fractions._replace(test=0.0)
         if isinstance(self.target, ClassTarget):
             self.target.may_be_single = True
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
         """Return places among the usable rows, of which `val` and `test` are the same."""
         train = held = np.arange(len(usable))
-        if len(usable) >= FEWEST_ROWS:
+        if len(usable) >= MIN_ROWS:
             places = super().split(frame, usable, strata)
             some, others = places["train"], np.union1d(places["val"], places["test"])
             misses_class = strata is not None and len(np.unique(strata[some])) < len(np.unique(strata))

@@ -23,7 +23,7 @@ class MLP(nn.Module):
         hidden_sizes: width of each hidden layer; may be empty.
         activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`; if None, SELU
             for classes, as in Holzmüller et al. 2024, "Better by Default" (RealMLP), and ReLU for numbers.
-        dropout: share of hidden units left out in each training step.
+        dropout: fraction of hidden units left out in each training step.
         normalization: `layer` or `none`.
         num_frequencies: of the cosines by which each numeric input is embedded (see PeriodicEmbedding); 0 for none.
 

@@ -26,7 +26,7 @@ class FunctionData(GeneratedData):
         function: an expression of `x` such as `sin(3*x) + x^2`, or the name of one in `NAMED`.
         low: smallest `x`.
         high: largest `x`.
-        outliers: share of the rows that lie far above the curve: by 5 to 10 of its standard deviations.
+        outliers: fraction of the rows that lie far above the curve: by 5 to 10 of its standard deviations.
     """
 
     variables: ClassVar = ["x"]
@@ -44,7 +44,7 @@ class FunctionData(GeneratedData):
         if not np.isfinite(evaluate(self.function, {"x": np.linspace(low, high, 1001)})).all():
             raise ValueError(f"the function '{function}' is not finite everywhere between {low} and {high}")
         if not 0 <= outliers <= 1:
-            raise ValueError(f"outliers={outliers} must be a share between 0 and 1")
+            raise ValueError(f"outliers={outliers} must be a fraction between 0 and 1")
         self.low = low
         self.high = high
         self.outliers = outliers

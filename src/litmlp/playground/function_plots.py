@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from litmlp.plots.style import BLUE, GREY, ORANGE, new_figure
 
-MOST_PIECES = 24
+MAX_PIECES = 24
 
 
 def fit(
@@ -41,13 +41,13 @@ def pieces(x: np.ndarray, parts: np.ndarray, predicted: np.ndarray, title: str) 
         title: at what moment this is.
     """
     order = np.argsort(-np.ptp(parts, axis=0))
-    shown = order[:MOST_PIECES]
+    shown = order[:MAX_PIECES]
     of = "" if len(shown) == len(order) else f"the {len(shown)} largest of "
     figure, axes = new_figure(f"{title}: {of}{len(order)} units", "x", "y")
     axes.plot(x, parts[:, shown], color=ORANGE, linewidth=0.9, alpha=0.6)
     axes.plot([], [], color=ORANGE, linewidth=0.9, label="what a unit adds")
     if len(shown) < len(order):
-        axes.plot(x, parts[:, order[MOST_PIECES:]].sum(axis=1), color=GREY, linewidth=1.5, label="all other units")
+        axes.plot(x, parts[:, order[MAX_PIECES:]].sum(axis=1), color=GREY, linewidth=1.5, label="all other units")
     axes.plot(x, predicted, color=BLUE, linewidth=2, label="their sum: the network")
     axes.set_xlim(x[0], x[-1])
     axes.legend(frameon=False, fontsize=8, loc="upper left")

@@ -14,7 +14,7 @@ from litmlp.data.targets import Target
 from litmlp.errors import InputError
 from litmlp.playground.expression import evaluate
 
-MOST_SAMPLES = 10_000_000
+MAX_SAMPLES = 10_000_000
 BYTES_A_SAMPLE = 64  # of its columns, and of what they are computed from
 
 
@@ -28,8 +28,8 @@ class GeneratedData(TabularData):
         noise: 0 for none; 0.5 is much.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
         batch_size: rows a step, in each process.
-        val_size: share of the rows for validation.
-        test_size: share of the rows for the test.
+        val_size: fraction of the rows for validation.
+        test_size: fraction of the rows for the test.
         seed: of the rows, the split and the order of training rows.
         train_rows: how many of the training rows are used; all if None.
     """
@@ -60,8 +60,8 @@ class GeneratedData(TabularData):
             seed=seed,
             train_rows=train_rows,
         )
-        if not 10 <= num_samples <= MOST_SAMPLES:
-            raise ValueError(f"num_samples must be from 10 to {MOST_SAMPLES}, not {num_samples}")
+        if not 10 <= num_samples <= MAX_SAMPLES:
+            raise ValueError(f"num_samples must be from 10 to {MAX_SAMPLES}, not {num_samples}")
         if not 0 <= noise <= 1:
             raise ValueError(f"noise must lie between 0 and 1, not {noise}")
         self.expressions = [str(text) for text in (self.variables if inputs is None else inputs)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE, UNIT_SIDE = 72, 32  # points of a map along each axis
-MOST_LAYERS, MOST_UNITS = 3, 24
+MAX_LAYERS, MAX_UNITS = 3, 24
 MARGIN = 0.08
 
 
@@ -87,14 +87,14 @@ def batch_at(task: Any, data: PlanarData, places: np.ndarray) -> Any:
 
 def unit_maps(task: Any, data: PlanarData, extent: tuple[float, float, float, float]) -> dict[str, np.ndarray]:
     """Return what units of the first hidden layers give over the plane, `[side, side, U]` by layer."""
-    layers = dict(islice(hidden_layers(task.network).items(), MOST_LAYERS))
+    layers = dict(islice(hidden_layers(task.network).items(), MAX_LAYERS))
     with outputs_of(layers) as outputs:
         task.forward(batch_at(task, data, grid(extent, UNIT_SIDE)))
     maps = {}
     for number, (name, output) in enumerate(outputs.items(), 1):
         if output.ndim != 2:
             continue
-        shown = min(MOST_UNITS, output.shape[1])
+        shown = min(MAX_UNITS, output.shape[1])
         of = "" if shown == output.shape[1] else f"{shown} of "
         label = f"hidden layer {number} ({name}), {of}{output.shape[1]} units"
         maps[label] = output[:, :shown].cpu().float().reshape(UNIT_SIDE, UNIT_SIDE, shown).numpy()

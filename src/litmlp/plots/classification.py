@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from litmlp.plots.style import BLUE, COLOURS, GREY, ORANGE, blank, caption, clipped, new_figure, plain
 
-MOST_WITH_NUMBERS, MOST_WITH_NAMES, MOST_CURVES = 12, 30, 8  # classes
+MAX_WITH_NUMBERS, MAX_WITH_NAMES, MAX_CURVES = 12, 30, 8  # classes
 NUM_BINS = 15  # of confidence
 POINTS = 400  # of a curve
 
@@ -18,7 +18,7 @@ class Calibration(NamedTuple):
 
     Attributes:
         confidence: the mean probability given to the likeliest class, in each bin that has rows.
-        accuracy: the share of those rows whose likeliest class is the true one.
+        accuracy: the fraction of those rows whose likeliest class is the true one.
         counts: of rows.
         error: the mean distance between the two over all rows.
     """
@@ -30,7 +30,7 @@ class Calibration(NamedTuple):
 
 
 def confusion(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw how many rows of each class were given each class, `[K, K]`, and their share of the true class's rows.
+    """Draw how many rows of each class were given each class, `[K, K]`, and their fraction of the true class's rows.
 
     Args:
         probability: `[N, K]`.
@@ -41,19 +41,19 @@ def confusion(probability: np.ndarray, true: np.ndarray, classes: Sequence[str],
     size = len(classes)
     counts = np.zeros((size, size), dtype=np.int64)
     np.add.at(counts, (true, probability.argmax(axis=1)), 1)
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    fractions = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     accuracy = counts.trace() / max(1, counts.sum())
     figure, axes = new_figure(f"{title}: {accuracy:.1%} right", "predicted", "true")
     axes.set_position((0.24, 0.24, 0.7, 0.68))
     axes.grid(False)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    if size <= MOST_WITH_NUMBERS:
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    if size <= MAX_WITH_NUMBERS:
         font = 10 if size <= 4 else 8 if size <= 7 else 6
         for row, column in np.ndindex(counts.shape):
-            text = f"{counts[row, column]}\n{shares[row, column]:.0%}" if size <= 7 else str(counts[row, column])
-            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{counts[row, column]}\n{fractions[row, column]:.0%}" if size <= 7 else str(counts[row, column])
+            colour = "white" if fractions[row, column] > 0.5 else "black"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=font)
-    if size <= MOST_WITH_NAMES:
+    if size <= MAX_WITH_NAMES:
         names = [clipped(name) for name in classes]
         font = 9 if size <= 12 else 6
         is_long = size > 4 or max(map(len, names)) > 8
@@ -64,7 +64,7 @@ def confusion(probability: np.ndarray, true: np.ndarray, classes: Sequence[str],
 
 
 def roc(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw the share of a class's rows found against the share of other rows taken for it, at each threshold."""
+    """Draw the fraction of a class's rows found against the fraction of other rows taken for it, at each threshold."""
     figure, axes = new_figure(title, "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
     for index, colour in shown_classes(true, classes):
@@ -134,7 +134,7 @@ def shown_classes(true: np.ndarray, classes: Sequence[str]) -> list[tuple[int, s
     possible = [index for index in range(len(classes)) if 0 < counts[index] < len(true)]
     if len(classes) == 2:
         possible = possible[-1:]
-    frequent = sorted(sorted(possible, key=lambda index: -counts[index])[:MOST_CURVES])
+    frequent = sorted(sorted(possible, key=lambda index: -counts[index])[:MAX_CURVES])
     return list(zip(frequent, COLOURS, strict=False))
 
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from litmlp.plots.style import BLUE, blank, caption, clipped, plain
 
-MOST_COLUMNS = 20
+MAX_COLUMNS = 20
 
 
 def importances(names: list[str], increases: np.ndarray, title: str) -> Figure:
@@ -17,7 +17,7 @@ def importances(names: list[str], increases: np.ndarray, title: str) -> Figure:
         title: what rows these are.
     """
     means = increases.mean(axis=1)
-    order = np.argsort(-means)[:MOST_COLUMNS][::-1]
+    order = np.argsort(-means)[:MAX_COLUMNS][::-1]
     height = max(2.2, 0.9 + 0.24 * len(order))
     figure = blank(height)
     axes = figure.add_axes((0.3, 0.52 / height, 0.66, 1 - 0.95 / height))

@@ -114,13 +114,13 @@ def parallel_coordinates(axes: Sequence[Axis], means: Sequence[float], metric: s
     return figure
 
 
-def importance_bars(shares: dict[str, float], metric: str) -> Figure:
+def importance_bars(fractions: dict[str, float], metric: str) -> Figure:
     """Draw the importance of each key."""
-    figure, axis = _figure(6, 0.9 + 0.4 * len(shares))
-    names = list(shares)
-    bars = axis.barh(names[::-1], list(shares.values())[::-1], color=BLUE)
+    figure, axis = _figure(6, 0.9 + 0.4 * len(fractions))
+    names = list(fractions)
+    bars = axis.barh(names[::-1], list(fractions.values())[::-1], color=BLUE)
     axis.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
-    axis.set(xlabel=f"importance for {metric}, by PED-ANOVA", xlim=(0, 1.1 * max(shares.values())))
+    axis.set(xlabel=f"importance for {metric}, by PED-ANOVA", xlim=(0, 1.1 * max(fractions.values())))
     return figure
 
 

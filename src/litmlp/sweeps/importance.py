@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from litmlp.plots.sweep import Axis
 
-FEWEST_GROUPS, FEWEST_KEYS = 4, 2
+MIN_GROUPS, MIN_KEYS = 4, 2
 
 
 def importances(texts: dict[str, list[str]], scores: Sequence[float], mode: str) -> dict[str, float] | None:
@@ -33,7 +33,7 @@ def importances(texts: dict[str, list[str]], scores: Sequence[float], mode: str)
         elif len(set(column)) > 1:
             values[key] = column
             distributions[key] = optuna.distributions.CategoricalDistribution(sorted(set(column)))
-    if len(scores) < FEWEST_GROUPS or len(distributions) < FEWEST_KEYS:
+    if len(scores) < MIN_GROUPS or len(distributions) < MIN_KEYS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="minimize" if mode == "min" else "maximize")

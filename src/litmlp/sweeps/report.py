@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
-MOST_AXES = 12  # of a plot
+MAX_AXES = 12  # of a plot
 OUTCOMES = ("running", "completed", "failed", "interrupted")
 
 
@@ -300,11 +300,11 @@ def figures(report: Report) -> "dict[str, Figure]":
     texts = {key: [group.values.get(key, "-") for group in report.groups] for key in report.keys}
     names = dict(zip(texts, short_names(list(texts)), strict=True))
     if texts and len(means) > 1:
-        axes = [sweep.Axis(names[key], column) for key, column in texts.items()][:MOST_AXES]
+        axes = [sweep.Axis(names[key], column) for key, column in texts.items()][:MAX_AXES]
         drawn["hyperparameters"] = sweep.hyperparameters(axes, means, *told)
         drawn["parallel_coordinates"] = sweep.parallel_coordinates(axes, means, *told)
-        if (shares := importances(texts, means, report.mode)) is not None:
-            named = {names[key]: share for key, share in shares.items()}
+        if (fractions := importances(texts, means, report.mode)) is not None:
+            named = {names[key]: fraction for key, fraction in fractions.items()}
             drawn["importances"] = sweep.importance_bars(named, report.metric)
     return drawn
 

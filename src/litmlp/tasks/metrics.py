@@ -22,7 +22,7 @@ class Metric(NamedTuple):
         function: of predictions and observations, or of what `of` makes of them; returns a number, or one for each
             target.
         mode: which way it is better, `min` or `max`.
-        of: makes what several metrics share of predictions and observations, once for all of them.
+        of: makes what several metrics fraction of predictions and observations, once for all of them.
     """
 
     function: Callable[..., Tensor]
@@ -53,7 +53,7 @@ def confusion(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def accuracy(counts: Tensor) -> Tensor:
-    """Return the share of rows whose most probable class is the true one, of `confusion`'s counts."""
+    """Return the fraction of rows whose most probable class is the true one, of `confusion`'s counts."""
     return counts.trace() / counts.sum()
 
 
@@ -108,6 +108,6 @@ def ascending(values: Tensor) -> Tensor:
 
 
 def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return R2 of each target, of `[N, O]` both: 1 less the squared errors' share of the squared deviations."""
+    """Return R2 of each target, of `[N, O]` both: 1 less the squared errors' fraction of the squared deviations."""
     errors = (target - prediction).square().sum(0)
     return 1 - errors / (target - target.mean(0)).square().sum(0)

@@ -20,7 +20,7 @@ from litmlp.tasks.collected import Collected
 from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
 STAGES = ("train", "val", "test")
-LEAST_WEIGHT = torch.finfo(torch.float32).tiny  # of a batch, which keeps one without weight from 0/0
+MIN_WEIGHT = torch.finfo(torch.float32).tiny  # of a batch, which keeps one without weight from 0/0
 
 
 class Task(L.LightningModule, ABC):
@@ -32,7 +32,7 @@ class Task(L.LightningModule, ABC):
         loss: compares `[N, O]` outputs with targets.
         optimizer: makes an optimizer of parameter groups; None where nothing is trained.
         scheduler: makes a schedule of an optimizer and, if it has such an argument, the `total_steps`.
-        l1: share of the sum of absolute weights in the loss. L2 is the optimizer's `weight_decay`. Both touch
+        l1: fraction of the sum of absolute weights in the loss. L2 is the optimizer's `weight_decay`. Both touch
             matrices that are called `weight`, as torch's layers call theirs, and nothing else: no bias, no scale.
     """
 
@@ -159,7 +159,7 @@ class Task(L.LightningModule, ABC):
         if weight is None:
             return self.loss(output, target)
         losses = self.loss_of_rows(output, target).reshape(len(output), -1).mean(dim=1)  # [N]
-        return (losses * weight).sum() / weight.sum().clamp_min(LEAST_WEIGHT)
+        return (losses * weight).sum() / weight.sum().clamp_min(MIN_WEIGHT)
 
     @torch.no_grad()
     def take_metrics(self, stage: str) -> dict[str, Tensor]:

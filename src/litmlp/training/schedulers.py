@@ -8,12 +8,12 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.0) -> dict[str, Any]:
-    """Rise linearly for a share `warmup` of the steps, then fall along a cosine to a share `final`.
+    """Rise linearly for a fraction `warmup` of the steps, then fall along a cosine to a fraction `final`.
 
     Source: Loshchilov and Hutter 2017, "SGDR", without restarts.
     """
     if not (0 <= warmup < 1 and 0 <= final <= 1):
-        raise ValueError(f"warmup={warmup} must be a share below 1 and final={final} one up to 1")
+        raise ValueError(f"warmup={warmup} must be a fraction below 1 and final={final} one up to 1")
     warmup_steps = round(warmup * total_steps)
 
     def factor(step: int) -> float:
@@ -26,7 +26,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: 
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> dict[str, Any]:
-    """Rise to the optimizer's rate for a share `warmup` of the steps, then fall to almost nothing.
+    """Rise to the optimizer's rate for a fraction `warmup` of the steps, then fall to almost nothing.
 
     Source: Smith and Topin 2018, "Super-Convergence", as in `torch.optim.lr_scheduler.OneCycleLR`.
     """

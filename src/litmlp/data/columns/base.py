@@ -14,7 +14,7 @@ from litmlp.data.cells import is_text
 from litmlp.data.notation import Notation
 from litmlp.errors import InputError
 
-MOST_TOLERATED = 100  # different texts of rows that do not count
+MAX_TOLERATED = 100  # different texts of rows that do not count
 ROWS_FOR_SCALE = 2**18  # evenly spaced training rows that set a scale; a larger table has no more to say
 
 
@@ -53,7 +53,7 @@ class Column(ABC):
 
     def tolerate(self, cells: pl.Series, notation: Notation) -> None:
         """Take what cannot be read in rows that do not count, as a line of totals, for missing cells from now on."""
-        for text in cells.cast(pl.String).unique().drop_nulls().head(MOST_TOLERATED) if is_text(cells) else ():
+        for text in cells.cast(pl.String).unique().drop_nulls().head(MAX_TOLERATED) if is_text(cells) else ():
             try:
                 self.parse(pl.Series(cells.name, [text]), notation)
             except InputError:

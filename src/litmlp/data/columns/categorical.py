@@ -11,7 +11,7 @@ from litmlp.data.notation import Notation
 from litmlp.data.state import different, taken
 
 UNSEEN, MISSING, FIRST_LEVEL = 0, 1, 2
-MOST_UNSEEN = 0.5  # of a file's levels, before that is said
+MAX_UNSEEN = 0.5  # of a file's levels, before that is said
 
 
 class CategoricalColumn(Column):
@@ -47,7 +47,7 @@ class CategoricalColumn(Column):
         """Tell of levels that are unseen in most rows, as those of a column that is written in another way."""
         unseen = [code for code, name in enumerate(parsed.names) if name not in self.levels]
         num_unseen, num_all = np.isin(parsed.codes, unseen).sum(), (parsed.codes >= 0).sum()
-        if num_unseen <= MOST_UNSEEN * num_all:
+        if num_unseen <= MAX_UNSEEN * num_all:
             return ""
         text = parsed.names[unseen[0]]
         return f"{num_unseen} of its {num_all} cells hold levels that training did not see, as {text!r}"
