@@ -78,7 +78,8 @@ class _Reader:
     def struct(self, depth: int = 0) -> dict[int, Any]:
         fields: dict[int, Any] = {}
         number = 0
-        while head := self.byte():  # the id's difference to the last one in 4 bits, or 0 and the id itself; the type
+        # The lower 4 bits of a head are the type. The upper ones are the step from the last id, or 0 if the id follows.
+        while head := self.byte():
             number = number + (head >> 4) if head >> 4 else self.signed()
             type_ = head & 15
             fields[number] = type_ == _Type.TRUE if type_ in (_Type.TRUE, _Type.FALSE) else self.value(type_, depth)

@@ -174,7 +174,7 @@ def _checked(options: FormatOptions, head: list[str], file: Path) -> FormatOptio
     if options.delimiter and options.delimiter != BLANKS and not any(options.delimiter in line for line in head):
         if not options.is_for_other_file:
             raise InputError(
-                f"data.delimiter is {options.delimiter!r}, but '{file}' does not contain it: leave it out to detect it"
+                f"data.delimiter is {options.delimiter!r}, but '{file}' does not contain it: leave data.delimiter out"
             )
         options = options._replace(delimiter=None)
     return options
