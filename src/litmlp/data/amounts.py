@@ -91,6 +91,7 @@ def read(texts: pl.Series, decimal: str, thousands: str | None = None) -> pl.Dat
     is_money = parts["prefix"].is_not_null() & suffix.is_in([*MONEY_MAGNITUDES])
     factor = suffix.replace_strict(MAGNITUDES, default=1.0, return_dtype=pl.Float64)
     factor = suffix.replace_strict(MONEY_MAGNITUDES, default=1.0, return_dtype=pl.Float64).zip_with(is_money, factor)
+    # Parentheses around a number mean a minus as well; a number may have only one.
     num_signs = pl.sum_horizontal(pl.col(name).is_in([*MINUS]).fill_null(False) for name in ("sign", "second", "third"))
     is_open, is_closed = parts["open"].is_not_null(), parts["close"].is_not_null()
     minus = parts.select(num_signs).to_series() + is_open.cast(pl.Int64)

@@ -75,10 +75,10 @@ class Texts(NamedTuple):
     distinct: pl.Series
     indices: np.ndarray
 
-    def spread(self, values: pl.Series | np.ndarray, of_null: Any) -> np.ndarray:
+    def spread(self, values: pl.Series | np.ndarray, null_value: Any) -> np.ndarray:
         """Return for each cell the value of its text; `values` has one per distinct text."""
         # The value of null cells comes last, where their index -1 points.
-        return np.append(np.asarray(values), np.asarray([of_null], np.asarray(values).dtype)).take(self.indices)
+        return np.append(np.asarray(values), np.asarray([null_value], np.asarray(values).dtype)).take(self.indices)
 
 
 def texts_of(cells: pl.Series) -> Texts:
@@ -98,7 +98,7 @@ def as_numbers(
     """Parse cells as numbers. Truth values become 1 and 0, durations become seconds.
 
     Args:
-        cells: of a column.
+        cells: the cells of a column.
         notation: the format of cells.
         advice: added to the message of an error, after the advice to correct the cell. An input has INPUT_ADVICE.
         unit: the unit that numbers in text may have; if None, any unit that is the same in all cells.
@@ -215,7 +215,7 @@ def as_levels(cells: pl.Series, notation: Notation) -> Levels:
     texts = texts_of(cells)
     code_of: dict[str, int] = {}
     absent = {_WHOLE.sub(r"\1", mark) for mark in notation.level_marks}
-    codes = np.full(len(texts.distinct) + 1, -1, dtype=np.int32)
+    codes = np.full(len(texts.distinct) + 1, -1, dtype=np.int32)  # the last one is that of null cells
     for i, text in enumerate(texts.distinct):
         name = _WHOLE.sub(r"\1", text)
         if name not in absent:
@@ -233,15 +233,15 @@ def as_dates(
     """Parse cells as timestamps without a time zone, null where missing; all text follows one format.
 
     Args:
-        cells: of a column.
+        cells: the cells of a column.
         notation: the format of cells.
         date_format: the format of dates, as `moments` describes it; if None, the one that all cells follow.
         advice: as in `as_numbers`.
         absent: further texts that mark a missing cell.
 
     Raises:
-        InputError: a cell does not follow the format, or no format fits all cells; then the format is meant that fits
-            most of them. The message names the first cell that does not follow it.
+        InputError: a cell does not follow the format. If `date_format` is None and no format fits all cells, it is the
+            format that fits most of them. The message names the first cell that does not follow it.
     """
     if cells.dtype == pl.Datetime or cells.dtype == pl.Date:
         return _naive(cells)

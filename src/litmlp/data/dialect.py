@@ -112,36 +112,39 @@ def sniff(lines: Sequence[str], options: FormatOptions = NO_OPTIONS) -> Found:
     rows = [record.cells for record in found]
     is_known = isinstance(options.header, tuple) and bool(rows) and len(rows[0]) == len(options.header)
     if is_known or not rows:
-        title = 0
+        num_titles = 0
     elif options.skip_rows is None:
-        title = _num_title_rows(rows)
+        num_titles = _num_title_rows(rows)
     else:
-        title = int(options.header in (None, True) and len(rows[0]) != _width(rows))
-    whole = rows[title:]
-    width = _width(whole)
-    above = rows[title - 1] if title else []
-    on_top = skipped + _lines_of(body, title - 1)
+        num_titles = int(options.header in (None, True) and len(rows[0]) != _width(rows))
+    table = rows[num_titles:]
+    width = _width(table)
+    # The last row above the table may be its header, although it has another number of cells.
+    above = rows[num_titles - 1] if num_titles else []
+    num_above = skipped + _lines_of(body, num_titles - 1)
     if options.header in (None, True) and len(above) != width and _may_be_names(above):
         if len(above) == width + 1 and not above[-1].strip():  # a delimiter ends that line, but none of the others
-            return Found(Dialect(delimiter, quote, on_top, comment), above[:-1], _of_width(whole, width))
+            return Found(Dialect(delimiter, quote, num_above, comment), above[:-1], _of_width(table, width))
         if len(above) > width:  # the header counts; the shorter rows are damaged
-            return Found(Dialect(delimiter, quote, on_top, comment), above, _of_width(whole, len(above)))
+            return Found(Dialect(delimiter, quote, num_above, comment), above, _of_width(table, len(above)))
         if len(above) == width - 1 and options.may_lack_name:
-            rows = _of_width(whole, width)
+            rows = _of_width(table, width)
             # The column without a name is the last if a delimiter ends each line. Otherwise it is the first, which
             # holds names of rows, as in files that R wrote.
             has_final_delimiter = all(not row[-1].strip() for row in rows)
             names = [*above, ""] if has_final_delimiter else ["", *above]
-            return Found(Dialect(delimiter, quote, on_top, comment), names, rows, True)
-    whole = _of_width(whole, width)
-    if title and options.skip_rows is not None:
-        return Found(Dialect(delimiter, quote, on_top, comment), whole[0], whole[1:], damage=miscounted(above, width))
-    has_header = _has_header(whole) if options.header is None else options.header is True
+            return Found(Dialect(delimiter, quote, num_above, comment), names, rows, True)
+    table = _of_width(table, width)
+    if num_titles and options.skip_rows is not None:
+        return Found(
+            Dialect(delimiter, quote, num_above, comment), table[0], table[1:], damage=miscounted(above, width)
+        )
+    has_header = _has_header(table) if options.header is None else options.header is True
     return Found(
-        Dialect(delimiter, quote, skipped + _lines_of(body, title), comment, has_header),
-        whole[0] if has_header and whole else [],
-        whole[1:] if has_header else whole,
-        damage=next((one.damage for one in found[title:] if len(one.cells) == width), "") if has_header else "",
+        Dialect(delimiter, quote, skipped + _lines_of(body, num_titles), comment, has_header),
+        table[0] if has_header and table else [],
+        table[1:] if has_header else table,
+        damage=next((one.damage for one in found[num_titles:] if len(one.cells) == width), "") if has_header else "",
     )
 
 

@@ -81,8 +81,9 @@ def _unless_constant(cells: pl.Series, kind: Kind) -> Kind:
 
 
 def _names_rows(cells: pl.Series, count_distinct: Callable[[], int], num_present: int) -> bool:
-    is_named_so = _IDENTIFIER.search(cells.name) is not None
-    return is_named_so and num_present >= MIN_ROWS and count_distinct() == num_present
+    """Tell whether a column identifies rows: its name is that of an identifier, and its values are all distinct."""
+    has_name_of_id = _IDENTIFIER.search(cells.name) is not None
+    return has_name_of_id and num_present >= MIN_ROWS and count_distinct() == num_present
 
 
 def _kind_with_infinite(cells: pl.Series, is_infinite: np.ndarray) -> Kind:

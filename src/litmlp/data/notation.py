@@ -103,7 +103,7 @@ class Survey:
         self.delimiter = delimiter
         self.proofs: dict[str, tuple[str, str]] = {}  # by decimal mark: a number that can only have this one
         self.hints: dict[str, tuple[str, str]] = {}  # by decimal mark: a number that suggests this one
-        self.ambiguities: dict[str, tuple[str, str]] = {}  # by mark: a number in which it may be either mark
+        self.ambiguities: dict[str, tuple[str, str]] = {}  # by mark: a number in which it may be decimal or not
         self.contradictions: dict[str, tuple[str, str]] = {}  # by given thousands separator: a number with another one
         self.orders: dict[bool, tuple[str, str]] = {}  # by whether the day precedes the month: a date that proves it
         self.marks: set[str] = set()  # markers of missing cells that occur among numbers

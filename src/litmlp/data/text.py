@@ -312,7 +312,7 @@ def _has_all_cells(text: Text, dialect: Dialect, above: list[str], table: pl.Laz
     with text.opened() as stream:
         while chunk := stream.read(CHUNK_SIZE):
             num_delimiters += chunk.count(dialect.delimiter.encode())
-            # The second text to search joins the ends of two chunks.
+            # A blank line may be no row. The second part to search joins the ends of two chunks.
             if any(blank in part for blank in (b"\n\n", b"\n\r\n") for part in (chunk, before + chunk[:2])):
                 return False
             before = chunk[-2:]
