@@ -104,7 +104,8 @@ class TestDecimalMarks:
 
     def test_a_key_that_cells_deny_is_refused(self, tmp_path: Path) -> None:
         path = written(tmp_path, column("1.5", "2.25"))
-        with pytest.raises(InputError, match=r"the decimal mark is ',' according to data.decimal, .* column 'x' holds '1.5'"):
+        message = r"the decimal mark is ',' according to data.decimal, .* column 'x' holds '1.5'"
+        with pytest.raises(InputError, match=message):
             table(path, decimal=",").read()
 
     def test_versions_addresses_and_dates_settle_nothing(self, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ COMMENT = re.compile(r"#(?!N/?A\b|DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)")  # a '
 ALL_MARKS = {*MARKS, *NUMBER_MARKS}
 UNDIVIDED = re.compile(r"\t|^\d[\d.,]*([;|]\d[\d.,]*)+$")  # matches a cell that another delimiter would split
 NUMBERS = ("whole", "number")
-TYPED = (*NUMBERS, "moment")  # shapes of cells that hold numbers, dates or times
+TYPED = (*NUMBERS, "timestamp")  # shapes of cells that hold numbers, dates or times
 FRACTION_TYPED = 0.8  # fraction of typed cells from which on a column counts as typed
 SEP_LINE = re.compile(r"\s*sep=(.)\s*", re.IGNORECASE)  # a line by which a file names its delimiter
 
