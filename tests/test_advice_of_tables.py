@@ -178,7 +178,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         parquet("data.ignore=[z]", z=[[i] for i in NUMBERS]),
     ),
     (
-        "column '{}' holds a date in its row {} that is not of the years 1 to 9999: correct the cell, or add the "
+        "column '{}' holds a date outside the years 1 to 9999 in its row {}: correct the cell, or add the "
         "column to data.ignore if it is an input",
         parquet(t=moments(2**62)),
         parquet(t=moments(5)),
@@ -226,15 +226,15 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         files("data.damaged_rows=skip", table_csv=CSV + b"1,2,3\n"),
     ),
     (
-        "the decimal mark is '{}', as data.decimal, data.thousands or the checkpoint says, but column '{}' holds {}: "
-        "write the numbers alike, or leave these keys out",
+        "the decimal mark is '{}' according to data.decimal, data.thousands or the checkpoint, but column '{}' holds "
+        "{}: write all numbers in the same way, or leave these keys out",
         table("data.decimal=,", x=HALVES),
         table("data.decimal=,", y=NUMBERS),
         table("", x=HALVES),
     ),
     (
-        "the mark of thousands is {}, as data.thousands or the checkpoint says, but column '{}' holds {}: write the "
-        "numbers alike, or leave data.thousands out",
+        "the thousands separator is {} according to data.thousands or the checkpoint, but column '{}' holds {}: write "
+        "all numbers in the same way, or leave data.thousands out",
         table("data.thousands=_", x=THOUSANDS),
         table("data.thousands=_", x=[number.replace(",", "_") for number in THOUSANDS]),
         table("", x=THOUSANDS),
@@ -250,8 +250,8 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         files("", table_csv=CSV),
     ),
     (
-        "'{}' and '{}' have different columns ({}): make them alike, or name the files that are meant by a pattern, "
-        "such as folder/*.csv",
+        "'{}' and '{}' have different columns ({}): give them the same columns, or select files with a pattern, such "
+        "as folder/*.csv",
         files("data.path=*.parquet", a_parquet=XY, b_parquet={**XY, "z": NUMBERS}),
         files("data.path=*.parquet", a_parquet=XY, b_parquet=XY),
         files("data.path=a*.parquet", a_parquet=XY, b_parquet={**XY, "z": NUMBERS}),
@@ -272,7 +272,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
     ("cannot read '{}' as {}: {}", files("", table_csv=b"PAR1"), files("", table_csv=CSV)),
     ("cannot read '{}' as text: it is a binary file", files("", table_csv=bytes(range(256))), files("", table_csv=CSV)),
     (
-        "{} has a column whose name has {} letters ('{}'), more than {}: rename it, and see whether the first line "
+        "{} has a column whose name has {} characters ('{}'), more than {}: rename it, and see whether the first line "
         "names the columns",
         table(**{"z" * 600: NUMBERS}),
         table(z=NUMBERS),
@@ -377,11 +377,11 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
     ),
     ("data.decimal is {}: use '.' or ','", table("data.decimal=;"), table("data.decimal=.", x=HALVES)),
     (
-        "data.delimiter is {}, but '{}' holds none: leave it out to find it",
+        "data.delimiter is {}, but '{}' does not contain it: leave data.delimiter out",
         table("data.delimiter=|"),
         table(),
     ),
-    ("data.{} is {}: give one letter", table("data.quote=xx"), table("data.quote=z")),
+    ("data.{} is {}: give one character", table("data.quote=xx"), table("data.quote=z")),
     (
         "data.encoding is {}, which is no encoding that Python knows: use utf-8, or cp1252",
         table("data.encoding=klingon"),

@@ -125,7 +125,7 @@ def test_a_run_keeps_the_task_and_says_what_columns_were_taken_for(
     assert "test/accuracy" in metrics
     assert "litmlp.tasks.ClassificationTask" in (tmp_path / "run/config.yaml").read_text()
     assert read_json(tmp_path / "run/columns.json")["columns"] == {
-        "id": "left out: it looks like an identifier: each row has another number",
+        "id": "left out: it looks like an identifier: each row has a different number",
         "when": "date, written like %Y-%m-%d, as time, month, weekday",
         "level": "categorical, 2 levels",
         "constant": "left out: all rows have the same value, same",

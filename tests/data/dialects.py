@@ -132,7 +132,7 @@ def _values(cells: pl.Series, kind: Kind, data: TableData) -> list[Any]:
     elif kind.name == "boolean":
         numbers = as_booleans(cells, data.notation)
     elif kind.name == "date":
-        return as_dates(cells, data.notation, kind.written, absent=kind.absent).to_list()
+        return as_dates(cells, data.notation, kind.date_format, absent=kind.absent).to_list()
     else:
         levels = as_levels(cells, data.notation)
         return [levels.names[code] if code >= 0 else None for code in levels.codes]

@@ -435,9 +435,9 @@ def test_dictionary_coded_cells_keep_their_name_and_text() -> None:
 def test_a_moment_of_no_calendar_is_a_sentence(unit: str) -> None:
     for number in (2**63 - 1, -(2**63) + 1):
         moments = pl.Series("when", [0, number]).cast(pl.Datetime(unit))
-        with pytest.raises(InputError, match="'when' holds a date in its row 2 that is not of the years 1 to 9999"):
+        with pytest.raises(InputError, match="'when' holds a date outside the years 1 to 9999 in its row 2"):
             as_dates(moments, [], UNKNOWN)
-        with pytest.raises(InputError, match="'when' holds a date in its row 2 that is not of the years 1 to 9999"):
+        with pytest.raises(InputError, match="'when' holds a date outside the years 1 to 9999 in its row 2"):
             as_levels(moments, UNKNOWN)
 
 

@@ -44,7 +44,7 @@ def means(path: Path, name: str, **keys: Any) -> list[Any]:
         numbers = as_numbers(cells, data.notation, absent=kind.absent)
         return [None if gone else value for value, gone in zip(numbers.values.tolist(), gaps(numbers), strict=True)]
     if kind.name == "date":
-        return as_dates(cells, data.notation, kind.written, absent=kind.absent).to_list()
+        return as_dates(cells, data.notation, kind.date_format, absent=kind.absent).to_list()
     return cells.cast(pl.String).to_list()
 
 
@@ -100,11 +100,12 @@ class TestDecimalMarks:
     def test_a_file_that_says_both_is_said(self, tmp_path: Path) -> None:
         data = table(written(tmp_path, "x;z;y\n0,5;0.5;1\n1,5;2.5;2\n"))
         data.read()
-        assert "the decimal mark is taken to be '.', though the file says both, as in '0.5' of 'z'" in data.assumed[0]
+        assert "the decimal mark is taken to be '.', though both marks occur, as in '0.5' of 'z'" in data.assumed[0]
 
     def test_a_key_that_cells_deny_is_refused(self, tmp_path: Path) -> None:
         path = written(tmp_path, column("1.5", "2.25"))
-        with pytest.raises(InputError, match=r"the decimal mark is ',', as data.decimal, .* column 'x' holds '1.5'"):
+        message = r"the decimal mark is ',' according to data.decimal, .* column 'x' holds '1.5'"
+        with pytest.raises(InputError, match=message):
             table(path, decimal=",").read()
 
     def test_versions_addresses_and_dates_settle_nothing(self, tmp_path: Path) -> None:
@@ -120,7 +121,9 @@ class TestDecimalMarks:
         other.load_state_dict(data.state_dict())
         batch = other.encode_rows(written(tmp_path, "x;y\n1.000;7.451\n2;7.450\n", "other.csv"), has_target=True)
         assert other.target.scaling.in_own_units(batch.target)[:, 0].round(decimals=2).tolist() == [7451, 7450]
-        with pytest.raises(InputError, match=r"the decimal mark is ',', as data.decimal, .* or the checkpoint says"):
+        with pytest.raises(
+            InputError, match=r"the decimal mark is ',' according to data.decimal, .* or the checkpoint"
+        ):
             other.encode_rows(written(tmp_path, "x;y\n1.5;7451\n", "english.csv"), has_target=True)
 
 
@@ -278,7 +281,9 @@ class TestDayAndMonth:
         path = written(tmp_path, column(*["03/04/2014", "05/06/2014"] * 20))
         data = table(path)
         data.setup()
-        assert data.inputs.decisions["x"].endswith("it may as well be %d/%m/%Y: then add data.date_format='%d/%m/%Y'")
+        assert data.inputs.decisions["x"].endswith(
+            "its dates also fit %d/%m/%Y: if that is right, add data.date_format='%d/%m/%Y'"
+        )
         assert means(path, "x")[0] == datetime(2014, 3, 4)
         assert means(path, "x", date_format="%d/%m/%Y")[0] == datetime(2014, 4, 3)
 
@@ -468,8 +473,8 @@ class TestKeysAreChecked:
             ({"decimal": ";"}, "data.decimal is ';': use"),
             ({"thousands": ",,"}, "data.thousands is ',,': give one mark"),
             ({"thousands": ",", "decimal": ","}, "as is the decimal mark"),
-            ({"delimiter": "::"}, "data.delimiter is '::': give one letter"),
-            ({"delimiter": "|"}, r"data.delimiter is '\|', but '.*' holds none: leave it out to find it"),
+            ({"delimiter": "::"}, "data.delimiter is '::': give one character"),
+            ({"delimiter": "|"}, r"data.delimiter is '\|', but '.*' does not contain it: leave data.delimiter out"),
             ({"skip_rows": 100}, "data.skip_rows is 100, but '.*' has 3 lines: give less"),
             ({"skip_rows": -1}, "data.skip_rows is -1: give a number from 0 up"),
             ({"encoding": "klingon"}, "data.encoding is 'klingon', which is no encoding that Python knows"),
@@ -492,7 +497,7 @@ class TestKeysAreChecked:
         self, tmp_path: Path, thousands: str, cells: str, other: str
     ) -> None:
         path = written(tmp_path, column(f'"{cells}"', "12"))
-        with pytest.raises(InputError, match=f"the mark of thousands is .{thousands}., .* column 'x' holds"):
+        with pytest.raises(InputError, match=f"the thousands separator is .{thousands}. .* column 'x' holds"):
             table(path, thousands=thousands).read()
         assert means(path, "x", thousands=other)[0] == float(cells.replace(other, ""))
 

@@ -55,16 +55,16 @@ class TestKindsOfCells:
             (["$1,200", "$3"], Kind("numeric")),
             (["45 %", "5 %"], Kind("numeric")),
             (["1.234,5", "5"], Kind("categorical")),
-            (["2021-03-04", "2021-03-05"], Kind("date", written="%Y-%m-%d")),
-            (["04.03.2021 05:06", "05.03.2021 00:00"], Kind("date", written="%d.%m.%Y %H:%M")),
-            (["2021-03-04T05:06:07Z", "2021-03-04T05:06:08Z"], Kind("date", written="%Y-%m-%dT%H:%M:%S")),
+            (["2021-03-04", "2021-03-05"], Kind("date", date_format="%Y-%m-%d")),
+            (["04.03.2021 05:06", "05.03.2021 00:00"], Kind("date", date_format="%d.%m.%Y %H:%M")),
+            (["2021-03-04T05:06:07Z", "2021-03-04T05:06:08Z"], Kind("date", date_format="%Y-%m-%dT%H:%M:%S")),
             (["yes", "NO", "Yes"], Kind("boolean")),
             (["T", "f"], Kind("boolean")),
             (["red", "blue"], Kind("categorical")),
             (["yes", "no", "perhaps"], Kind("categorical")),
             (["no", "nope"], Kind("categorical")),
             (["no", "off"], Kind("categorical")),
-            (["10:30", "10:45"], Kind("date", written="%H:%M")),
+            (["10:30", "10:45"], Kind("date", date_format="%H:%M")),
             (["5 kg", "3 g"], Kind("categorical", "its numbers have different units: write them in one")),
         ],
     )
@@ -92,7 +92,7 @@ class TestKindsOfCells:
 
     def test_a_word_that_often_stands_among_numbers_is_a_missing_cell(self) -> None:
         cells = [str(i) if i % 3 else "unknown" for i in range(60)]
-        said = "row 1 holds 'unknown' (and 19 other rows such a cell), which is taken for a missing cell"
+        said = "row 1 holds 'unknown' (and 19 other rows hold such a cell), which is taken for a missing cell"
         assert kind(*cells) == Kind("numeric", said, absent=("unknown",))
 
     def test_marks_of_levels_are_told(self) -> None:
@@ -102,10 +102,10 @@ class TestKindsOfCells:
         assert kind("a", "b", "NA", notation=UNKNOWN._replace(level_marks=("",))) == Kind("categorical", told)
 
     def test_day_and_month_that_nothing_tells_apart_are_told(self) -> None:
-        told = "it may as well be %d/%m/%Y: then add data.date_format='%d/%m/%Y'"
+        told = "its dates also fit %d/%m/%Y: if that is right, add data.date_format='%d/%m/%Y'"
         assert kind("03/04/2014", "05/06/2014") == Kind("date", told, "%m/%d/%Y")
         day_first = UNKNOWN._replace(day_first=True)
-        assert kind("03/04/2014", "05/06/2014", notation=day_first) == Kind("date", written="%d/%m/%Y")
+        assert kind("03/04/2014", "05/06/2014", notation=day_first) == Kind("date", date_format="%d/%m/%Y")
 
     def test_codes_that_begin_with_zeros_are_told(self) -> None:
         told = "its numbers begin with zeros, as codes do: if they are amounts, add the column to data.numeric"
@@ -189,7 +189,7 @@ class TestIdentifiers:
 
     def test_different_texts_are_an_identifier(self) -> None:
         guess = kind(*(f"person {i}" for i in range(50)))
-        assert reason_to_leave_out(guess) == "it looks like an identifier: (nearly) each row has another text"
+        assert reason_to_leave_out(guess) == "it looks like an identifier: (nearly) each row has a different text"
 
     def test_a_few_repetitions_do_not_hide_an_identifier(self) -> None:
         assert is_identifier(pl.Series("a", [*(f"x{i}" for i in range(97)), "x0", "x1", "x2"]))
@@ -203,7 +203,7 @@ class TestIdentifiers:
 
     def test_different_dates_are_no_identifier(self) -> None:
         texts = [f"2021-03-{day:02}" for day in range(1, 31)]
-        assert kind_of(pl.Series("a", texts), UNKNOWN) == Kind("date", written="%Y-%m-%d")
+        assert kind_of(pl.Series("a", texts), UNKNOWN) == Kind("date", date_format="%Y-%m-%d")
 
 
 class TestDoubt:

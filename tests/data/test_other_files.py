@@ -142,4 +142,4 @@ def test_the_order_of_days_and_months_is_said_of_a_column_of_time(tmp_path: Path
     rows = "".join(f"{1 + i % 9:02}/{1 + i % 7:02}/2014,{i % 5},{i}\n" for i in R)
     data = table(written(tmp_path, "d,x,y\n" + rows), time_column="d")
     data.setup()
-    assert "it may as well be %d/%m/%Y" in data.inputs.decisions["d"]
+    assert "its dates also fit %d/%m/%Y" in data.inputs.decisions["d"]

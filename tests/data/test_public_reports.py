@@ -179,7 +179,7 @@ DOUBTS = {
         "row 51 holds '1OT', which is taken for a missing cell",
     ),
     "opensanctions 4940": ("x,y\n16-07-68,1\n01-02-71,2\n", "its years of two digits are taken for 1971 to 2068"),
-    "two ways to read years": ("x,y\n24-03-25,1\n24-03-26,2\n", "it may as well be %d-%m-%y"),
+    "two ways to read years": ("x,y\n24-03-25,1\n24-03-26,2\n", "its dates also fit %d-%m-%y"),
     "names in a comment": ("#x,y\na,1\nb,2\n", "the names stand in a line that begins with '#'"),
 }
 

@@ -425,8 +425,8 @@ def test_levels_of_few_training_rows_are_taken_together(tmp_path: Path) -> None:
 LEFT_OUT = {
     "constant": ("7", "all rows have the same value, 7"),
     "word": ("same", "all rows have the same value, same"),
-    "row_id": ("{i}", "it looks like an identifier: each row has another number"),
-    "name": ("n{i}", r"it looks like an identifier: (nearly) each row has another text"),
+    "row_id": ("{i}", "it looks like an identifier: each row has a different number"),
+    "name": ("n{i}", r"it looks like an identifier: (nearly) each row has a different text"),
     "empty": ("", "it has no values"),
     "marked": ("NA", "it has no values"),
 }

@@ -40,7 +40,7 @@ def test_the_config_trains_under_its_name(conf: Path, tmp_path: Path) -> None:
 def test_each_choice_has_a_comment(conf: Path) -> None:
     text = added(conf, "level").read_text()
     assert "classification  # the target 'level' holds texts, 2 different ones" in text
-    assert "  - id  # it looks like an identifier: each row has another number\n" in text
+    assert "  - id  # it looks like an identifier: each row has a different number\n" in text
     assert "#   size: m: numeric\n" in text
 
 

@@ -89,7 +89,7 @@ def keys_of_rows(config: "DictConfig") -> dict[str, Any]:
     from litmlp.config import arguments_of, check_value
     from litmlp.data import keys
 
-    hints, _ = arguments_of(keys.said)
+    hints, _ = arguments_of(keys.parsed)
     given = {name: value for name in hints if (value := OmegaConf.select(config, f"data.{name}")) is not None}
     given = {name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for name, value in given.items()}
     for name, value in given.items():

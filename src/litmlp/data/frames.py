@@ -1,4 +1,4 @@
-"""Rows that come from Python: frames of Polars or pandas, and dicts of arrays."""
+"""Converts rows that are given in Python (frames of Polars or pandas, dicts of arrays) to a frame of Polars."""
 
 import math
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ import polars as pl
 from litmlp.data.cells import shortened
 from litmlp.errors import InputError
 
-UNITS = ("D", "ms", "us", "ns")  # of moments, that Polars takes
-PLAIN = "biufM"  # kinds of numpy's types that Polars takes as they are: truth, numbers, text, moments
+UNITS = ("D", "ms", "us", "ns")  # time units of NumPy that Polars accepts
+PLAIN = "biufM"  # NumPy's codes of types that Polars accepts: bool, int, unsigned int, float, datetime
 
 
 def as_frame(rows: Any) -> pl.LazyFrame:
@@ -21,7 +21,7 @@ def as_frame(rows: Any) -> pl.LazyFrame:
         rows: a frame of Polars, a DataFrame of pandas, or a dict of arrays or lists of the same length.
 
     Raises:
-        InputError: `rows` are something else, or columns differ in length or share a name.
+        InputError: `rows` has another type, or its columns differ in length or share a name.
     """
     if isinstance(rows, pl.LazyFrame):
         return rows
@@ -31,7 +31,7 @@ def as_frame(rows: Any) -> pl.LazyFrame:
     if isinstance(rows, Mapping):
         columns = [(str(name), values) for name, values in rows.items()]
     elif type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
-        columns = [(str(name), rows.iloc[:, place]) for place, name in enumerate(rows.columns)]
+        columns = [(str(name), rows.iloc[:, i]) for i, name in enumerate(rows.columns)]
     else:
         raise InputError(
             f"rows are given as {type(rows).__name__}: give a file, a frame of Polars or pandas, or a dict of arrays"
@@ -42,15 +42,18 @@ def as_frame(rows: Any) -> pl.LazyFrame:
     series = [_series(name, values) for name, values in columns]
     lengths = {len(one): one.name for one in series}
     if len(lengths) > 1:
-        (first, some), (other, others), *_ = lengths.items()
-        raise InputError(f"column '{some}' has {first} rows, but '{others}' has {other}: give columns of one length")
+        (first, name), (second, other_name), *_ = lengths.items()
+        raise InputError(
+            f"column '{name}' has {first} rows, but '{other_name}' has {second}: give columns of one length"
+        )
     return pl.LazyFrame(series)
 
 
 def _series(name: str, values: Any) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.alias(name)
-    if hasattr(values, "dt") and getattr(values.dtype, "tz", None) is not None:  # of pandas: moments are in UTC
+    if hasattr(values, "dt") and getattr(values.dtype, "tz", None) is not None:  # of pandas
+        # Timestamps become UTC without a time zone, as everywhere in `cells`.
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
     is_plain = isinstance(getattr(values, "dtype", None), np.dtype) and values.dtype.kind in PLAIN
     if is_plain:
@@ -62,11 +65,12 @@ def _series(name: str, values: Any) -> pl.Series:
     cells = [None if _is_missing(value) else value for value in values]
     try:
         return pl.Series(name, cells)
-    except (TypeError, pl.exceptions.PolarsError):  # cells of several types
+    except (TypeError, pl.exceptions.PolarsError):  # the cells have several types
         return pl.Series(name, [None if value is None else str(value) for value in cells])
 
 
 def _is_missing(value: Any) -> bool:
-    # None, NaN, and pandas' NA and NaT, which compare to nothing as equal.
+    # Tells whether a value is None, NaN, or pandas' NA or NaT. The last two are recognized by name, so that pandas is
+    # not imported.
     is_nan = isinstance(value, float) and math.isnan(value)
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")

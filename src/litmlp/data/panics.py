@@ -1,4 +1,8 @@
-"""Polars is written in Rust, whose code panics at some damaged files: it prints a trace, and raises no `Exception`."""
+"""Turns panics of Polars into errors.
+
+Polars is written in Rust. At some damaged files its code panics: it prints a trace to stderr, and raises a
+`BaseException` that is not an `Exception`.
+"""
 
 import os
 import threading
@@ -8,18 +12,18 @@ from contextlib import contextmanager
 from polars.exceptions import ComputeError
 
 _lock = threading.Lock()
-_num_muted = 0
-_stderr: int | None = None
+_num_muted = 0  # calls of `as_errors` under way; stderr is muted while there are any
+_stderr: int | None = None  # a duplicate of the original file descriptor 2
 
 
 @contextmanager
 def as_errors() -> Iterator[None]:
-    """Raise `polars.exceptions.ComputeError` for a panic; what the process's stderr gets meanwhile is dropped."""
+    """Raise `polars.exceptions.ComputeError` for a panic. Until the end, output to the process's stderr is dropped."""
     _mute()
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # nothing that could be imported
+        if type(error).__name__ != "PanicException":  # there is no class of it to import
             raise
         raise ComputeError(f"it is damaged ({str(error).splitlines()[0]})") from error
     finally:
@@ -28,17 +32,19 @@ def as_errors() -> Iterator[None]:
 
 def _mute() -> None:
     global _num_muted, _stderr
+    # Rust writes to the file descriptor, not to sys.stderr, so the descriptor itself is redirected. It belongs to the
+    # whole process: the first of several threads redirects it, and the last one restores it.
     with _lock:
         _num_muted += 1
         if _num_muted > 1:
             return
         try:
             _stderr = os.dup(2)
-        except OSError:  # it is closed
+        except OSError:  # stderr is closed
             return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
 
 
 def _unmute() -> None:

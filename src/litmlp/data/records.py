@@ -1,7 +1,8 @@
-"""From lines of text to records of cells, also where lines are damaged.
+"""Splits lines of text into records of cells, including damaged lines.
 
-A record is a line, or several where a quoted cell holds line ends. A line is damaged where it has more or fewer cells
-than the others, or a quote that opens or closes nothing. Damage ends where the line ends, so that it costs one row.
+A record is a line, or several lines if a quoted cell contains line breaks. A line is damaged if it has more or fewer
+cells than the others, or a quote that neither opens nor closes a cell. Damage never extends beyond the end of its line,
+so it costs one row.
 """
 
 import re
@@ -9,22 +10,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-MAX_LINES = 1000  # of a record, in a quoted cell
+MAX_RECORD_LINES = 1000  # lines of a record that are searched for the quote that closes its cell
 MAX_TRIES = 2000  # ways to read the quotes of a damaged line
 MAX_MERGED = 20  # pieces that may have been one cell
-MAX_SHIFTED = 5  # columns that stay empty, or cells that are in pieces, beyond what the numbers of both tell
-MAX_WAYS = 30_000  # to give the pieces of a row to columns
+MAX_SHIFTED = 5  # pieces to join, or columns to leave empty, beyond the difference between pieces and columns
+MAX_ALIGNMENTS = 30_000  # bounds the work of aligning the pieces of one row with columns
 ROWS_FOR_SHAPES = 2000
-BLANKS = " "  # as a delimiter: a run of blanks, or of tabs
+BLANKS = " "  # this delimiter stands for a run of blanks or tabs
 
 
 class Record(NamedTuple):
-    """Cells that stand together.
+    """A row of a text file.
 
     Attributes:
         line: the number of its first line, from 1.
-        cells: as they mean, without quotes.
-        damage: what is wrong with it, for people; empty if nothing is.
+        cells: the values of its cells, without quotes.
+        damage: what is wrong with it, for a message; empty if nothing is.
     """
 
     line: int
@@ -33,13 +34,13 @@ class Record(NamedTuple):
 
 
 def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, first: int = 1) -> Iterator[Record]:
-    """Yield the records of a table whose rows have `num_cells` cells; lines of blanks alone are left out.
+    """Yield the records of a table. Lines that contain only blanks are left out.
 
     Args:
-        lines: without their ends.
-        delimiter: between cells; BLANKS stands for any run of blanks.
-        quote: around cells, doubled within; empty if there is none.
-        num_cells: of each record that is whole; 0 if that is to be found.
+        lines: the lines without line ends.
+        delimiter: the character between cells; BLANKS stands for any run of blanks.
+        quote: the character around quoted cells, which is doubled within them; empty if there is none.
+        num_cells: the number of cells of an undamaged record; 0 if it is not known yet.
         first: the number of the first line.
     """
     if delimiter == BLANKS:
@@ -49,7 +50,7 @@ def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, fi
         if not line.strip() and num_cells > 1 and not (delimiter in line and delimiter != BLANKS):
             continue
         if not quote or quote not in line:
-            pieces = _pieces(line, delimiter)
+            pieces = _naive_cells(line, delimiter)
             yield Record(number, pieces, miscounted(pieces, num_cells))
             continue
         cells, is_open = split(line, delimiter, quote)
@@ -59,14 +60,17 @@ def records(lines: Iterable[str], delimiter: str, quote: str, num_cells: int, fi
             yield Record(number, cells)
             continue
         damage = miscounted(cells, num_cells) if cells is not None else f"has a {quote} that opens or closes no cell"
-        read = _with_loose_quotes(line, delimiter, quote, num_cells) or cells or _pieces(line, delimiter)
+        read = _with_loose_quotes(line, delimiter, quote, num_cells) or cells or _naive_cells(line, delimiter)
         yield Record(number, read, damage)
 
 
 def _continued(line: str, numbered: "_Ahead", delimiter: str, quote: str, num_cells: int) -> list[str] | None:
-    """Return the cells of a record that ends in a later line; None if none makes it whole: it then costs one line."""
+    """Return the cells of a record that ends in a later line, and consume its lines.
+
+    If no later line completes it, return None and consume nothing, so that the damage costs one line.
+    """
     more: list[str] = []
-    for _, following in numbered.peek(MAX_LINES):
+    for _, following in numbered.peek(MAX_RECORD_LINES):
         more.append(following)
         if quote not in following:
             continue
@@ -81,14 +85,15 @@ def _continued(line: str, numbered: "_Ahead", delimiter: str, quote: str, num_ce
 
 
 def split(text: str, delimiter: str, quote: str) -> tuple[list[str] | None, bool]:
-    """Split a record into cells, and tell whether its last cell is still open; no cells where quotes stand loose.
+    """Split a record into cells, and tell whether its last cell is still open.
 
-    Blanks may stand before the quote that opens a cell, and behind the one that closes it.
+    The cells are None if a cell is open, or if a quote neither opens nor closes a cell. Blanks may precede an opening
+    quote and follow a closing one.
     """
     cells: list[str] = []
-    place, end = 0, len(text)
+    position, end = 0, len(text)
     while True:
-        opening = _after_blanks(text, place, delimiter)
+        opening = _after_blanks(text, position, delimiter)
         if text.startswith(quote, opening):
             close = opening + 1
             while True:
@@ -99,65 +104,68 @@ def split(text: str, delimiter: str, quote: str) -> tuple[list[str] | None, bool
                     break
                 close += 2
             cells.append(text[opening + 1 : close].replace(quote * 2, quote))
-            place = _after_blanks(text, close + 1, delimiter)
-            if place < end and not text.startswith(delimiter, place):
+            position = _after_blanks(text, close + 1, delimiter)
+            if position < end and not text.startswith(delimiter, position):
                 return None, False
         else:
-            stop = text.find(delimiter, place)
+            stop = text.find(delimiter, position)
             stop = end if stop < 0 else stop
-            cells.append(text[place:stop])
-            if _seems_to_open(cells[-1], quote):
+            cells.append(text[position:stop])
+            if _has_opening_quote(cells[-1], quote):
                 return None, False
-            place = stop
-        if place >= end:
+            position = stop
+        if position >= end:
             return cells, False
-        place = _next(text, place, delimiter)
+        position = _next_cell(text, position, delimiter)
 
 
-def _seems_to_open(cell: str, quote: str) -> bool:
-    """Tell whether a quote in a cell without quotes around it rather belongs to a cell whose delimiter is lost."""
+def _has_opening_quote(cell: str, quote: str) -> bool:
+    """Tell whether a quote within an unquoted cell seems to open another cell, whose delimiter is lost."""
     return cell.count(quote) % 2 == 1 and re.search(rf"{re.escape(quote)}\w", cell) is not None
 
 
-def _next(text: str, place: int, delimiter: str) -> int:
-    """Return where the cell begins that follows a delimiter."""
-    place += 1
-    while delimiter == BLANKS and text.startswith(BLANKS, place):
-        place += 1
-    return place
+def _next_cell(text: str, position: int, delimiter: str) -> int:
+    """Return the position of the cell after the delimiter at `position`."""
+    position += 1
+    while delimiter == BLANKS and text.startswith(BLANKS, position):
+        position += 1
+    return position
 
 
-def _after_blanks(text: str, place: int, delimiter: str) -> int:
-    while delimiter != BLANKS and text.startswith(BLANKS, place):
-        place += 1
-    return place
+def _after_blanks(text: str, position: int, delimiter: str) -> int:
+    while delimiter != BLANKS and text.startswith(BLANKS, position):
+        position += 1
+    return position
 
 
 def _with_loose_quotes(line: str, delimiter: str, quote: str, num_cells: int) -> list[str] | None:
-    """Return the first way to read a line as `num_cells` cells in which quotes may be letters like any other."""
+    """Split a damaged line into `num_cells` cells in which quotes may be ordinary characters; None if that fails.
+
+    This is a depth-first search: it returns the first split that comes out, within MAX_TRIES + `num_cells` steps.
+    """
     closing = re.compile(f"{re.escape(quote)}(?={re.escape(delimiter)}|$)")
 
-    def ways(place: int) -> Iterator[tuple[int, int, bool]]:
-        """Yield where a cell may end that begins at `place`, from the likely to the odd, and whether it is quoted."""
-        if line.startswith(quote, place):
-            for match in closing.finditer(line, place + 1):
-                yield place, match.end(), True
-        stop = line.find(delimiter, place)
-        yield place, len(line) if stop < 0 else stop, False
+    def ways(position: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield (start, end, is_quoted) of each cell that may begin at `position`, the likeliest first."""
+        if line.startswith(quote, position):
+            for match in closing.finditer(line, position + 1):
+                yield position, match.end(), True
+        stop = line.find(delimiter, position)
+        yield position, len(line) if stop < 0 else stop, False
 
     cells: list[tuple[int, int, bool]] = []
-    tried = [ways(0)]
+    untried = [ways(0)]  # for each cell so far, the ways that are left
     for _ in range(MAX_TRIES + num_cells):
-        way = next(tried[-1], None)
+        way = next(untried[-1], None)
         if way is None:
-            tried.pop()
-            if not tried:
+            untried.pop()
+            if not untried:
                 return None
             cells.pop()
-        elif way[1] < len(line) and len(tried) < num_cells:
+        elif way[1] < len(line) and len(untried) < num_cells:
             cells.append(way)
-            tried.append(ways(_next(line, way[1], delimiter)))
-        elif way[1] >= len(line) and len(tried) == num_cells:
+            untried.append(ways(_next_cell(line, way[1], delimiter)))
+        elif way[1] >= len(line) and len(untried) == num_cells:
             return [
                 line[start + 1 : end - 1].replace(quote * 2, quote) if is_quoted else line[start:end]
                 for start, end, is_quoted in (*cells, way)
@@ -165,19 +173,19 @@ def _with_loose_quotes(line: str, delimiter: str, quote: str, num_cells: int) ->
     return None
 
 
-def _pieces(line: str, delimiter: str) -> list[str]:
+def _naive_cells(line: str, delimiter: str) -> list[str]:
     return line.split() if delimiter == BLANKS else line.split(delimiter)
 
 
 def miscounted(cells: Sequence[str], num_cells: int) -> str:
-    """Return that a record has more or fewer cells than it should; empty if it has as many."""
+    """Return a message if a record has more or fewer than `num_cells` cells; else an empty text."""
     if len(cells) == num_cells:
         return ""
     return f"has {len(cells)} cell{'s' if len(cells) != 1 else ''} instead of {num_cells}"
 
 
 class _Ahead(Iterator[tuple[int, str]]):
-    """Lines with a look ahead."""
+    """An iterator over numbered lines that can also look ahead."""
 
     def __init__(self, lines: Iterable[tuple[int, str]]) -> None:
         self.lines = iter(lines)
@@ -187,15 +195,16 @@ class _Ahead(Iterator[tuple[int, str]]):
         return self.seen.pop(0) if self.seen else next(self.lines)
 
     def peek(self, most: int) -> Iterator[tuple[int, str]]:
-        place = 0
-        while place < most:
-            if place == len(self.seen):
+        """Yield up to `most` of the next lines without consuming them."""
+        position = 0
+        while position < most:
+            if position == len(self.seen):
                 line = next(self.lines, None)
                 if line is None:
                     return
                 self.seen.append(line)
-            yield self.seen[place]
-            place += 1
+            yield self.seen[position]
+            position += 1
 
     def skip(self, number: int) -> None:
         del self.seen[:number]
@@ -206,7 +215,7 @@ _PATTERNS = [
     ("empty", r""),
     ("whole", r"[-+\u2212]?\d+"),
     ("number", r"[-+\u2212(]?[^\w\s]?\s?[-+\u2212]?" + _DIGITS + r"([eE][-+]?\d+)?\s?[^\w\s]?[-)]?"),
-    ("moment", r"\d{1,4}[-/.: ]\d{1,2}([-/.: ]\d{1,4})*([T ]\d.*)?|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"),
+    ("timestamp", r"\d{1,4}[-/.: ]\d{1,2}([-/.: ]\d{1,4})*([T ]\d.*)?|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"),
     ("word", r"\w+"),
     ("code", r"[\w-]+"),
     ("link", r"\w+://\S+"),
@@ -216,49 +225,51 @@ _SHAPES = [(name, re.compile(pattern)) for name, pattern in _PATTERNS]
 
 
 def shape(cell: str) -> str:
-    """Return what a cell looks like, roughly."""
+    """Return the rough shape of a cell: the name of the first of `_PATTERNS` that matches it, or "text"."""
     text = cell.strip()
     return next((name for name, pattern in _SHAPES if pattern.fullmatch(text)), "text")
 
 
 class Shapes:
-    """What the cells of each column look like, by which a damaged row finds its columns again."""
+    """The shapes of the cells of each column, which serve to align a damaged row with the columns."""
 
-    def __init__(self, whole: Iterable[Sequence[str]], num_cells: int) -> None:
+    def __init__(self, rows: Iterable[Sequence[str]], num_cells: int) -> None:
         counts: list[Counter[str]] = [Counter() for _ in range(num_cells)]
-        for cells in whole:
+        for cells in rows:
             for count, cell in zip(counts, cells, strict=True):
                 count[shape(cell)] += 1
         self.fractions = [{name: n / count.total() for name, n in count.items()} for count in counts]
 
     def aligned(self, pieces: Sequence[str], delimiter: str) -> list[str] | None:
-        """Return the pieces as one cell a column; None where they do not fit well.
+        """Align the pieces of a damaged row, split at each delimiter, with the columns; None if they fit badly.
 
-        Pieces are joined where a delimiter stands in a cell that should be quoted, left out where they are empty and
-        too many, and columns stay empty where there are too few: of all ways the one that fits best.
+        Adjacent pieces are joined into one cell, as after an unquoted delimiter within a cell. Empty pieces that are
+        too many are left out. Columns without a piece stay empty. The alignment with the highest score is returned.
         """
         num_columns, num_pieces = len(self.fractions), len(pieces)
         too_many, too_few = max(num_pieces - num_columns, 0), max(num_columns - num_pieces, 0)
-        lead, lag = too_many + MAX_SHIFTED, too_few + MAX_SHIFTED  # of pieces before columns: others are not tried
+        lead, lag = too_many + MAX_SHIFTED, too_few + MAX_SHIFTED  # bounds of (pieces - columns) so far
         most_merged = min(MAX_MERGED, lead + lag + 1)
-        if num_columns * (lead + lag + 1) * most_merged > MAX_WAYS:
+        if num_columns * (lead + lag + 1) * most_merged > MAX_ALIGNMENTS:
             return None
-        merged = [self._merged(pieces, place, most_merged, delimiter) for place in range(num_pieces)]
+        merged = [self._merged(pieces, position, most_merged, delimiter) for position in range(num_pieces)]
+        # Dynamic programming: for each number of columns, the best score and cell ends by the number of pieces used.
         best: list[dict[int, tuple[float, tuple[int, ...]]]] = [{0: (0.0, ())}]
         for column, shapes in enumerate(self.fractions):
             after: dict[int, tuple[float, tuple[int, ...]]] = {}
-            for place, (score, ends) in best[-1].items():
-                stays_empty = (place, shapes.get("empty", 0.0) - 0.5)
-                cells = merged[place] if place < num_pieces else []
+            for position, (score, ends) in best[-1].items():
+                stays_empty = (position, shapes.get("empty", 0.0) - 0.5)
+                cells = merged[position] if position < num_pieces else []
                 for end, gain in (
                     stays_empty,
-                    *((end, shapes.get(shape, 0.0) - loss) for end, shape, loss in cells),
+                    *((end, shapes.get(name, 0.0) - penalty) for end, name, penalty in cells),
                 ):
                     is_near = -lag <= end - column - 1 <= lead
                     if is_near and (end not in after or score + gain > after[end][0]):
                         after[end] = (score + gain, (*ends, end))
             best.append(after)
-        finals = {place: way for place, way in best[-1].items() if all(not piece for piece in pieces[place:])}
+        # Pieces that are left over must be empty.
+        finals = {position: way for position, way in best[-1].items() if all(not piece for piece in pieces[position:])}
         if not finals:
             return None
         score, ends = max(finals.values(), key=lambda way: way[0])
@@ -267,17 +278,17 @@ class Shapes:
         starts = (0, *ends[:-1])
         return [self._joined(pieces[start:end], delimiter) for start, end in zip(starts, ends, strict=True)]
 
-    def _merged(self, pieces: Sequence[str], place: int, most: int, delimiter: str) -> list[tuple[int, str, float]]:
-        """Return for each cell that pieces from `place` may make up its end, its shape, and what speaks against it."""
+    def _merged(self, pieces: Sequence[str], position: int, most: int, delimiter: str) -> list[tuple[int, str, float]]:
+        """Return (end, shape, penalty) of each cell that can be joined from the pieces from `position` on."""
         cells = []
-        for end in range(place + 1, min(place + most, len(pieces)) + 1):
-            num_joined = sum(bool(piece) for piece in pieces[place:end]) or 1
-            loss = 0.1 * (num_joined - 1) + 0.3 * (end - place - num_joined)
-            joined = self._joined(pieces[place:end], delimiter)
-            looks = shape(joined)
-            if num_joined > 1 and looks == "number" and not _GROUPED.search(joined):
-                looks = "text"  # 2,3 are two numbers rather than one
-            cells.append((end, looks, loss))
+        for end in range(position + 1, min(position + most, len(pieces)) + 1):
+            num_joined = sum(bool(piece) for piece in pieces[position:end]) or 1
+            penalty = 0.1 * (num_joined - 1) + 0.3 * (end - position - num_joined)
+            joined = self._joined(pieces[position:end], delimiter)
+            joined_shape = shape(joined)
+            if num_joined > 1 and joined_shape == "number" and not _GROUPED.search(joined):
+                joined_shape = "text"  # 2,3 is more likely two numbers than one
+            cells.append((end, joined_shape, penalty))
         return cells
 
     @staticmethod

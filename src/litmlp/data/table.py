@@ -13,7 +13,7 @@ from litmlp.data import keys, moments
 from litmlp.data.batch import Batch
 from litmlp.data.cells import Levels, Numbers, as_dates, as_levels, as_numbers, is_text, texts_of
 from litmlp.data.columns import Column, DateColumn
-from litmlp.data.dialect import Asked
+from litmlp.data.dialect import FormatOptions
 from litmlp.data.frames import as_frame
 from litmlp.data.inputs import collected
 from litmlp.data.kinds import LEFT_OUT, kind_of
@@ -126,7 +126,7 @@ class TableData(TabularData):
         }
         self.ignore = [name.strip() for name in ignore or []]
         self.missing_values = None if missing_values is None else list(missing_values)
-        self.asked, self.given = keys.said(
+        self.asked, self.given = keys.parsed(
             missing_values,
             decimal,
             thousands,
@@ -170,15 +170,15 @@ class TableData(TabularData):
             every = [one for some in files.values() for one in some]
             table = read_table(every, self.asked_of_files(), notation, wanted, finds_marks=finds_marks)
         if not self.is_fitted:
-            self.notation, self.written, self.assumed = table.notation, table.written, table.said
+            self.notation, self.written, self.assumed = table.notation, table.formats, table.assumed
         self.spill = table.spill
         sizes = iter(table.sizes)
         self.sizes = {split: sum(next(sizes) for _ in some) for split, some in files.items()}
         if self.says:
-            self.say(table.written, table.said)
+            self.say(table.formats, table.assumed)
         return table.frame
 
-    def asked_of_files(self) -> Asked:
+    def asked_of_files(self) -> FormatOptions:
         """Return what is said of how text files are written."""
         if self.asked.header is None and self.notation.header is not None:
             return self.asked._replace(header=self.notation.header)
@@ -204,10 +204,10 @@ class TableData(TabularData):
         if cells.name == self.time_column:  # later rows have moments that training has not seen, but months that it has
             if kind.name != DateColumn.kind:
                 return None, "it orders the rows"
-            shared = (self.scaling, kind.written, kind.absent, self.min_count)
+            shared = (self.scaling, kind.date_format, kind.absent, self.min_count)
             remark = "; ".join(filter(None, ["it orders the rows", kind.reason]))
             return DateColumn(cells.name, *shared, has_trend=False), remark
-        return self.new_column(kind.name, cells.name, kind.written, kind.absent), kind.reason
+        return self.new_column(kind.name, cells.name, kind.date_format, kind.absent), kind.reason
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
         """Follow the column that splits, groups or orders the rows, if there is one."""
@@ -287,8 +287,8 @@ class TableData(TabularData):
         if cells.dtype.is_numeric():
             numbers = as_numbers(cells, self.notation)
         else:
-            or_else = ", or say how they are written with data.date_format"
-            dates = as_dates(cells, self.notation, or_else=or_else)
+            advice = ", or say how they are written with data.date_format"
+            dates = as_dates(cells, self.notation, advice=advice)
             numbers = Numbers(dates.cast(Int64).fill_null(0).to_numpy(), dates.is_null().to_numpy())
         if numbers.is_missing is not None and (numbers.is_missing & is_usable).any():
             row = int(np.argmax(numbers.is_missing & is_usable))
@@ -300,9 +300,9 @@ class TableData(TabularData):
     def _date_format(self, cells: Series) -> str | None:
         if not is_text(cells):
             return None
-        texts = texts_of(cells).different
+        texts = texts_of(cells).distinct
         present = texts.filter(~texts.is_in([*self.notation.marks]))
-        found = moments.written_in(present, self.notation.day_first, self.notation.date_format)
+        found = moments.format_of(present, self.notation.day_first, self.notation.date_format)
         return found.format if found else None
 
     def _check_lists(self) -> None:

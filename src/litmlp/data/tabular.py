@@ -16,7 +16,7 @@ from litmlp.data.batch import Batch, weights_of_rows
 from litmlp.data.batches import Batches, InOrder, Shuffled, belong_on
 from litmlp.data.cells import as_numbers, shown
 from litmlp.data.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, Encoded, NumericColumn
-from litmlp.data.dialect import Asked
+from litmlp.data.dialect import FormatOptions
 from litmlp.data.frames import as_frame
 from litmlp.data.inputs import Inputs, collected, num_rows
 from litmlp.data.notation import Notation
@@ -204,10 +204,10 @@ class TabularData(L.LightningDataModule, ABC):
             read = read_table(files_of(rows), asked, notation, text_columns, numeric, finds_marks=False)
         else:
             read = read_frame(as_frame(rows), notation, text_columns, numeric, finds_marks=False)
-        self.say(read.written, read.said)
+        self.say(read.formats, read.assumed)
         return read
 
-    def asked_of_another(self) -> Asked:
+    def asked_of_another(self) -> FormatOptions:
         """Return what is known of how another text file is written."""
         known = self.notation
         asked = self.asked_of_files()
@@ -216,8 +216,8 @@ class TabularData(L.LightningDataModule, ABC):
             comment=known.comment if asked.comment is None else asked.comment,
             likely_quote=known.quote,
             may_lack_name=known.lacks_name,
-            may_lack=tuple(self.target.columns),
-            is_of_other=True,
+            optional_names=tuple(self.target.columns),
+            is_for_other_file=True,
         )
 
     def say(self, written: list[str], assumed: list[str]) -> None:
@@ -227,9 +227,9 @@ class TabularData(L.LightningDataModule, ABC):
         for sentence in assumed:
             log.warning("%s", sentence)
 
-    def asked_of_files(self) -> Asked:
+    def asked_of_files(self) -> FormatOptions:
         """Return what is said of how text files are written."""
-        return Asked()
+        return FormatOptions()
 
     def encode(
         self, frame: LazyFrame, targets: tuple[Any, np.ndarray] | None = None, notation: Notation | None = None

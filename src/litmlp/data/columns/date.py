@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from litmlp.data import moments
-from litmlp.data.cells import OF_INPUT, Levels, Numbers, as_dates, is_text, texts_of
+from litmlp.data.cells import INPUT_ADVICE, Levels, Numbers, as_dates, is_text, texts_of
 from litmlp.data.columns.base import Column, Encoded, sampled
 from litmlp.data.columns.categorical import CategoricalColumn
 from litmlp.data.columns.numeric import NumericColumn
@@ -53,7 +53,7 @@ class DateColumn(Column):
 
     def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read dates, as microseconds since 1970."""
-        dates = as_dates(cells, notation, self._format_of(cells, notation), OF_INPUT, self.absent)
+        dates = as_dates(cells, notation, self._format_of(cells, notation), INPUT_ADVICE, self.absent)
         is_missing = dates.is_null().to_numpy() if dates.null_count() else None
         return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
 
@@ -62,9 +62,9 @@ class DateColumn(Column):
         asked = notation.date_format
         if not is_text(cells) or (self.date_format is not None and asked in (None, self.date_format)):
             return self.date_format
-        present = texts_of(cells).different
+        present = texts_of(cells).distinct
         present = present.filter(~present.is_in([*notation.marks, *self.absent]))
-        found = moments.written_in(present, notation.day_first, asked)
+        found = moments.format_of(present, notation.day_first, asked)
         if self.date_format is not None:
             return asked if found and found.format == asked else self.date_format
         if found and found.other:  # of training, dates were no text

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from litmlp.data.amounts import Unit
-from litmlp.data.cells import OF_INPUT, Numbers, as_booleans, as_numbers
+from litmlp.data.cells import INPUT_ADVICE, Numbers, as_booleans, as_numbers
 from litmlp.data.columns.base import Column, Encoded, sampled
 from litmlp.data.notation import Notation
 from litmlp.data.scaling import scaling_named
@@ -48,7 +48,7 @@ class NumericColumn(Column):
                 f"column '{self.name}' holds {kinds[0]}, but held {kinds[1]} when the network was trained: write it "
                 "in the same way"
             )
-        return as_numbers(cells, notation, OF_INPUT, self.unit, self.absent)
+        return as_numbers(cells, notation, INPUT_ADVICE, self.unit, self.absent)
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
         """Learn the scale, the unit, and whether cells are missing."""
