@@ -61,7 +61,8 @@ class BestAndLast(Callback, Checkpoint):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write both checkpoints after the previous epoch, unless it is too early.
 
-        In `on_train_epoch_end`, Lightning has not yet counted the epoch, and its schedules have not made their steps.
+        Not in `on_train_epoch_end`: there, Lightning has neither counted the epoch as completed nor given its score to
+        `ReduceLROnPlateau`.
         """
         if trainer.current_epoch > 0 and perf_counter() >= self.next_write:
             self._write(trainer)
