@@ -207,7 +207,8 @@ class RoundsOfSteps(_TrainingEpochLoop):
         connector.update_train_step_metrics()
 
     def _loss_of(self, output: Any) -> tuple[Tensor | None, dict[str, Any]]:
-        # `output` is no plain tensor: a dict with the loss and more, or None to skip the batch. Lightning refuses others.
+        # `output` is no plain tensor: it is a dict with the loss and more, or None, which skips the batch. Lightning
+        # refuses any other type.
         if output is None and self.trainer.world_size > 1:
             raise RuntimeError(  # begins like Lightning's message, so that a search for that one finds help
                 "Skipping the `training_step` by returning None in distributed training is not supported: the other "
