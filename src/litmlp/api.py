@@ -121,8 +121,8 @@ def _hydra_set_aside() -> Iterator[None]:
 def undisturbed() -> Iterator[None]:
     """Restore at the end what a run changes in its process.
 
-    That is the state of random generators, the number of threads, the precision of matrix products, warnings, the level of
-    Lightning's logger, and environment variables.
+    These are the states of random generators, the number of threads, the precision of matrix products, warnings, the
+    level of Lightning's logger, and environment variables.
     """
     import numpy as np
     import torch

@@ -35,7 +35,7 @@ class BestAndLast(Callback, Checkpoint):
         self.mode = mode
         self.best_score = math.inf if mode == "min" else -math.inf
         self.best_epoch = -1
-        self.was_stopped = False  # by a callback, as by early stopping; only the test was left to do
+        self.was_stopped = False  # a callback, such as early stopping, ended training; only the test was left
         self.unwritten_best: dict[str, Any] | None = None  # the part of best.ckpt that was not written yet
         self.next_write = 0.0  # nothing is written before this time, except when training ends
         self.last_write = perf_counter()
