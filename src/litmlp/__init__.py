@@ -1,7 +1,7 @@
 """Multilayer perceptrons on tables, with PyTorch Lightning and Hydra.
 
-From Python: `train` and `compose` take the overrides of the command, and `load` returns a model that predicts rows. The
-module `sklearn` has the estimators `Classifier` and `Regressor`. All of them are imported when they are first used.
+In Python, `train` and `compose` take the overrides of the command, and `load` returns a model that predicts rows. The
+module `sklearn` has the estimators `Classifier` and `Regressor`. Each name is imported when it is first used.
 """
 
 from importlib import import_module
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["InputError", "Model", "Run", "TrainingDiverged", "compose", "load", "train"]
 
-HOMES = {
+HOMES = {  # the module of each name
     **dict.fromkeys(("Run", "compose", "train"), "api"),
     **dict.fromkeys(("Model", "load"), "model"),
     **dict.fromkeys(("InputError", "TrainingDiverged"), "errors"),
 }
-MODULES = ("sklearn",)  # not in __all__, for it needs scikit-learn
+MODULES = ("sklearn",)  # not in __all__, because `from litmlp import *` must work without scikit-learn
 
 
 def __getattr__(name: str) -> Any:

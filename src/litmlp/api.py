@@ -1,4 +1,4 @@
-"""Composing and training from Python, with the overrides of the command."""
+"""Composes configs and trains from Python, with the same overrides as the command."""
 
 import logging
 import os
@@ -26,10 +26,10 @@ SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # environment variables that Ligh
 
 
 class Run(NamedTuple):
-    """A run that is over.
+    """A finished run.
 
     Attributes:
-        folder: where all of it is kept.
+        folder: the run's folder, which holds all of its files.
         metrics: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`, and more.
     """
 
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
     @property
     def config(self) -> dict[str, Any]:
-        """What was asked for, as plain values."""
+        """The run's config, as plain values."""
         return read_yaml(self.folder / run.CONFIG)
 
     def load(self) -> "Model":
@@ -52,10 +52,10 @@ def compose(*overrides: str) -> dict[str, Any]:
     """Return the config of a run, as plain values.
 
     Args:
-        *overrides: as the command `litmlp-train` takes them, such as `data=penguins` or `trainer.max_epochs=5`.
+        *overrides: overrides as for the command `litmlp-train`, such as `data=penguins` or `trainer.max_epochs=5`.
 
     Raises:
-        InputError: an override cannot be followed; the sentence says why, as that of the command does.
+        InputError: an override cannot be applied; the message is the same as the command's.
     """
     with cli.in_sentences():
         return cli.resolved(_composed(overrides)[0])
@@ -64,30 +64,33 @@ def compose(*overrides: str) -> dict[str, Any]:
 def train(
     *overrides: str, frame: Any = None, folder: str | Path | None = None, callbacks: Sequence["L.Callback"] = ()
 ) -> Run:
-    """Do a run, as the command `litmlp-train` does, and leave Python as it was: generators, threads, warnings.
+    """Train like the command `litmlp-train`, then restore the process's random generators, threads and warnings.
 
     Args:
-        *overrides: as the command takes them, `resume=<a run's folder>` among them.
-        frame: rows to learn from, for `data=table` or another table, whose `path` is then of no use: a frame of Polars
-            or pandas, or a dict of arrays.
-        folder: where the run is kept; as the config says if None.
-        callbacks: of Lightning, more than those of the config.
+        *overrides: overrides as for the command, including `resume=<a run's folder>`.
+        frame: rows to learn from, instead of the file at `data.path`: a frame of Polars or pandas, or a dict of arrays.
+            It is for `data=table` or another table.
+        folder: the run's folder; the config's if None.
+        callbacks: Lightning callbacks in addition to those of the config.
 
     Raises:
         InputError: the config or the data cannot be used.
-        TrainingDiverged: the loss became infinite or no number.
+        TrainingDiverged: the loss became infinite or NaN.
     """
     from litmlp.commands.train import begin
 
     with cli.in_sentences(), undisturbed():
-        config, chosen, typed = _composed(overrides, is_table=frame is not None)
-        place = Path(chosen if folder is None else folder)
-        metrics = begin(config, place, typed, frame=frame, callbacks=callbacks)
-    return Run(place, metrics)
+        config, configured_folder, typed = _composed(overrides, is_table=frame is not None)
+        run_folder = Path(configured_folder if folder is None else folder)
+        metrics = begin(config, run_folder, typed, frame=frame, callbacks=callbacks)
+    return Run(run_folder, metrics)
 
 
 def _composed(overrides: Sequence[str], is_table: bool = False) -> tuple[DictConfig, str, list[str]]:
-    # The config, the folder that it names, and the overrides as Hydra wants them; perhaps for a table without a file.
+    """Return the config, the run's folder that it names, and the overrides in Hydra's syntax.
+
+    With `is_table`, the rows come from Python: `data=table` is the default, and `data.path` may be missing.
+    """
     for override in overrides:
         if override.startswith("-"):
             raise InputError(f"{shown(override)} is for the command line: give overrides, such as data=penguins")
@@ -106,29 +109,33 @@ def _composed(overrides: Sequence[str], is_table: bool = False) -> tuple[DictCon
 
 @contextmanager
 def _hydra_set_aside() -> Iterator[None]:
-    # For a program that uses Hydra itself: there is one of it in a process.
+    # The caller's program may use Hydra itself, but a process has only one global Hydra.
     before, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         yield
     finally:
-        GlobalHydra.instance().hydra = before  # another object by now
+        GlobalHydra.instance().hydra = before  # `instance()` may return another object than before
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put back, in the end, what a run changes of its process: generators, threads, precision, warnings, loggers."""
+    """Restore at the end what a run changes in its process.
+
+    These are the states of random generators, the number of threads, the precision of matrix products, warnings, the
+    level of Lightning's logger, and environment variables.
+    """
     import numpy as np
     import torch
 
-    of_python, of_numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
+    python_state, numpy_state, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
     precision, logger = torch.get_float32_matmul_precision(), logging.getLogger("lightning.pytorch")
     level, environment = logger.level, {name: os.environ.get(name) for name in SEEDS}
     with warnings.catch_warnings(), torch.random.fork_rng():
         try:
             yield
         finally:
-            random.setstate(of_python)
-            np.random.set_state(of_numpy)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
             torch.set_num_threads(threads)
             torch.set_float32_matmul_precision(precision)
             logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Where the metrics of a run go: to callbacks and loggers; TensorBoard in the run's own folder."""
+"""Passes the metrics of a run to callbacks and loggers. TensorBoard's files are in the run's folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,20 +16,20 @@ from litmlp.paths import display, runs
 from litmlp.training import compat
 
 SECONDS_BETWEEN_FLUSHES = 1.0
-ABSENT = "-"  # the value of a hyperparameter that only other runs of the sweep have
+ABSENT = "-"  # shown for a hyperparameter that this run does not have
 
 
 def log_metrics(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
-    """Give an epoch's values, the same in all processes, to callbacks and loggers.
+    """Pass an epoch's values, which must be the same in all processes, to callbacks and loggers.
 
-    That is what `self.log_dict` is for; this takes a hundredth of its time, which counts where epochs are short.
+    Lightning has `self.log_dict` for this. This function takes a hundredth of its time, which matters in short epochs.
     """
     trainer.callback_metrics.update({name: torch.as_tensor(value) for name, value in values.items()})
     log_values(trainer, values)
 
 
 def log_values(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -> None:
-    """Give an epoch's values to the loggers alone: what nothing is decided by."""
+    """Pass an epoch's values to loggers only: no callback can use them to decide something."""
     numbers = {name: float(value) for name, value in values.items()}
     for logger in trainer.loggers:
         logger.log_metrics({**numbers, "epoch": trainer.current_epoch}, trainer.global_step - 1)
@@ -37,7 +37,7 @@ def log_values(trainer: L.Trainer, values: Mapping[str, torch.Tensor | float]) -
 
 
 def show(trainer: L.Trainer, tag: str, image: np.ndarray) -> None:
-    """Give a plot, `[height, width, 3] uint8`, to the loggers that take some."""
+    """Pass a plot, `[height, width, 3] uint8`, to those loggers that accept images."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, image, trainer.global_step, dataformats="HWC")
@@ -48,7 +48,7 @@ def show(trainer: L.Trainer, tag: str, image: np.ndarray) -> None:
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run under the names that they have in TensorBoard's table, as `optimizer/lr`."""
+    """Return the settings of a run by their names in TensorBoard's table, such as `optimizer/lr`."""
     from litmlp import checkpoint
 
     return dict(_flat(checkpoint.description(config) | {"trainer": config["trainer"]}))
@@ -57,13 +57,13 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
 def log_outcome(
     trainer: L.Trainer, config: dict[str, Any], metrics: Mapping[str, Any], columns: Sequence[str] = ()
 ) -> None:
-    """Give hyperparameters and final metrics to each logger; `val/...` of the best weights as `val_best/...`.
+    """Pass hyperparameters and final metrics to each logger. `val/...` of the best weights becomes `val_best/...`.
 
     Args:
-        trainer: of the run.
-        config: of the run.
-        metrics: as in `metrics.json`.
-        columns: names of hyperparameters that other runs of the sweep have: TensorBoard wants the same in each run.
+        trainer: the run's trainer.
+        config: the run's config.
+        metrics: the content of `metrics.json`.
+        columns: names of hyperparameters that other runs of the sweep have: TensorBoard needs the same in each run.
     """
     settings = dict.fromkeys(columns, ABSENT) | hyperparameters(config)
     final = {
@@ -81,21 +81,22 @@ def log_outcome(
 
 
 class TensorBoard(TensorBoardLogger):
-    """Writes event files into the run's folder itself, hyperparameters and final metrics among them.
+    """Writes event files, with hyperparameters and final metrics, directly into the run's folder.
 
     Args:
         save_dir: the run's folder; passed in when a run is built.
     """
 
     def __init__(self, save_dir: str | Path) -> None:
-        # The writer's thread looks for lines at least so often: a signal may have cut off the call that wakes it.
+        # A signal may interrupt the call that wakes the writer's thread. With `flush_secs`, the thread looks for events
+        # at least every 2 seconds.
         super().__init__(save_dir, name="", version="", default_hp_metric=False, flush_secs=2)
         self.next_flush = 0.0
 
     @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write scalars as one event, which takes a tenth of the time of several."""
+        """Write all scalars as one event, which takes a tenth of the time of one event each."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
@@ -104,7 +105,7 @@ class TensorBoard(TensorBoardLogger):
     @override
     @rank_zero_only
     def save(self) -> None:
-        """Write what is pending, once a second; no file beside the events."""
+        """Write pending events, at most once a second. Lightning's own method would also write `hparams.yaml`."""
         if perf_counter() >= self.next_flush:
             self.experiment.flush()
             self.next_flush = perf_counter() + SECONDS_BETWEEN_FLUSHES
@@ -112,7 +113,7 @@ class TensorBoard(TensorBoardLogger):
     @override
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Keep the file open after training, for the final metrics; close it where there will be none."""
+        """Keep the file open after training, for the final metrics. After a failure there are none, so close it."""
         self.experiment.flush()
         if status != "success":
             self.experiment.close()
@@ -120,19 +121,19 @@ class TensorBoard(TensorBoardLogger):
     @override
     @rank_zero_only
     def log_hyperparams(self, params: Any, metrics: dict[str, Any] | None = None, step: int | None = None) -> None:
-        """Write hyperparameters with final metrics, once, as the last thing in the file."""
+        """Write hyperparameters; if final metrics come with them, they are the last in the file, so close it."""
         super().log_hyperparams(params, metrics, step)
         if metrics:
             self.experiment.close()
 
 
 class MLflow(MLFlowLogger):
-    """Writes to an MLflow server, or to a database beside the runs.
+    """Writes to an MLflow server, or to a database in the folder of runs.
 
     Args:
-        save_dir: the run's folder, after which the run is called; passed in when a run is built.
-        tracking_uri: of the server; `runs/mlflow.db`, with files in `runs/mlflow`, if None.
-        experiment_name: what the runs belong to.
+        save_dir: the run's folder, which gives the run its name; passed in when a run is built.
+        tracking_uri: URI of the server; if None, `runs/mlflow.db` is the database, and files are in `runs/mlflow`.
+        experiment_name: name of the experiment to which the runs belong.
     """
 
     def __init__(self, save_dir: str | Path, tracking_uri: str | None = None, experiment_name: str = "litmlp") -> None:

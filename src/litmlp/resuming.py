@@ -1,4 +1,4 @@
-"""Going on from a run's `last.ckpt`, which must hold what this run would have written."""
+"""Resumes a run from its `last.ckpt`, after checking that it has the same structure as this run's own state."""
 
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,18 @@ from litmlp import checkpoint, run
 from litmlp.errors import InputError, TrainingDiverged
 from litmlp.paths import display
 
-NEEDED = {"epoch": int, "global_step": int, "state_dict": dict, "loops": dict, "callbacks": dict}
-NEEDED |= {"optimizer_states": list, "lr_schedulers": list}
-NOT_FITTING = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError, RuntimeError)
+REQUIRED = {"epoch": int, "global_step": int, "state_dict": dict, "loops": dict, "callbacks": dict}
+REQUIRED |= {"optimizer_states": list, "lr_schedulers": list}
+# Errors that libraries raise for a state that does not fit.
+MISFIT_ERRORS = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError, RuntimeError)
 
 
-class NotAlike(ValueError):
-    """A stored value is of another structure than one that this run has; the message is its place."""
+class StructureMismatch(ValueError):
+    """A stored value has another structure than this run's own one; the message is the path of its keys."""
 
 
-class Given(TorchCheckpointIO):
-    """Gives Lightning a state that was read and checked before.
+class InMemoryCheckpointIO(TorchCheckpointIO):
+    """Gives Lightning a checkpoint that has already been read and checked, instead of reading the file again.
 
     Args:
         state: the content of a checkpoint.
@@ -36,11 +37,11 @@ class Given(TorchCheckpointIO):
 
 
 class State(L.Callback):
-    """The state that a run goes on from, which must be alike what this run would write.
+    """The state from which a run resumes. As a callback, it compares the state's structure with the run's own.
 
     Args:
         file: the run's `last.ckpt`.
-        state: its content.
+        state: the content of `file`.
     """
 
     def __init__(self, file: Path, state: dict[str, Any]) -> None:
@@ -49,10 +50,10 @@ class State(L.Callback):
 
     @classmethod
     def of(cls, folder: Path) -> "State | None":
-        """Return what a stopped run goes on from; None if it got to the end of no epoch.
+        """Read the state of the interrupted run in `folder`; return None if it has not written one yet.
 
         Raises:
-            InputError: it is damaged, or the best weights that it knows of are.
+            InputError: `last.ckpt` is damaged, or `best.ckpt` is damaged or lost.
         """
         last, best = run.last_checkpoint(folder), run.best_checkpoint(folder)
         if last is None:
@@ -63,72 +64,80 @@ class State(L.Callback):
                 checkpoint.read(best)
         except InputError as error:
             raise _unusable(last, str(error)) from error
-        if absent := [name for name, kind in NEEDED.items() if type(state.get(name)) is not kind]:
+        if absent := [name for name, kind in REQUIRED.items() if type(state.get(name)) is not kind]:
             raise _unusable(last, f"'{display(last)}' holds no {absent[0]}")
-        kept = state["callbacks"].get("BestAndLast")
-        if best is None and isinstance(kept, dict) and kept.get("best_epoch") != -1:
+        stored = state["callbacks"].get("BestAndLast")
+        if best is None and isinstance(stored, dict) and stored.get("best_epoch") != -1:  # -1: no epoch had a score
             raise _unusable(last, f"'{display(last.with_name('best.ckpt'))}' is lost")
         return cls(last, state)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Compare callbacks and loops, before they get their state."""
+        """Compare the states of callbacks and loops, before Lightning loads them."""
         for callback in trainer.callbacks:
             if (key := callback.state_key) in self.state["callbacks"]:
-                check_alike(self.state["callbacks"][key], callback.state_dict(), key)
-        check_alike(self.state["loops"].get("fit_loop"), trainer.fit_loop.state_dict(), "fit_loop")
+                check_structure(self.state["callbacks"][key], callback.state_dict(), key)
+        check_structure(self.state["loops"].get("fit_loop"), trainer.fit_loop.state_dict(), "fit_loop")
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Compare optimizers and schedules; what an optimizer keeps of its parameters shows in the first step."""
-        optimizers = [optimizer.state_dict()["param_groups"] for optimizer in trainer.optimizers]
-        given = [one.get("param_groups") if isinstance(one, dict) else None for one in self.state["optimizer_states"]]
-        check_alike(given, optimizers, "optimizer_states")
+        """Compare the states of optimizers and schedules, before Lightning loads them.
+
+        An optimizer has no state of its parameters before its first step, so only its groups are compared. If the
+        stored state of a parameter does not fit, the first step raises an error, see `refusal`.
+        """
+        expected = [optimizer.state_dict()["param_groups"] for optimizer in trainer.optimizers]
+        states = self.state["optimizer_states"]
+        stored = [state.get("param_groups") if isinstance(state, dict) else None for state in states]
+        check_structure(stored, expected, "optimizer_states")
         schedules = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
-        check_alike(self.state["lr_schedulers"], schedules, "lr_schedulers")
+        check_structure(self.state["lr_schedulers"], schedules, "lr_schedulers")
 
     def refusal(self, error: Exception, trainer: Any) -> InputError | None:
-        """Return a sentence for a state that does not fit, which shows before the first step is done; else None."""
-        if isinstance(error, NotAlike):
+        """Return an InputError if `error` shows that the state does not fit the run; else None.
+
+        An error that is raised before the first step is complete is attributed to the state, a later one is not.
+        """
+        if isinstance(error, StructureMismatch):
             return _unusable(self.file, f"'{display(self.file)}' does not fit this run (its {error})")
-        is_of_state = isinstance(error, NOT_FITTING) and not isinstance(error, InputError | TrainingDiverged)
-        if not is_of_state or trainer.global_step > self.state["global_step"]:
+        is_misfit = isinstance(error, MISFIT_ERRORS) and not isinstance(error, InputError | TrainingDiverged)
+        if not is_misfit or trainer.global_step > self.state["global_step"]:
             return None
         return _unusable(self.file, f"'{display(self.file)}' does not fit this run ({type(error).__name__})")
 
 
-def check_alike(given: Any, fresh: Any, place: str) -> None:
-    """Raise NotAlike unless a stored value is of the same structure as one that this run has.
+def check_structure(stored: Any, expected: Any, path: str) -> None:
+    """Raise StructureMismatch unless a stored value has the same structure as this run's own value, `expected`.
 
-    Dicts must have the same keys, lists as many items, tensors the same shape and type; where this run has nothing yet,
-    None or an empty dict, anything plain may be stored.
+    A stored dict must have all keys of this run's, a list the same number of items, a tensor the same shape and type.
+    For an empty dict, any dict may be stored; for None, any value.
     """
-    if isinstance(fresh, dict) and fresh:
-        is_alike = isinstance(given, dict) and fresh.keys() <= given.keys()
-        inner = [(given[key], value, key) for key, value in fresh.items()] if is_alike else []
-    elif isinstance(fresh, list | tuple):
-        is_alike = isinstance(given, list | tuple) and len(given) == len(fresh)
-        inner = [(given[index], value, index) for index, value in enumerate(fresh)] if is_alike else []
+    if isinstance(expected, dict) and expected:
+        matches = isinstance(stored, dict) and expected.keys() <= stored.keys()
+        items = [(stored[key], value, key) for key, value in expected.items()] if matches else []
+    elif isinstance(expected, list | tuple):
+        matches = isinstance(stored, list | tuple) and len(stored) == len(expected)
+        items = [(stored[index], value, index) for index, value in enumerate(expected)] if matches else []
     else:
-        is_alike, inner = _is_alike(given, fresh), []
-    if not is_alike:
-        raise NotAlike(place)
-    for one, other, key in inner:
-        check_alike(one, other, f"{place}.{key}")
+        matches, items = _leaf_matches(stored, expected), []
+    if not matches:
+        raise StructureMismatch(path)
+    for stored_item, expected_item, key in items:
+        check_structure(stored_item, expected_item, f"{path}.{key}")
 
 
-def _is_alike(given: Any, fresh: Any) -> bool:
-    if isinstance(fresh, Tensor):
-        return isinstance(given, Tensor) and given.shape == fresh.shape and given.dtype == fresh.dtype
-    if isinstance(fresh, bool):
-        return isinstance(given, bool)
-    if isinstance(fresh, int | float):
-        return isinstance(given, int | float) and not isinstance(given, bool)
-    if isinstance(fresh, str):
-        return isinstance(given, str)
-    return fresh != {} or isinstance(given, dict)
+def _leaf_matches(stored: Any, expected: Any) -> bool:
+    if isinstance(expected, Tensor):
+        return isinstance(stored, Tensor) and stored.shape == expected.shape and stored.dtype == expected.dtype
+    if isinstance(expected, bool):
+        return isinstance(stored, bool)
+    if isinstance(expected, int | float):
+        return isinstance(stored, int | float) and not isinstance(stored, bool)
+    if isinstance(expected, str):
+        return isinstance(stored, str)
+    return expected != {} or isinstance(stored, dict)
 
 
 def _unusable(last: Path, reason: str) -> InputError:
-    reason = reason.partition(": ")[0]
+    reason = reason.partition(": ")[0]  # without the advice of the first error: the advice below replaces it
     return InputError(
         f"{reason}, so the run cannot go on from there: remove '{display(last.parent)}', and it starts again"
     )

@@ -1,7 +1,7 @@
-"""Estimators for scikit-learn: `Classifier` and `Regressor` train as the command does, on the rows that `fit` is given.
+"""Estimators for scikit-learn: `Classifier` and `Regressor` train like the command, on the rows passed to `fit`.
 
-They are for `Pipeline`, `cross_val_score`, `GridSearchCV` and whatever else takes an estimator. A frame goes in as it
-is: columns keep their names, and hold numbers, texts, dates and missing cells alike.
+They work with `Pipeline`, `cross_val_score`, `GridSearchCV` and everything else that takes an estimator. A frame needs
+no preparation: columns keep their names, and may hold numbers, texts, dates and missing cells.
 """
 
 import threading
@@ -35,13 +35,13 @@ SETTINGS = (
     "callbacks=[checkpoint,early_stopping,epoch_seed,stop_on_nan]",
 )
 FIXED = ("data", "data._target_", "data.path", "data.target", "task", "task._target_", "seed", "resume")
-LISTS = ("numeric", "categorical", "date", "ignore")  # of columns, which an override may name
+LISTS = ("numeric", "categorical", "date", "ignore")  # keys of `data` that list columns, in which overrides name some
 
-_one_at_a_time = threading.Lock()  # Hydra and the generators of random numbers are of the whole process
+_one_at_a_time = threading.Lock()  # Hydra's state and the random number generators belong to the whole process
 
 
 class _Estimator(BaseEstimator):
-    """What both estimators share; see `Classifier` for arguments and attributes."""
+    """The common base of both estimators; see `Classifier` for arguments and attributes."""
 
     task: str
 
@@ -53,19 +53,19 @@ class _Estimator(BaseEstimator):
         self.run_dir = run_dir
 
     def _fit(self, X: Any, frame: pl.DataFrame, y: np.ndarray, sample_weight: Any) -> Self:
-        # y [N, O]
-        targets = [_free(f"target_{i}", frame.columns) for i in range(y.shape[1])]
+        # y is [N, O].
+        targets = [_unused(f"target_{i}", frame.columns) for i in range(y.shape[1])]
         table = frame.with_columns(pl.Series(name, y[:, i]) for i, name in enumerate(targets))
-        own: dict[str, Any] = {}  # of the config's data
+        settings: dict[str, Any] = {}  # for the config's `data`
         if sample_weight is not None:
-            own["weight_column"] = name = _free("weight", table.columns)
+            settings["weight_column"] = name = _unused("weight", table.columns)
             table = table.with_columns(pl.Series(name, _weights(sample_weight, frame))).filter(pl.col(name) > 0)
         with _one_at_a_time, TemporaryDirectory(prefix="litmlp-") as temporary:
             folder = Path(temporary if self.run_dir is None else self.run_dir) / cli.unique()
             with cli.in_sentences(), undisturbed():
                 config = self._config(targets)
-                own["categorical"] = _levels(X, frame.columns, config["data"])
-                self.metrics_ = train(config | {"data": config["data"] | own}, folder, frame=table)
+                settings["categorical"] = _categorical_columns(X, frame.columns, config["data"])
+                self.metrics_ = train(config | {"data": config["data"] | settings}, folder, frame=table)
                 if (best := run.best_checkpoint(folder)) is None:
                     raise InputError("overrides leave out what keeps the best weights: add checkpoint to callbacks")
                 self.checkpoint_, self.model_ = best.read_bytes(), load(best)
@@ -73,15 +73,18 @@ class _Estimator(BaseEstimator):
         return self
 
     def _frame(self, X: Any, y: np.ndarray | None = None) -> pl.DataFrame:
-        """Return rows as a frame, whose columns are called as in `fit`, which gives `y`; refuse what does not fit."""
-        is_new = y is not None
+        """Return rows as a frame with the column names of `fit`; raise an error if they do not match.
+
+        `fit` passes `y`, and sets the names. `predict` does not.
+        """
+        is_fit = y is not None
         if hasattr(X, "columns"):
-            validate_data(self, X, reset=is_new, skip_check_array=True)
+            validate_data(self, X, reset=is_fit, skip_check_array=True)
             frame = as_frame(X).collect()
         else:
-            cells = validate_data(self, X, reset=is_new, dtype=None, ensure_all_finite="allow-nan")
+            cells = validate_data(self, X, reset=is_fit, dtype=None, ensure_all_finite="allow-nan")
             frame = as_frame({str(i): cells[:, i] for i in range(cells.shape[1])}).collect()
-        if is_new:
+        if is_fit:
             check_consistent_length(frame, y)
             if frame.height < 2:
                 raise InputError("X holds 1 sample, but training needs two or more: give more rows")
@@ -96,8 +99,8 @@ class _Estimator(BaseEstimator):
             if key in FIXED:
                 raise InputError(f"overrides hold {shown(override)}, but the estimator itself sets {key}: leave it out")
         seed = "null" if self.seed is None else self.seed
-        own = (f"task={self.task}", f"data.target=[{','.join(targets)}]", f"seed={seed}")
-        config = compose(*SETTINGS, *own, *(self.overrides or ()))
+        fixed = (f"task={self.task}", f"data.target=[{','.join(targets)}]", f"seed={seed}")
+        config = compose(*SETTINGS, *fixed, *(self.overrides or ()))
         config["data"]["_target_"] = f"{WithoutTest.__module__}.{WithoutTest.__qualname__}"
         return config
 
@@ -106,6 +109,7 @@ class _Estimator(BaseEstimator):
         return self.model_.predict(self._frame(X))
 
     def __getstate__(self) -> dict[str, Any]:
+        # A pickle holds the bytes of the checkpoint, from which `__setstate__` loads the model again.
         return {name: value for name, value in super().__getstate__().items() if name != "model_"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -126,33 +130,33 @@ class Classifier(ClassifierMixin, _Estimator):
     """Predicts one of several classes.
 
     Args:
-        overrides: of the config, as the command `litmlp-train` takes them, such as `["trainer.max_epochs=30"]`.
-        seed: of the weights, of the order of rows, and of which rows validate; a new one each time if None.
-        run_dir: a folder in which each fit leaves the folder of its run; nothing is left if None.
+        overrides: overrides of the config, as for the command `litmlp-train`, such as `["trainer.max_epochs=30"]`.
+        seed: of the weights, of the order of rows, and of the choice of validation rows; a new one each time if None.
+        run_dir: a folder in which each fit keeps the folder of its run; nothing is kept if None.
 
     Attributes:
         classes_: the classes, sorted, `[K]`.
-        model_: what predicts, see `litmlp.Model`; it calls the classes by their places in `classes_`.
+        model_: the trained model, see `litmlp.Model`; its names of the classes are their indices in `classes_`.
         metrics_: `val/...` of the best weights, `epochs`, and more; `test/...` is of the same rows as `val/...`.
-        checkpoint_: the bytes of the run's `best.ckpt`, which stand for `model_` in a pickle.
-        run_folder_: the folder of the run, if it is kept.
+        checkpoint_: the bytes of the run's `best.ckpt`, which replace `model_` in a pickle.
+        run_folder_: the folder of the run; None if it is not kept.
         n_features_in_: the number of columns.
-        feature_names_in_: their names, if they have some.
+        feature_names_in_: the names of the columns, if they have names.
     """
 
     task = "classification"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from rows; a fraction of them, `data.val_size`, only tells when to stop.
+        """Learn from rows. A fraction of them, `data.val_size`, is only used to decide when to stop.
 
         Args:
             X: a frame of pandas or Polars, an array, or lists, `[N, F]`; cells may be missing.
             y: a class for each row, `[N]`.
-            sample_weight: how much each row counts, `[N]`, from 0 up; one of 0 is as if it was not there.
+            sample_weight: weight of each row, `[N]`, at least 0; a row of weight 0 is ignored.
 
         Raises:
             InputError: rows, classes or overrides cannot be used.
-            TrainingDiverged: the loss became infinite or no number.
+            TrainingDiverged: the loss became infinite or NaN.
         """
         y = validate_data(self, y=y)
         frame = self._frame(X, y)
@@ -171,8 +175,8 @@ class Classifier(ClassifierMixin, _Estimator):
         """Return the probability of each class, `[N, K]`, in the order of `classes_`."""
         table = self._predicted(X).drop("prediction")
         probabilities = np.zeros((len(table), len(self.classes_)), np.float32)
-        places = [int(name) for name in self.model_.classes or ()]  # without classes whose weights are all 0
-        probabilities[:, places] = table.to_numpy()
+        indices = [int(name) for name in self.model_.classes or ()]  # without classes whose rows all had weight 0
+        probabilities[:, indices] = table.to_numpy()
         return probabilities
 
 
@@ -187,7 +191,7 @@ class Regressor(RegressorMixin, _Estimator):
         return self._fit(X, self._frame(X, y), y.reshape(len(y), -1), sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return a number for each row, `[N]`, or `[N, O]` where there are several targets."""
+        """Return a number for each row, `[N]`, or `[N, O]` if there are several targets."""
         predicted = self._predicted(X).to_numpy().astype(np.float64)
         return predicted[:, 0] if predicted.shape[1] == 1 else predicted
 
@@ -197,16 +201,19 @@ class Regressor(RegressorMixin, _Estimator):
         return tags
 
 
-def _levels(X: Any, names: list[str], data: dict[str, Any]) -> list[str]:
-    """Return the columns to be read as levels: those that overrides list, and others of a frame's categorical types."""
+def _categorical_columns(X: Any, names: list[str], data: dict[str, Any]) -> list[str]:
+    """Return the names of categorical columns: those that overrides list, and those of a categorical type in a frame.
+
+    A column that overrides list as something else is not among them.
+    """
     listed = [name for key in LISTS for name in data.get(key) or ()] + [data.get(role) for role in ROLES]
     dtypes = getattr(X, "dtypes", ())
-    typed = [name for name, dtype in zip(names, dtypes, strict=False) if hasattr(dtype, "categories")]
-    return [*(data.get("categorical") or ()), *(name for name in typed if name not in listed)]
+    of_type = [name for name, dtype in zip(names, dtypes, strict=False) if hasattr(dtype, "categories")]
+    return [*(data.get("categorical") or ()), *(name for name in of_type if name not in listed)]
 
 
-def _weights(given: Any, frame: pl.DataFrame) -> np.ndarray:
-    weights = column_or_1d(check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
+def _weights(sample_weight: Any, frame: pl.DataFrame) -> np.ndarray:
+    weights = column_or_1d(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
     check_consistent_length(frame, weights)
     check_non_negative(weights, "sample_weight")
     if not weights.any():
@@ -214,7 +221,8 @@ def _weights(given: Any, frame: pl.DataFrame) -> np.ndarray:
     return weights
 
 
-def _free(name: str, taken: Sequence[str]) -> str:
-    while name in taken:
+def _unused(name: str, columns: Sequence[str]) -> str:
+    """Return `name`, with underscores added until no column has it."""
+    while name in columns:
         name += "_"
     return name

@@ -15,7 +15,7 @@ from conftest import SLOPE, SMALL
 from litmlp import build, checkpoint
 from litmlp.callbacks import ClassificationPlots, Plotting, plotting
 from litmlp.callbacks.permutation_importance import permutation_importance
-from litmlp.callbacks.plotting import some_rows
+from litmlp.callbacks.plotting import sampled_rows
 from litmlp.commands.train import train
 
 Config = Callable[..., dict[str, Any]]
@@ -72,7 +72,7 @@ def test_without_loggers_the_files_are_there(tmp_path: Path, config: Config):
 
 
 def test_plots_change_nothing(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ClassificationPlots, "least_seconds", 1e9)
+    monkeypatch.setattr(ClassificationPlots, "min_seconds", 1e9)
     overrides = ["data=penguins", "trainer.max_epochs=6", "network.dropout=0.2", *SMALL]
     drawn = train(config(*overrides), tmp_path / "drawn")
     plain = train(config(*overrides, "callbacks=none"), tmp_path / "plain")
@@ -90,7 +90,7 @@ def test_plots_change_nothing(tmp_path: Path, config: Config, monkeypatch: pytes
 def test_a_run_outlives_plots_that_fail(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(ClassificationPlots, "least_seconds", 1e9)
+    monkeypatch.setattr(ClassificationPlots, "min_seconds", 1e9)
     monkeypatch.setattr(ClassificationPlots, "draw", lambda *_: 1 / 0)
     overrides = ["data=penguins", "trainer.max_epochs=4", *SMALL]
     assert train(config(*overrides), tmp_path / "run")["epochs"] == 4
@@ -102,7 +102,7 @@ def test_a_run_outlives_plots_that_fail(
 class Recorded(Plotting):
     """Takes a second for its plots, of which there are two."""
 
-    share_of_time = 0.1
+    fraction_of_time = 0.1
 
     def __init__(self, clock: list[float]) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ def test_a_short_run_has_only_the_last_plots(recorded: Callable[..., Recorded], 
 
 def test_a_long_run_has_no_more_than_a_dozen_moments(recorded: Callable[..., Recorded], tmp_path: Path):
     drawn = recorded(tmp_path, max_epochs=1000, seconds=60.0).drawn
-    assert sum(split == "val" for _, split, _ in drawn) == plotting.MAX_MOMENTS
+    assert sum(split == "val" for _, split, _ in drawn) == plotting.MAX_DRAWINGS
 
 
 def test_rows_are_spread_over_the_split(slope_run: Path):
@@ -172,9 +172,9 @@ def test_rows_are_spread_over_the_split(slope_run: Path):
     data.setup()
     table = data.tables["train"]
     last = len(table.numeric) - 1
-    some = some_rows(data, "train", torch.device("cpu"), 3)
+    some = sampled_rows(data, "train", torch.device("cpu"), 3)
     assert torch.equal(some.numeric, table.numeric[[0, round(last / 2), last]])
-    assert len(some_rows(data, "train", torch.device("cpu")).numeric) == last + 1
+    assert len(sampled_rows(data, "train", torch.device("cpu")).numeric) == last + 1
 
 
 def test_importance_is_what_shuffling_costs(config: Config):

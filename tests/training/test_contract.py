@@ -340,12 +340,12 @@ def test_what_a_loader_may_do(loader: type) -> None:
 def test_the_log_says_why_steps_are_single(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger=loop.__name__)
     reasons = {
-        "With_on_after_backward has a on_after_backward of its own": {"task": hooked(Plain, "on_after_backward")},
-        "SeesOutputs looks at each": {"more": lambda: [SeesOutputs()]},
-        "training_step logs 'train/loss' in each": {"task": LogsEachStep},
+        "With_on_after_backward overrides on_after_backward": {"task": hooked(Plain, "on_after_backward")},
+        "SeesOutputs has a hook for each step": {"more": lambda: [SeesOutputs()]},
+        "training_step logs 'train/loss' at each step": {"task": LogsEachStep},
         "StopsManually takes the optimizer's steps itself": {"task": StopsManually},
-        "LBFGS may do more in each": {"task": CallsTwice},
-        "StepLR looks at each, or at some": {"task": SlowSchedule},
+        "LBFGS may do more in each step": {"task": CallsTwice},
+        "StepLR skips some steps, or needs a metric at each step": {"task": SlowSchedule},
     }
     for reason, case in reasons.items():
         caplog.clear()

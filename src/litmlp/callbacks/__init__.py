@@ -1,4 +1,4 @@
-"""What happens around the training steps."""
+"""Callbacks: checkpoints, progress, seeds, diagnostics and plots, around the training steps."""
 
 from litmlp.callbacks.base import Callback
 from litmlp.callbacks.best_and_last import BestAndLast

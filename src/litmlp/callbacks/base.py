@@ -1,4 +1,4 @@
-"""What a callback of this project can say and do beside Lightning's hooks."""
+"""The base class of this project's callbacks, which adds to Lightning's hooks."""
 
 from typing import TYPE_CHECKING
 
@@ -10,22 +10,23 @@ if TYPE_CHECKING:
 
 
 class Callback(L.Callback):
-    """A callback of Lightning, with three things more. A plain one of Lightning works as well.
+    """A Lightning callback with two more attributes and one more hook. Plain Lightning callbacks work as well.
 
     Attributes:
-        in_sweeps: whether the jobs of a sweep have it, too.
-        once_a_round: whether `on_train_batch_end` may be called once for many steps, with the last of them. Without it,
-            a callback with a hook for single steps makes the trainer take them one by one, which takes longer.
+        in_sweeps: whether the jobs of a sweep have this callback, too.
+        once_a_round: whether `on_train_batch_end` may be called once for many steps, with the arguments of the last
+            one. If False, a callback that has a hook for each step makes the trainer take steps one by one, which takes
+            longer.
     """
 
     in_sweeps: bool = True
     once_a_round: bool = False
 
     def finish(self, trainer: L.Trainer, task: "Task", data: "TabularData") -> None:
-        """Do what is to be done once, after training, with the best weights, before the loggers are closed.
+        """Do work with the best weights. Called once, after training and before the loggers are closed.
 
         Args:
-            trainer: of the run, whose `default_root_dir` is the run's folder.
-            task: with the best weights, on the trainer's device.
-            data: with the rows of all splits.
+            trainer: the run's trainer; its `default_root_dir` is the run's folder.
+            task: the task with the best weights, on the trainer's device.
+            data: the data with the rows of all splits.
         """

@@ -1,4 +1,4 @@
-"""The two checkpoints of a run."""
+"""The callback that writes a run's two checkpoints."""
 
 import math
 from pathlib import Path
@@ -12,20 +12,20 @@ from litmlp.callbacks.base import Callback
 from litmlp.files import replacing
 from litmlp.training import compat
 
-FRACTION_OF_TIME = 0.005  # for writing
-SECONDS_WITHIN_EPOCH = 60.0
+FRACTION_OF_TIME = 0.005  # of the training time, which writing may take
+SECONDS_WITHIN_EPOCH = 60.0  # at least, between two writes within an epoch
 
 
 class BestAndLast(Callback, Checkpoint):
-    """Keeps `checkpoints/best.ckpt`, the weights that scored best, and `last.ckpt`, from which to go on.
+    """Writes `checkpoints/best.ckpt`, the weights with the best score, and `last.ckpt`, from which a run resumes.
 
-    Both are written after an epoch, and once a minute within a long epoch. Where writing would take more than 0.5 % of
-    the time, it waits, and the best weights stay in memory until then. A resumed run gives the same weights as a run
-    that was never stopped. The state holds no path, so that a run's folder can be moved.
+    Both are written after an epoch, and once a minute within a long epoch. After each write, the callback waits until
+    writing takes at most 0.5 % of the time. Until the next write, the best weights stay in memory. A resumed run ends
+    with the same weights as a run that was never interrupted. The state holds no path, so a run's folder can be moved.
 
     Args:
-        monitor: the metric that scores.
-        mode: `min` or `max`.
+        monitor: the metric by which weights are compared.
+        mode: `min` if a lower score is better, `max` if a higher one is.
     """
 
     once_a_round = True
@@ -35,20 +35,20 @@ class BestAndLast(Callback, Checkpoint):
         self.mode = mode
         self.best_score = math.inf if mode == "min" else -math.inf
         self.best_epoch = -1
-        self.was_stopped = False  # by a callback, after which nothing but the test was left to do
-        self.unwritten_best: dict[str, Any] | None = None
-        self.next_write = 0.0
+        self.was_stopped = False  # a callback, such as early stopping, ended training; only the test was left
+        self.unwritten_best: dict[str, Any] | None = None  # the part of best.ckpt that was not written yet
+        self.next_write = 0.0  # nothing is written before this time, except when training ends
         self.last_write = perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Do not go on with what was stopped."""
+        """End a resumed run at once if a callback had already stopped it."""
         if self.was_stopped:
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the weights if they are the best so far; the first ones are."""
+        """Keep a copy of the weights in memory if their score is the best so far, as the first score always is."""
         score = trainer.callback_metrics.get(self.monitor)
-        if score is None or not self._is_best(float(score)):
+        if score is None or not self._is_best(float(score)):  # NaN is never the best
             return
         self.best_score, self.best_epoch = float(score), trainer.current_epoch
         weights = {name: tensor.clone() for name, tensor in trainer.strategy.lightning_module_state_dict().items()}
@@ -59,12 +59,20 @@ class BestAndLast(Callback, Checkpoint):
         }
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the state in which the epoch begins, unless that was done just now."""
+        """Write both checkpoints after the previous epoch, unless it is too early.
+
+        Not in `on_train_epoch_end`: there, Lightning has neither counted the epoch as completed nor given its score to
+        `ReduceLROnPlateau`.
+        """
         if trainer.current_epoch > 0 and perf_counter() >= self.next_write:
             self._write(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Write the state within a long epoch, but for the moment before a validation."""
+        """Write both checkpoints within a long epoch, unless a validation comes next.
+
+        Not with several processes: only the first one writes, and it does not know the generators' states and the
+        collected outputs of the others.
+        """
         now = perf_counter()
         if now < self.next_write or now < self.last_write + SECONDS_WITHIN_EPOCH or trainer.world_size > 1:
             return
@@ -72,21 +80,25 @@ class BestAndLast(Callback, Checkpoint):
             self._write(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the final state."""
+        """Write both checkpoints, whatever time it takes."""
         self.was_stopped = trainer.should_stop
         self._write(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Write the best weights; where training broke off, the epoch is not whole."""
+        """Write the best weights only: the epoch is incomplete, so a run resumes from the `last.ckpt` on disk."""
         self._write_best(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Undo that Lightning has already counted the coming epoch as ready: it would resume at its end."""
+        """Set Lightning's count of epochs that are ready to the count of those that have started.
+
+        In `on_train_epoch_start`, the new epoch is ready, but not started. Lightning would take it for an interrupted
+        one. The counters of steps are still those of the previous epoch, so it would resume at the new epoch's end.
+        """
         for counter in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
             counter["ready"] = counter["started"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the best score and its epoch, and whether a callback stopped the run, as plain values."""
         state = {"best_score": self.best_score, "best_epoch": self.best_epoch}
         return state | {"was_stopped": True} if self.was_stopped else state
 
@@ -100,7 +112,9 @@ class BestAndLast(Callback, Checkpoint):
 
     def _write(self, trainer: L.Trainer) -> None:
         started = perf_counter()
-        self._write_best(trainer)  # first: the state that goes on knows of it
+        # First: last.ckpt holds the best score. After a crash between the two, a resumed run repeats some epochs and
+        # finds the best weights again. In the other order, best.ckpt would lack the weights of that score for good.
+        self._write_best(trainer)
         if trainer.is_global_zero:
             _save(trainer, compat.checkpoint_of(trainer, weights_only=False), "last.ckpt")
         self.last_write = perf_counter()
@@ -108,9 +122,9 @@ class BestAndLast(Callback, Checkpoint):
 
     def _write_best(self, trainer: L.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
-            now = compat.checkpoint_of(trainer, weights_only=True)
-            del now["loops"]  # the weights are of an earlier moment
-            _save(trainer, now | self.unwritten_best, "best.ckpt")
+            checkpoint = compat.checkpoint_of(trainer, weights_only=True)
+            del checkpoint["loops"]  # Lightning's counters are of now, but the weights may be of an earlier epoch
+            _save(trainer, checkpoint | self.unwritten_best, "best.ckpt")
         self.unwritten_best = None
 
 

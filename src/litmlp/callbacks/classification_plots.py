@@ -1,9 +1,9 @@
-"""Which classes are taken for which, and how far probabilities can be trusted."""
+"""The callback that draws how well classes are predicted."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from litmlp.callbacks.plotting import Plotting, some_rows
+from litmlp.callbacks.plotting import Plotting, sampled_rows
 from litmlp.tasks import ClassificationTask
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ class ClassificationPlots(Plotting):
     num_while_training = 2
 
     def fits(self, task: Any, data: Any) -> bool:
-        """Return whether classes are predicted."""
+        """Return whether the task predicts classes."""
         return isinstance(task, ClassificationTask)
 
     def draw(self, task: Any, data: Any, split: str, title: str) -> "Iterator[tuple[str, Figure]]":
         """Yield four plots."""
         from litmlp.plots import classification
 
-        batch = some_rows(data, split, task.device, MAX_ROWS)
+        batch = sampled_rows(data, split, task.device, MAX_ROWS)
         assert batch.target is not None
         probability, true = task.predict(task.forward(batch)).cpu().numpy(), batch.target.cpu().numpy()
-        own = (probability, true, data.target.classes, title)
-        yield "classification/confusion", classification.confusion(*own)
+        arguments = (probability, true, data.target.classes, title)
+        yield "classification/confusion", classification.confusion(*arguments)
         yield "classification/calibration", classification.calibration(probability, true, title)
-        yield "classification/roc", classification.roc(*own)
-        yield "classification/precision_recall", classification.precision_recall(*own)
+        yield "classification/roc", classification.roc(*arguments)
+        yield "classification/precision_recall", classification.precision_recall(*arguments)

@@ -1,4 +1,4 @@
-"""What a run is, as texts beside its curves."""
+"""The callback that describes a run with texts in TensorBoard."""
 
 import platform
 import shlex
@@ -17,16 +17,17 @@ PACKAGES = ("litmlp", "torch", "lightning", "torchmetrics", "numpy", "polars")
 
 
 class Description(Callback):
-    """Writes texts to TensorBoard as training starts, and how its scalars are arranged.
+    """Writes texts and a layout of charts to TensorBoard when training starts.
 
-    The texts: the config; the command, its commit, versions and device; what each column was taken for, and the sizes
-    of the splits. Under Custom Scalars, train and validation of a metric share a chart.
+    The texts are the config; the command, with commit, versions and device; the sizes of the splits and the inferred
+    type of each column. In the layout, under Custom Scalars, the training and validation values of a metric share a
+    chart.
     """
 
     in_sweeps = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Write all of it, once for a run."""
+        """Write texts and layout, once a run: not if it resumes."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoard)]
         if not loggers or trainer.global_step > 0 or not trainer.is_global_zero:
             return
@@ -43,13 +44,13 @@ class Description(Callback):
 
 
 def layout(metrics: Any) -> dict[str, dict[str, list[Any]]]:
-    """Return charts of train and validation together, for the loss and each metric."""
+    """Return a chart for the loss and for each metric, with its training and validation values."""
     charts = {name: ["Multiline", [f"train/{name}$", f"val/{name}$"]] for name in ("loss", *metrics)}
     return {"train and validation": charts}
 
 
 def origin(trainer: Any) -> str:
-    """Return command, commit, versions and device as a table."""
+    """Return the command, commit, versions and device as a table in Markdown."""
     facts = {"command": f"`{shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}`", "commit": commit() or "unknown"}
     facts |= {"Python": platform.python_version(), "system": platform.platform()}
     facts |= {name: version(name) for name in PACKAGES}
@@ -57,7 +58,7 @@ def origin(trainer: Any) -> str:
 
 
 def commit() -> str | None:
-    """Return the project's commit, and whether files were changed since; None outside of a repository."""
+    """Return the project's commit and whether files were changed since then; None outside of a Git repository."""
     git = ["git", "-C", str(paths.ROOT)]
     try:
         name = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
@@ -68,11 +69,11 @@ def commit() -> str | None:
 
 
 def code(text: str) -> str:
-    """Return lines as Markdown shows them unchanged."""
+    """Return text as a code block of Markdown, which shows it unchanged."""
     return "".join(f"    {line}\n" for line in text.splitlines())
 
 
 def table(facts: dict[str, Any], *header: str) -> str:
-    """Return names and values as a table of Markdown."""
+    """Return names and values as a table in Markdown, with two texts of the header."""
     lines = [header, ("---", "---"), *facts.items()]
     return "".join(f"| {name} | {str(value).replace('|', '/')} |\n" for name, value in lines)

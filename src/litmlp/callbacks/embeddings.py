@@ -1,19 +1,19 @@
-"""The last hidden layer, for TensorBoard's projector."""
+"""The callback that writes the last hidden layer for TensorBoard's projector."""
 
 from typing import Any
 
 from litmlp.callbacks.base import Callback
-from litmlp.callbacks.plotting import some_rows
+from litmlp.callbacks.plotting import sampled_rows
 from litmlp.data import Batch, ClassTarget, TabularData
 from litmlp.loggers import TensorBoard
 from litmlp.networks.hidden import evaluating, input_of, linear_layers
 
 
 class Embeddings(Callback):
-    """Writes what comes into the last layer for validation rows, as training ends: a point a row, with its target.
+    """Writes the inputs of the last layer when training ends: one point, with its target, for each validation row.
 
     Args:
-        num_rows: at most.
+        num_rows: maximum number of rows.
     """
 
     in_sweeps = False
@@ -24,12 +24,12 @@ class Embeddings(Callback):
         self.num_rows = num_rows
 
     def finish(self, trainer: Any, task: Any, data: Any) -> None:
-        """Write the points of the best weights."""
+        """Write the points that the best weights give."""
         writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoard)]
         last = list(linear_layers(task.network).values())[-1:]
         if not writers or not last:
             return
-        batch = some_rows(data, "val", task.device, self.num_rows)
+        batch = sampled_rows(data, "val", task.device, self.num_rows)
         with evaluating(task), input_of(last[0]) as inputs:
             task.forward(batch)
             labels = labels_of(task, data, batch)
@@ -38,7 +38,7 @@ class Embeddings(Callback):
 
 
 def labels_of(task: Any, data: TabularData, batch: Batch) -> list[str]:
-    """Return the target of each row as text: its class, or its (first) number."""
+    """Return each row's target as text: its class, or its number (of several, the first)."""
     assert batch.target is not None
     if isinstance(data.target, ClassTarget):
         return [data.target.classes[index] for index in batch.target.tolist()]

@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 
 
 class EpochProgress(Callback, ProgressBar):
-    """One bar for the whole run, counting epochs, and a line an epoch in its log.
+    """Draws one bar for the whole run, which counts epochs, and writes one line for each epoch to the run's log.
 
-    The bar is drawn on standard error where that is a terminal; elsewhere, the lines are printed as well.
+    The bar is drawn if standard error is a terminal. Otherwise the lines are printed as well.
 
     Args:
         monitor: the metric whose best value is shown.
         mode: `min` or `max`.
     """
 
-    in_sweeps = False  # which say a line a run
+    in_sweeps = False  # a sweep prints one line for each run
     once_a_round = True
 
     def __init__(self, monitor: str, mode: str) -> None:
@@ -35,10 +35,10 @@ class EpochProgress(Callback, ProgressBar):
         self.best_score: float | None = None
         self.is_enabled = True
         self.bar: tqdm | None = None
-        self.unsaid: int | None = None  # the epoch that is over, and not yet told of
+        self.pending_epoch: int | None = None  # the number of an epoch that has ended, but has no line in the log yet
 
     def disable(self) -> None:
-        """Lightning calls this in all processes but the first."""
+        """Draw no bar; Lightning calls this in all processes but the first."""
         self.is_enabled = False
 
     def enable(self) -> None:
@@ -46,55 +46,58 @@ class EpochProgress(Callback, ProgressBar):
         self.is_enabled = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw the bar, from the epoch that a resumed run goes on with."""
+        """Draw the bar; that of a resumed run starts at its current epoch."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         hidden = not (self.is_enabled and sys.stderr.isatty() and trainer.is_global_zero)
         self.bar = tqdm(total=total, initial=trainer.current_epoch, unit="epoch", disable=hidden, dynamic_ncols=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *step: Any) -> None:
-        """Advance within an epoch, which tells where epochs are long."""
+        """Advance the bar within an epoch, which matters if epochs are long."""
         *_, batch_idx = step
         self._advance(round(trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches, 2))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note that the epoch is over: its training metrics are known only after this hook, when the task reports."""
-        self.unsaid = trainer.current_epoch + 1
+        """Note that the epoch has ended.
+
+        Its line is written later: callbacks have this hook before the task, which then logs its training metrics.
+        """
+        self.pending_epoch = trainer.current_epoch + 1
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Tell of the epoch before."""
-        self._say(trainer)
+        """Log the previous epoch."""
+        self._log_epoch(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Tell of the last epoch, and leave the bar as it stands."""
-        self._say(trainer)
+        """Log the last epoch and close the bar, which stays on the screen."""
+        self._log_epoch(trainer)
         self._close()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar, which stays on the screen."""
         self._close()
 
-    def _say(self, trainer: L.Trainer) -> None:
+    def _log_epoch(self, trainer: L.Trainer) -> None:
         assert self.bar is not None
-        if self.unsaid is None:
+        if self.pending_epoch is None:
             return
-        self._remember(trainer.callback_metrics)
+        self._update_best(trainer.callback_metrics)
         losses = self._losses(trainer.callback_metrics)
-        line = f"epoch {self.unsaid}: {losses}"
+        line = f"epoch {self.pending_epoch}: {losses}"
         if self.bar.disable:
             log.info("%s", line)
-        else:
+        else:  # only to the file: a line on the terminal would tear the bar
             run.write_to_log(Path(trainer.default_root_dir), log, line)
             self.bar.set_postfix_str(losses, refresh=False)
-            self._advance(self.unsaid)
-        self.unsaid = None
+            self._advance(self.pending_epoch)
+        self.pending_epoch = None
 
-    def _advance(self, to: float) -> None:
+    def _advance(self, position: float) -> None:
         assert self.bar is not None
         if not self.bar.disable:
-            self.bar.n = to
-            self.bar.update(0)  # draws it, several times a second at most
+            self.bar.n = position
+            self.bar.update(0)  # draws the bar, but at most several times a second
 
-    def _remember(self, metrics: dict[str, Any]) -> None:
+    def _update_best(self, metrics: dict[str, Any]) -> None:
         if self.monitor in metrics:
             score = float(metrics[self.monitor])
             self.best_score = score if self.best_score is None else self.best(self.best_score, score)

@@ -1,4 +1,4 @@
-"""Reproducible epochs."""
+"""The callback that makes an epoch's random numbers reproducible."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from litmlp.callbacks.base import Callback
 
 
 class EpochSeed(Callback):
-    """Seeds torch from (seed, epoch, rank) as each epoch begins.
+    """Seeds torch from (seed, epoch, rank) at the start of each epoch.
 
-    What an epoch draws, dropout for one, then depends on no earlier epoch: a resumed run draws the same. One that
-    resumes within an epoch goes on with the generators' states.
+    The random numbers of an epoch, such as those for dropout, then do not depend on earlier epochs, so a resumed run
+    draws the same ones. A run that resumes within an epoch restores the generators' states from the checkpoint.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.resumed: dict[str, torch.Tensor] = {}
+        self.resumed: dict[str, torch.Tensor] = {}  # the generators' states in the checkpoint
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Go on where a checkpoint was written."""
+        """Restore the generators' states of a resumed run; a new epoch replaces them in `on_train_epoch_start`."""
         if "cpu" in self.resumed:
             torch.set_rng_state(self.resumed["cpu"])
         if "cuda" in self.resumed and pl_module.device.type == "cuda":
@@ -31,7 +31,7 @@ class EpochSeed(Callback):
         """Seed all devices."""
         sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
         seed = int(sequence.generate_state(1)[0])
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would keep a stack trace of each call
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also stores a stack trace for each call
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 

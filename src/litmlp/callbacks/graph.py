@@ -1,9 +1,9 @@
-"""The network as a graph."""
+"""The callback that writes the network as a graph to TensorBoard."""
 
 from typing import Any
 
 from litmlp.callbacks.base import Callback
-from litmlp.callbacks.plotting import some_rows
+from litmlp.callbacks.plotting import sampled_rows
 from litmlp.loggers import TensorBoard
 from litmlp.networks.graph import Node, nodes_of
 from litmlp.networks.hidden import evaluating
@@ -11,16 +11,16 @@ from litmlp.training import compat
 
 
 class Graph(Callback):
-    """Writes the network's layers, and what flows between them, to TensorBoard as training starts."""
+    """Writes the network's layers, and the shapes of the tensors between them, to TensorBoard when training starts."""
 
     in_sweeps = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Write it, once for a run."""
+        """Write the graph, once a run: not if it resumes."""
         writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoard)]
         if not writers or trainer.global_step > 0 or not trainer.is_global_zero:
             return
-        rows = some_rows(trainer.datamodule, "train", pl_module.device, most=2)
+        rows = sampled_rows(trainer.datamodule, "train", pl_module.device, max_rows=2)
         with evaluating(pl_module):
             numeric = rows.numeric.to(pl_module.dtype)
             nodes = nodes_of(pl_module.network, numeric=numeric, categorical=rows.categorical)
@@ -29,14 +29,14 @@ class Graph(Callback):
 
 
 def event_of(nodes: list[Node]) -> Any:
-    """Return the nodes as an event of TensorBoard's; the number of rows is shown as unknown."""
+    """Return the nodes as a TensorBoard event; it shows the number of rows as unknown."""
     from tensorboard.compat.proto.attr_value_pb2 import AttrValue
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.graph_pb2 import GraphDef
     from tensorboard.compat.proto.node_def_pb2 import NodeDef
     from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
-    def drawn(node: Node) -> NodeDef:
+    def definition(node: Node) -> NodeDef:
         sizes = [TensorShapeProto.Dim(size=size) for size in (-1, *node.shape[1:])]
         shapes = AttrValue(list=AttrValue.ListValue(shape=[TensorShapeProto(dim=sizes)]))
         attributes = {"_output_shapes": shapes}
@@ -44,4 +44,4 @@ def event_of(nodes: list[Node]) -> Any:
             attributes["detail"] = AttrValue(s=node.detail.encode())
         return NodeDef(name=node.name, op=node.kind, input=node.inputs, attr=attributes)
 
-    return Event(graph_def=GraphDef(node=map(drawn, nodes)).SerializeToString())
+    return Event(graph_def=GraphDef(node=map(definition, nodes)).SerializeToString())

@@ -1,4 +1,4 @@
-"""The learning rate, beside the metrics."""
+"""The callback that logs the learning rate."""
 
 import lightning.pytorch as L
 
@@ -7,7 +7,7 @@ from litmlp.loggers import log_metrics
 
 
 class LearningRate(Callback):
-    """Logs the rate that each epoch ends with, as `train/learning_rate`, to whatever loggers there are."""
+    """Logs the learning rate at the end of each epoch, as `train/learning_rate`, to all loggers."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the first parameter group's rate; all groups have the same."""

@@ -1,4 +1,4 @@
-"""Which columns a network relies on."""
+"""The callback that draws how much a network relies on each column."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from litmlp.callbacks.plotting import Plotting, some_rows
+from litmlp.callbacks.plotting import Plotting, sampled_rows
 from litmlp.data import Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROWS_IN_ALL, MIN_ROWS, MAX_ROWS = 12_000, 100, 2_000
+NUM_PREDICTIONS, MIN_ROWS, MAX_ROWS = 12_000, 100, 2_000  # predictions: about rows * shuffles * columns
 NUM_SHUFFLES = 3
-MAX_SECONDS, MIN_COLUMNS = 3.0, 20  # for a table of thousands of columns
+MAX_SECONDS, MIN_COLUMNS = 3.0, 20  # a table of thousands of columns has only some of them measured
 
 
 class PermutationImportance(Plotting):
-    """Draws, at the end, by how much the loss of validation rows grows when the cells of a column are shuffled.
+    """Draws, after training, the increase of the loss of validation rows when the cells of a column are shuffled.
 
-    Source: Breiman (2001), "Random Forests". Columns that say the same share their importance.
+    Source: Breiman (2001), "Random Forests". Columns with the same information share their importance.
     """
 
     num_while_training = 0
 
     def fits(self, task: Any, data: Any) -> bool:
-        """Return whether there are validation rows of several columns."""
+        """Return whether there are several columns, and at least two validation rows."""
         return len(data.inputs.columns) > 1 and len(data.tables["val"].numeric) > 1
 
     def draw(self, task: Any, data: Any, split: str, title: str) -> "Iterator[tuple[str, Figure]]":
         """Yield one plot."""
         from litmlp.plots.importance import importances
 
-        num_rows = ROWS_IN_ALL // (NUM_SHUFFLES * len(data.inputs.columns))
-        batch = some_rows(data, "val", task.device, min(MAX_ROWS, max(MIN_ROWS, num_rows)))
+        num_rows = NUM_PREDICTIONS // (NUM_SHUFFLES * len(data.inputs.columns))
+        batch = sampled_rows(data, "val", task.device, min(MAX_ROWS, max(MIN_ROWS, num_rows)))
         columns = data.inputs.columns
         measured = worth_measuring(task, columns, batch)
         increases = permutation_importance(task, columns, batch, measured)
@@ -46,10 +46,11 @@ class PermutationImportance(Plotting):
 
 
 def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float = MAX_SECONDS) -> list[int]:
-    """Return the places of the columns that can be shuffled in so many seconds, in their order.
+    """Return the indices, in ascending order, of the columns to measure, for which there are `seconds`.
 
-    If that is not all of them, they are those whose gradients are the largest, for a typical change of their numbers;
-    columns of levels, which have none, come first.
+    If there is no time for all columns, those with the largest effect are chosen, but at least `MIN_COLUMNS`. The
+    effect is the gradient of the loss, times the standard deviation of the column's numbers. Columns with levels have
+    no gradient, and are chosen first.
     """
     start = time.monotonic()
     with torch.inference_mode(False), torch.enable_grad():
@@ -60,12 +61,12 @@ def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float 
         if number >= len(columns) or not numeric.shape[1]:
             return [*range(len(columns))]
         (gradient,) = torch.autograd.grad(loss, numeric)
-    of_number = (gradient.abs().sum(dim=0) * numeric.detach().std(dim=0)).tolist()
-    effects, first = [], 0
+    input_effects = (gradient.abs().sum(dim=0) * numeric.detach().std(dim=0)).tolist()
+    effects, start = [], 0  # of columns; a column has several numeric inputs, from `start` up to `end`
     for column in columns:
-        last = first + len(column.numeric_names)
-        effects.append(sum(of_number[first:last]) if last > first and not column.cardinalities else float("inf"))
-        first = last
+        end = start + len(column.numeric_names)
+        effects.append(sum(input_effects[start:end]) if end > start and not column.cardinalities else float("inf"))
+        start = end
     return sorted(np.argsort(effects)[::-1][: max(number, MIN_COLUMNS)].tolist())
 
 
@@ -73,24 +74,27 @@ def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float 
 def permutation_importance(
     task: Any, columns: list[Any], batch: Batch, measured: Sequence[int] | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Return the growth of the loss for each of C columns, of all or at the places given, and R shuffles, `[C, R]`."""
+    """Return the increase of the loss for each of C columns and R shuffles, `[C, R]`.
+
+    C counts all columns, or those whose indices are in `measured`.
+    """
     generator = torch.Generator().manual_seed(seed)
     weight = task.row_weights(batch)
 
     def loss(rows: Batch) -> float:
         return float(task.mean_loss(task.forward(rows), rows.target, weight))
 
-    usual = loss(batch)
+    unshuffled_loss = loss(batch)
     orders = [torch.randperm(len(batch.numeric), generator=generator) for _ in range(NUM_SHUFFLES)]
-    numeric = categorical = 0  # where a column's encoded cells begin
-    places = {index: place for place, index in enumerate(range(len(columns)) if measured is None else measured)}
-    increases = np.zeros((len(places), NUM_SHUFFLES))
+    numeric = categorical = 0  # the first encoded input of a column, of each kind
+    positions = {index: i for i, index in enumerate(range(len(columns)) if measured is None else measured)}
+    increases = np.zeros((len(positions), NUM_SHUFFLES))
     for index, column in enumerate(columns):
         ends = numeric + len(column.numeric_names), categorical + len(column.cardinalities)
-        for shuffle, order in enumerate(orders if index in places else ()):
+        for shuffle, order in enumerate(orders if index in positions else ()):
             shuffled = batch._replace(numeric=batch.numeric.clone(), categorical=batch.categorical.clone())
             shuffled.numeric[:, numeric : ends[0]] = batch.numeric[order, numeric : ends[0]]
             shuffled.categorical[:, categorical : ends[1]] = batch.categorical[order, categorical : ends[1]]
-            increases[places[index], shuffle] = loss(shuffled) - usual
+            increases[positions[index], shuffle] = loss(shuffled) - unshuffled_loss
         numeric, categorical = ends
     return increases

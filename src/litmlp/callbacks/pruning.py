@@ -1,4 +1,4 @@
-"""Hopeless runs of a search end early."""
+"""The callback that lets an Optuna study end a hopeless run early."""
 
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,15 @@ PRUNED_AT = "pruned at epoch"
 
 
 class Pruning(Callback):
-    """Tells the study the monitored metric of each epoch, and ends the run where the study's pruner says so.
+    """Gives the study the monitored metric of each epoch, and stops the run when the study's pruner decides so.
 
-    The run then ends as one that was stopped early: its best weights are tested, and its folder is complete. The study
-    keeps at which epoch that was, so that a run that is killed later and gone on with ends there as well.
+    The run then ends like one that was stopped early: its best weights are tested, and its folder is complete. The
+    study stores the epoch of the decision. So a run that is killed later, and resumed, ends at the same epoch.
 
     Args:
-        trial: the study's side of the run.
-        monitor: the metric.
-        first_epoch: added to the number of each epoch; a trial of several runs counts them on.
+        trial: the study's trial, to which the run belongs.
+        monitor: name of the metric.
+        first_epoch: number of epochs in earlier runs of the same trial, which is added to the number of each epoch.
     """
 
     def __init__(self, trial: "Trial", monitor: str, first_epoch: int = 0) -> None:
@@ -30,17 +30,21 @@ class Pruning(Callback):
         self.first_epoch = first_epoch
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report, and ask; an epoch that is repeated after a stop was reported before."""
+        """Give the study the epoch's score, and ask its pruner.
+
+        A resumed run repeats epochs after its last checkpoint. The study may know their scores already, and it may
+        already have decided to prune.
+        """
         score = trainer.callback_metrics.get(self.monitor)
         if score is None:
             return
         epoch = self.first_epoch + trainer.current_epoch
-        known = self._known()
-        pruned_at = _pruned_at(known)
-        if not known.state.is_finished():
-            if epoch not in known.intermediate_values:
+        stored = self._stored_trial()
+        pruned_at = _pruned_at(stored)
+        if not stored.state.is_finished():
+            if epoch not in stored.intermediate_values:
                 self.trial.report(float(score), epoch)
-            is_last = epoch >= max(known.intermediate_values, default=epoch)  # the pruner judges the last that it knows
+            is_last = epoch >= max(stored.intermediate_values, default=epoch)  # the pruner judges the last stored epoch
             if pruned_at is None and is_last and self.trial.should_prune():
                 pruned_at = epoch
                 self.trial.set_user_attr(PRUNED_AT, epoch)
@@ -48,14 +52,14 @@ class Pruning(Callback):
             trainer.should_stop = True
 
     def has_ended(self, num_epochs: int) -> bool:
-        """Tell whether the pruner ended the run, which took so many epochs."""
-        pruned_at = _pruned_at(self._known())
+        """Tell whether the pruner ended the run, which took `num_epochs`."""
+        pruned_at = _pruned_at(self._stored_trial())
         return pruned_at is not None and pruned_at < self.first_epoch + num_epochs
 
-    def _known(self) -> "FrozenTrial":
+    def _stored_trial(self) -> "FrozenTrial":
         return self.trial.storage.get_trial(self.trial._trial_id)
 
 
-def _pruned_at(known: "FrozenTrial") -> int | None:
-    epoch = known.user_attrs.get(PRUNED_AT)
+def _pruned_at(stored: "FrozenTrial") -> int | None:
+    epoch = stored.user_attrs.get(PRUNED_AT)
     return epoch if isinstance(epoch, int) else None

@@ -1,4 +1,4 @@
-"""The loss of single steps."""
+"""The callback that logs the loss of single steps."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from litmlp.loggers import log_values
 
 
 class StepLoss(Callback):
-    """Logs `train/step_loss`. Single steps are looked at, so they take as long as Lightning's usual ones.
+    """Logs `train/step_loss`. It needs single steps, so training takes as long as with Lightning's own loop.
 
     Args:
-        every: steps from one value to the next.
-        in_sweeps: log it for each job of a sweep, too.
+        every: number of steps from one value to the next.
+        in_sweeps: whether each job of a sweep logs it, too.
     """
 
     def __init__(self, every: int = 1, in_sweeps: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""No run goes on with numbers that mean nothing."""
+"""The callback that stops a run whose loss is no longer a finite number."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from litmlp.errors import TrainingDiverged
 
 
 class StopOnNaN(Callback):
-    """Ends the run, before a checkpoint is replaced, once the loss of an epoch is not a finite number."""
+    """Stops the run after an epoch whose loss is not a finite number, before a checkpoint is replaced."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the validation loss; weights that are not finite make it so."""
+        """Check the validation loss: it is not finite if weights are not finite."""
         loss = trainer.callback_metrics.get("val/loss")
         if loss is not None and not isfinite(loss):
             folder = Path(trainer.default_root_dir)

@@ -131,9 +131,9 @@ def _fit_and_test(
 def _fit(trainer: "L.Trainer", task: "Task", data: "TabularData", begun: "State | None") -> None:
     last = None
     if begun is not None:
-        from litmlp.resuming import Given
+        from litmlp.resuming import InMemoryCheckpointIO
 
-        last, trainer.strategy.checkpoint_io = begun.file, Given(begun.state)
+        last, trainer.strategy.checkpoint_io = begun.file, InMemoryCheckpointIO(begun.state)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     except Interrupted:

@@ -1,6 +1,6 @@
-"""The plane and the curve: data drawn by a rule, and plots of what a network makes of them.
+"""The playground: generated data, which are points of a plane or of a curve, and plots of what a network learns.
 
-A part of the template that a project can leave out.
+A project that does not need this part of the template can remove it.
 """
 
 from litmlp.playground.function import FunctionData

@@ -1,4 +1,7 @@
-"""Arithmetic typed by a user, evaluated without running code: names, numbers, operators, functions."""
+"""Evaluates arithmetic expressions of a user without running them as Python code.
+
+An expression consists of names, numbers, operators and functions.
+"""
 
 import ast
 import warnings
@@ -9,9 +12,9 @@ import numpy as np
 from litmlp.data.cells import shortened
 from litmlp.errors import InputError, did_you_mean
 
-LONGEST = 2000  # letters of an expression
+MAX_LENGTH = 2000  # letters of an expression
 CONSTANTS = {"pi": np.float64(np.pi), "e": np.float64(np.e)}
-FUNCTIONS: dict[str, tuple[Callable, int]] = {  # with the number of arguments
+FUNCTIONS: dict[str, tuple[Callable, int]] = {  # by name: the function and its number of arguments
     "sin": (np.sin, 1),
     "cos": (np.cos, 1),
     "tan": (np.tan, 1),
@@ -43,13 +46,13 @@ OPERATORS: dict[type, Callable] = {
 
 
 def evaluate(text: str, variables: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the value of `text` for arrays of `variables`; `^` is a power, as on paper.
+    """Return the value of the expression `text` for arrays of `variables`. `^` and `**` both mean a power.
 
     Raises:
-        InputError: `text` is no expression of the kinds above, or names something unknown.
+        InputError: `text` is no such expression, or contains an unknown name.
     """
-    if len(text) > LONGEST:
-        raise InputError(f"'{shortened(text)}' has {len(text)} letters, but an expression has at most {LONGEST}")
+    if len(text) > MAX_LENGTH:
+        raise InputError(f"'{shortened(text)}' has {len(text)} letters, but an expression has at most {MAX_LENGTH}")
     try:
         with np.errstate(all="ignore"):
             return np.asarray(_value(_parsed(text), shortened(text), variables), dtype=np.float64)
@@ -61,11 +64,11 @@ def evaluate(text: str, variables: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _parsed(text: str) -> ast.AST:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what Python would do with it
+        with warnings.catch_warnings(action="ignore"):  # Python warns of code such as "1 is 1", which never runs here
             return ast.parse(text.replace("^", "**").strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:  # which a NUL is, too
+    except (SyntaxError, ValueError) as error:  # ValueError: the text contains a NUL
         if "too many nested" in str(error):
-            raise RecursionError from error
+            raise RecursionError from error  # `evaluate` reports this as nesting that is too deep
         raise InputError(f"'{shortened(text)}' is not an expression: write for example sin(3*x) + x^2") from error
 
 
@@ -74,7 +77,7 @@ def _value(node: ast.AST, text: str, variables: Mapping[str, np.ndarray]) -> np.
         return _value(child, text, variables)
 
     match node:
-        case ast.Constant(value=int() | float() as number):  # True and False as well, as 1 and 0
+        case ast.Constant(value=int() | float() as number):  # includes True and False, which are 1 and 0
             return np.float64(number)
         case ast.Name(id=name) if name in variables or name in CONSTANTS:
             return variables[name] if name in variables else CONSTANTS[name]

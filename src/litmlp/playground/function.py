@@ -1,4 +1,4 @@
-"""A curve to fit."""
+"""Data of one input and one target, which lie along a curve."""
 
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ NAMED = {
 
 
 class FunctionData(GeneratedData):
-    """One input `x` and its value `y`; see GeneratedData for the other arguments.
+    """Rows of an input `x` and a target `y`, the value of a function; see GeneratedData for the other arguments.
 
     Args:
         function: an expression of `x` such as `sin(3*x) + x^2`, or the name of one in `NAMED`.
@@ -50,10 +50,10 @@ class FunctionData(GeneratedData):
         self.outliers = outliers
 
     def draw(self, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw `x` evenly, add noise to the function's value, and move the outliers."""
+        """Draw `x` from a uniform distribution, add noise to the function's value, and move the outliers."""
         x = generator.uniform(self.low, self.high, self.num_samples)
         y = np.broadcast_to(evaluate(self.function, {"x": x}), x.shape)
-        moved = generator.normal(0, 1, x.shape) * self.noise
+        offset = generator.normal(0, 1, x.shape) * self.noise  # in standard deviations of y
         if self.outliers:
-            moved += np.where(generator.random(x.shape) < self.outliers, generator.uniform(5, 10, x.shape), 0)
-        return {"x": x, "y": y + moved * mean_and_std(y)[1]}
+            offset += np.where(generator.random(x.shape) < self.outliers, generator.uniform(5, 10, x.shape), 0)
+        return {"x": x, "y": y + offset * mean_and_std(y)[1]}

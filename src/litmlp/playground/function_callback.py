@@ -1,4 +1,4 @@
-"""A fitted curve, and the units that it is made of."""
+"""The callback that draws a fitted curve and the units that make it up."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,35 +14,35 @@ from litmlp.playground.function import FunctionData
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUM_PLACES = 601
+NUM_POINTS = 601  # of the curve
 
 
 class FunctionPlots(Plotting):
     """Draws the network's curve over the function it fits, and what each unit of the last hidden layer adds to it."""
 
     num_while_training = 2
-    least_seconds = 1.5
+    min_seconds = 1.5
 
     def fits(self, task: Any, data: Any) -> bool:
-        """Return whether a function of one input is fitted."""
+        """Return whether the data are those of a function."""
         return isinstance(data, FunctionData)
 
     def draw(self, task: Any, data: FunctionData, split: str, title: str) -> "Iterator[tuple[str, Figure]]":
-        """Yield two plots; one where the network does not end in a linear layer."""
+        """Yield two plots, or one if the network does not end in a linear layer with one output."""
         from litmlp.playground import function_plots
 
-        moment = title.partition(", ")[2]
-        x = np.linspace(data.low, data.high, NUM_PLACES)
+        weights_title = title.partition(", ")[2]  # without the rows: "epoch 3" or "best weights"
+        x = np.linspace(data.low, data.high, NUM_POINTS)
         batch = data.encode(DataFrame({"x": x}).lazy()).to(task.device)
         last = list(linear_layers(task.network).values())[-1:]
         predicted = task.predict(task.forward(batch)).cpu().numpy()[:, 0]
         true = np.broadcast_to(evaluate(data.function, {"x": x}), x.shape)
         rows = data.read().collect()
-        _, places = data.parted(data.read())
-        points = (rows["x"].to_numpy()[places["train"]], rows["y"].to_numpy()[places["train"]])
-        yield "function/fit", function_plots.fit(x, predicted, true, points, moment)
+        _, indices = data.parted(data.read())
+        points = (rows["x"].to_numpy()[indices["train"]], rows["y"].to_numpy()[indices["train"]])
+        yield "function/fit", function_plots.fit(x, predicted, true, points, weights_title)
         if last and last[0].out_features == 1:
             with input_of(last[0]) as inputs:
                 task.forward(batch)
             parts = (inputs[0] * last[0].weight).cpu().numpy() * task.target.scaling.std.numpy()
-            yield "function/pieces", function_plots.pieces(x, parts, predicted, moment)
+            yield "function/pieces", function_plots.pieces(x, parts, predicted, weights_title)

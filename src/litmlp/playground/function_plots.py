@@ -1,4 +1,4 @@
-"""A fitted curve, and what it is made of."""
+"""Plots of a fitted curve and of the units that make it up."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,14 +11,14 @@ MAX_PIECES = 24
 def fit(
     x: np.ndarray, predicted: np.ndarray, true: np.ndarray, points: tuple[np.ndarray, np.ndarray], title: str
 ) -> Figure:
-    """Draw the network's curve over the function that made the points.
+    """Draw the network's curve over the function and the training rows drawn from it.
 
     Args:
         x: `[N]`, ascending.
-        predicted: `[N]`.
+        predicted: the network's predictions, `[N]`.
         true: the function without noise, `[N]`.
         points: x and y of the training rows.
-        title: at what moment this is.
+        title: text that tells which weights these are, such as the epoch.
     """
     rmse = float(np.sqrt(np.mean((predicted - true) ** 2)))
     figure, axes = new_figure(f"{title}: RMSE {rmse:.3g}", "x", "y")
@@ -32,18 +32,18 @@ def fit(
 
 
 def pieces(x: np.ndarray, parts: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
-    """Draw what each unit of the last hidden layer adds to the curve.
+    """Draw the curve that each unit of the last hidden layer adds to the network's curve.
 
     Args:
         x: `[N]`, ascending.
-        parts: what each unit adds, `[N, U]`; they and a constant make up `predicted`.
-        predicted: `[N]`.
-        title: at what moment this is.
+        parts: the curves of U units, `[N, U]`; `predicted` is their sum and a constant.
+        predicted: the network's predictions, `[N]`.
+        title: text that tells which weights these are, such as the epoch.
     """
     order = np.argsort(-np.ptp(parts, axis=0))
     shown = order[:MAX_PIECES]
-    of = "" if len(shown) == len(order) else f"the {len(shown)} largest of "
-    figure, axes = new_figure(f"{title}: {of}{len(order)} units", "x", "y")
+    prefix = "" if len(shown) == len(order) else f"the {len(shown)} largest of "
+    figure, axes = new_figure(f"{title}: {prefix}{len(order)} units", "x", "y")
     axes.plot(x, parts[:, shown], color=ORANGE, linewidth=0.9, alpha=0.6)
     axes.plot([], [], color=ORANGE, linewidth=0.9, label="what a unit adds")
     if len(shown) < len(order):

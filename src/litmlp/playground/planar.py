@@ -1,6 +1,6 @@
-"""The playground's planar datasets, drawn by its own rules (playground.tensorflow.org).
+"""The planar datasets of TensorFlow's playground (playground.tensorflow.org), drawn by the same rules.
 
-Each draws `x1` and `x2` in about [-6, 6]; classes are called `blue` and `orange`.
+Each dataset draws `x1` and `x2` in about [-6, 6]. Classes are called `blue` and `orange`.
 """
 
 from typing import Any, ClassVar
@@ -13,13 +13,13 @@ Columns = dict[str, np.ndarray]
 
 
 class PlanarData(GeneratedData):
-    """Points of the plane; see GeneratedData for the arguments."""
+    """Points of a plane with a label or a value; see GeneratedData for the arguments."""
 
     variables: ClassVar = ["x1", "x2"]
     target_column = "label"
 
     def shifted(self, points: np.ndarray, radius: float, generator: np.random.Generator) -> np.ndarray:
-        """Return where `points` `[N, 2]` lie for the label: moved by up to `noise * radius` on each axis."""
+        """Return `points`, `[N, 2]`, moved by up to `noise * radius` on each axis; labels are computed from these."""
         return points + generator.uniform(-radius, radius, points.shape) * self.noise
 
 
@@ -37,7 +37,7 @@ class Circle(PlanarData):
 
 
 class Xor(PlanarData):
-    """Four squares, of which opposite ones share a class, with a gap of 0.6 along the axes."""
+    """Four squares with a gap of 0.6 along the axes. Squares that lie diagonally opposite have the same class."""
 
     def draw(self, generator: np.random.Generator) -> Columns:
         """Label by the sign of the noise-shifted coordinates' product."""
@@ -47,7 +47,7 @@ class Xor(PlanarData):
 
 
 class Gauss(PlanarData):
-    """Two normal clouds around (2, 2) and (-2, -2); their variance grows from 0.5 to 4 at noise 0.5."""
+    """Two normal clouds around (2, 2) and (-2, -2). Their variance is 0.5 without noise, and 4 at noise 0.5."""
 
     def draw(self, generator: np.random.Generator) -> Columns:
         """Label by the cloud."""
@@ -58,10 +58,10 @@ class Gauss(PlanarData):
 
 
 class Spiral(PlanarData):
-    """Arms that wind 1.75 times around the origin, a class each; see GeneratedData for the other arguments.
+    """Arms that wind 1.75 times around the origin; each is a class. See GeneratedData for the other arguments.
 
     Args:
-        num_arms: number of arms, so of classes; two are called blue and orange, more arm 1, arm 2, ...
+        num_arms: number of arms, and so of classes. Two are called blue and orange; more are called arm 1, arm 2, ...
     """
 
     def __init__(self, *, num_arms: int = 2, **rows: Any) -> None:
@@ -84,7 +84,7 @@ class Spiral(PlanarData):
 
 
 class Plane(PlanarData):
-    """A regression problem that a line solves: (x1 + x2) / 10."""
+    """A regression problem with a linear solution: (x1 + x2) / 10."""
 
     target_column = "value"
 

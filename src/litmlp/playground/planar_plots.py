@@ -1,4 +1,4 @@
-"""What a network makes of the plane."""
+"""Plots of a network's predictions over the plane."""
 
 from collections.abc import Sequence
 
@@ -10,78 +10,80 @@ from matplotlib.figure import Figure
 from litmlp.plots.style import COLOURS, blank, caption
 
 Extent = tuple[float, float, float, float]  # x1 from, to; x2 from, to
-Points = dict[str, tuple[np.ndarray, np.ndarray]]  # by split: places [N, 2], and classes or values [N]
+Points = dict[str, tuple[np.ndarray, np.ndarray]]  # by split: positions [N, 2], and classes or values [N]
 
 SIGNED = LinearSegmentedColormap.from_list("signed", [COLOURS[1], "white", COLOURS[0]], bad="#bbbbbb")  # low to high
 
 
 def regions(probability: np.ndarray, extent: Extent, points: Points, classes: Sequence[str], title: str) -> Figure:
-    """Draw the likeliest class everywhere, the paler the less sure, with training and test points.
+    """Draw the likeliest class over the plane, with training and test points. Colours are paler for less confidence.
 
     Args:
         probability: `[H, W, K]` over the plane, from the lowest x2 up.
-        extent: of the plane.
-        points: of the splits `train` and `test`, with class indices.
+        extent: extent of the plane.
+        points: points of the splits `train` and `test`, with class indices.
         classes: K names.
-        title: at what moment this is.
+        title: text that tells which weights these are, such as the epoch.
     """
     figure, axes = _plane(title)
-    colours = np.array([to_rgb(colour) for colour in _cycled(len(classes))])
-    sure = np.clip((probability.max(axis=-1, keepdims=True) * len(classes) - 1) / (len(classes) - 1), 0, 1)
-    blended = 1 - 0.55 * sure * (1 - probability @ colours)
+    colours = np.array([to_rgb(colour) for colour in _cycled_colours(len(classes))])
+    # 0 if all classes have the same probability, 1 if one class has all of it
+    confidence = np.clip((probability.max(axis=-1, keepdims=True) * len(classes) - 1) / (len(classes) - 1), 0, 1)
+    blended = 1 - 0.55 * confidence * (1 - probability @ colours)
     axes.imshow(blended, origin="lower", extent=extent, interpolation="bilinear", aspect="auto")
-    for index, (name, colour) in enumerate(zip(classes, _cycled(len(classes)), strict=True)):
-        _scatter(axes, {split: places[labels == index] for split, (places, labels) in points.items()}, colour, name)
+    for index, (name, colour) in enumerate(zip(classes, _cycled_colours(len(classes)), strict=True)):
+        of_class = {split: positions[labels == index] for split, (positions, labels) in points.items()}
+        _scatter(axes, of_class, colour, name)
     _legend(axes)
     _limit(axes, extent)
     return figure
 
 
 def surface(value: np.ndarray, extent: Extent, points: Points, target: str, title: str) -> Figure:
-    """Draw the predicted value everywhere, `[H, W]`, and the true values of the points, on one scale of colours."""
+    """Draw the predicted value over the plane, `[H, W]`, and the points' true values, with the same colour scale."""
     figure, axes = _plane(title, with_bar=True)
-    everything = np.concatenate([value.ravel(), *(values for _, values in points.values())])
-    most = float(np.abs(everything - np.median(everything)).max()) or 1.0
-    limits = {"vmin": np.median(everything) - most, "vmax": np.median(everything) + most, "cmap": SIGNED}
+    all_values = np.concatenate([value.ravel(), *(values for _, values in points.values())])
+    limit = float(np.abs(all_values - np.median(all_values)).max()) or 1.0
+    limits = {"vmin": np.median(all_values) - limit, "vmax": np.median(all_values) + limit, "cmap": SIGNED}
     image = axes.imshow(value, origin="lower", extent=extent, interpolation="bilinear", aspect="auto", **limits)
     axes.contour(value, levels=8, extent=extent, colors="black", linewidths=0.5, alpha=0.5)
-    for split, (places, values) in points.items():
+    for split, (positions, values) in points.items():
         edge, size = ("black", 22) if split == "test" else ("none", 8)
-        axes.scatter(places[:, 0], places[:, 1], c=values, s=size, edgecolors=edge, linewidths=0.5, **limits)
+        axes.scatter(positions[:, 0], positions[:, 1], c=values, s=size, edgecolors=edge, linewidths=0.5, **limits)
     figure.colorbar(image, cax=figure.add_axes((0.79, 0.12, 0.03, 0.79)), label=target)
     _limit(axes, extent)
     return figure
 
 
 def errors(predicted: np.ndarray, extent: Extent, points: Points, target: str, title: str) -> Figure:
-    """Draw the error of each test point, whose predicted values are `[N]`."""
-    places, true = points["test"]
+    """Draw the error of each test point; `predicted` holds its predicted value, `[N]`."""
+    positions, true = points["test"]
     error = predicted - true
     rmse = float(np.sqrt(np.mean(error**2)))
     figure, axes = _plane(f"{title}: test RMSE {rmse:.3g}", with_bar=True)
-    most = float(np.abs(error).max()) or 1.0
-    drawn = axes.scatter(
-        places[:, 0],
-        places[:, 1],
+    limit = float(np.abs(error).max()) or 1.0
+    scatter = axes.scatter(
+        positions[:, 0],
+        positions[:, 1],
         c=error,
         cmap=SIGNED,
-        vmin=-most,
-        vmax=most,
+        vmin=-limit,
+        vmax=limit,
         s=26,
         edgecolors="#666666",
         linewidths=0.4,
     )
-    figure.colorbar(drawn, cax=figure.add_axes((0.79, 0.12, 0.03, 0.79)), label=f"predicted - true {target}")
+    figure.colorbar(scatter, cax=figure.add_axes((0.79, 0.12, 0.03, 0.79)), label=f"predicted - true {target}")
     _limit(axes, extent)
     return figure
 
 
 def units(layers: dict[str, np.ndarray], title: str) -> Figure:
-    """Draw what single units give over the plane: each on a scale of its own, white where it gives nothing.
+    """Draw the output of single units over the plane. Each unit has its own colour scale; an output of 0 is white.
 
     Args:
-        layers: by their names, `[H, W, U]` each, from the lowest x2 up.
-        title: at what moment this is.
+        layers: outputs by the layers' labels, `[H, W, U]` each, from the lowest x2 up.
+        title: text that tells which weights these are, such as the epoch.
     """
     columns = max(min(8, max(values.shape[-1] for values in layers.values())), 4)
     rows = [-(-values.shape[-1] // columns) for values in layers.values()]
@@ -100,10 +102,11 @@ def units(layers: dict[str, np.ndarray], title: str) -> Figure:
 
 
 def _tiled(values: np.ndarray, columns: int) -> np.ndarray:
-    # One array of all units' maps, the highest x2 on top, with a gap between them: one image is drawn fast.
+    # One array with the maps of all units, because one image is drawn faster than many. The highest x2 is on top, and
+    # NaN fills the gaps between maps.
     height, width, num_units = values.shape
-    most = np.abs(values).max(axis=(0, 1))
-    scaled = np.flipud(values / np.where(most > 0, most, 1))
+    largest = np.abs(values).max(axis=(0, 1))
+    scaled = np.flipud(values / np.where(largest > 0, largest, 1))
     gap = max(1, width // 20)
     tiles = np.full((-(-num_units // columns) * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
     for index in range(num_units):
@@ -121,12 +124,12 @@ def _plane(title: str, with_bar: bool = False) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _scatter(axes: Axes, places: dict[str, np.ndarray], colour: str, name: str) -> None:
-    if "train" in places:
-        x1, x2 = places["train"].T
+def _scatter(axes: Axes, positions: dict[str, np.ndarray], colour: str, name: str) -> None:
+    if "train" in positions:
+        x1, x2 = positions["train"].T
         axes.scatter(x1, x2, s=7, color=colour, alpha=0.5, linewidths=0)
-    if "test" in places:
-        x1, x2 = places["test"].T
+    if "test" in positions:
+        x1, x2 = positions["test"].T
         axes.scatter(x1, x2, s=24, color=colour, edgecolors="black", linewidths=0.7, label=name)
 
 
@@ -138,5 +141,5 @@ def _limit(axes: Axes, extent: Extent) -> None:
     axes.set(xlim=extent[:2], ylim=extent[2:])
 
 
-def _cycled(number: int) -> list[str]:
+def _cycled_colours(number: int) -> list[str]:
     return [COLOURS[index % len(COLOURS)] for index in range(number)]

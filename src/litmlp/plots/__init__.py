@@ -1,1 +1,1 @@
-"""Plots of what a network has learned: functions of arrays that return figures."""
+"""Plots of what a network has learned: functions that take arrays and return figures."""

@@ -1,4 +1,4 @@
-"""Class probabilities beside the true classes."""
+"""Plots that compare class probabilities with the true classes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,19 +8,19 @@ from matplotlib.figure import Figure
 
 from litmlp.plots.style import BLUE, COLOURS, GREY, ORANGE, blank, caption, clipped, new_figure, plain
 
-MAX_WITH_NUMBERS, MAX_WITH_NAMES, MAX_CURVES = 12, 30, 8  # classes
+MAX_WITH_NUMBERS, MAX_WITH_NAMES, MAX_CURVES = 12, 30, 8  # numbers of classes
 NUM_BINS = 15  # of confidence
-POINTS = 400  # of a curve
+MAX_POINTS = 400  # of a curve, about
 
 
 class Calibration(NamedTuple):
-    """How often predictions of about the same confidence are right.
+    """The accuracy of predictions with similar confidence.
 
     Attributes:
-        confidence: the mean probability given to the likeliest class, in each bin that has rows.
-        accuracy: the fraction of those rows whose likeliest class is the true one.
-        counts: of rows.
-        error: the mean distance between the two over all rows.
+        confidence: the mean probability of the likeliest class, in each bin that has rows.
+        accuracy: the fraction of a bin's rows whose likeliest class is the true one.
+        counts: the number of rows in each bin.
+        error: the mean difference between confidence and accuracy over all rows.
     """
 
     confidence: np.ndarray
@@ -30,13 +30,13 @@ class Calibration(NamedTuple):
 
 
 def confusion(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw how many rows of each class were given each class, `[K, K]`, and their fraction of the true class's rows.
+    """Draw the confusion matrix: for each true and predicted class, the number of rows and the fraction of true ones.
 
     Args:
         probability: `[N, K]`.
         true: class indices, `[N]`.
         classes: K names.
-        title: what rows these are.
+        title: text that tells which rows these are.
     """
     size = len(classes)
     counts = np.zeros((size, size), dtype=np.int64)
@@ -64,7 +64,7 @@ def confusion(probability: np.ndarray, true: np.ndarray, classes: Sequence[str],
 
 
 def roc(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw the fraction of a class's rows found against the fraction of other rows taken for it, at each threshold."""
+    """Draw each class's ROC curve: true positive rate against false positive rate, at each threshold."""
     figure, axes = new_figure(title, "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
     for index, colour in shown_classes(true, classes):
@@ -77,7 +77,7 @@ def roc(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title
 
 
 def precision_recall(probability: np.ndarray, true: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw how many of the rows taken for a class belong to it against how many of its rows are found."""
+    """Draw each class's precision against its recall, at each threshold."""
     figure, axes = new_figure(title, "recall", "precision")
     for index, colour in shown_classes(true, classes):
         hits, misses = _found(probability[:, index], true == index)
@@ -90,18 +90,18 @@ def precision_recall(probability: np.ndarray, true: np.ndarray, classes: Sequenc
 
 
 def calibration(probability: np.ndarray, true: np.ndarray, title: str) -> Figure:
-    """Draw the accuracy of predictions against their confidence, and how many rows have each confidence."""
-    found = calibration_of(probability, true)
+    """Draw the accuracy of predictions against their confidence, above a histogram of the confidence."""
+    result = calibration_of(probability, true)
     figure = blank()
-    caption(figure, f"{title}: calibration error {found.error:.3f}")
+    caption(figure, f"{title}: calibration error {result.error:.3f}")
     upper = figure.add_axes((0.17, 0.4, 0.8, 0.51))
     lower = figure.add_axes((0.17, 0.12, 0.8, 0.2))
     plain(upper)
     plain(lower)
     low = 1 / probability.shape[1]
     upper.plot([low, 1], [low, 1], color=GREY, linewidth=1, linestyle="--", label="calibrated")
-    upper.plot(found.confidence, found.accuracy, color=BLUE, linewidth=1, label="this network")
-    upper.scatter(found.confidence, found.accuracy, s=8 + 90 * found.counts / len(true), color=BLUE, zorder=3)
+    upper.plot(result.confidence, result.accuracy, color=BLUE, linewidth=1, label="this network")
+    upper.scatter(result.confidence, result.accuracy, s=8 + 90 * result.counts / len(true), color=BLUE, zorder=3)
     upper.set(ylabel="accuracy", xlim=(low, 1), ylim=(0, 1.03))
     upper.tick_params(labelbottom=False)
     upper.legend(frameon=False, loc="lower right", fontsize=8)
@@ -118,7 +118,7 @@ def calibration_of(probability: np.ndarray, true: np.ndarray) -> Calibration:
     Source: Guo et al. (2017), "On Calibration of Modern Neural Networks".
     """
     confidence, is_right = probability.max(axis=1), probability.argmax(axis=1) == true
-    low = 1 / probability.shape[1]  # no likeliest class has less
+    low = 1 / probability.shape[1]  # the likeliest of K classes has a probability of at least 1 / K
     bins = np.clip(((confidence - low) / (1 - low) * NUM_BINS).astype(int), 0, NUM_BINS - 1)
     counts = np.bincount(bins, minlength=NUM_BINS)
     has_rows = counts > 0
@@ -129,7 +129,11 @@ def calibration_of(probability: np.ndarray, true: np.ndarray) -> Calibration:
 
 
 def shown_classes(true: np.ndarray, classes: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the classes that have a curve, and its colour: of two the second, of many the most frequent."""
+    """Return the indices and colours of the classes to draw.
+
+    Of two classes, it is the second; of more than `MAX_CURVES`, the most frequent ones. A class is drawn only if it has
+    rows and other classes have rows, too.
+    """
     counts = np.bincount(true, minlength=len(classes))
     possible = [index for index in range(len(classes)) if 0 < counts[index] < len(true)]
     if len(classes) == 2:
@@ -139,17 +143,20 @@ def shown_classes(true: np.ndarray, classes: Sequence[str]) -> list[tuple[int, s
 
 
 def _found(score: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many rows of the class, and of others, score at least each of the scores, from none to all."""
+    """Return the numbers of rows in the class, and of other rows, whose score reaches a threshold.
+
+    There is one number for each distinct score as threshold, from the highest; the first number is 0.
+    """
     order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # equal scores are found together
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # the last row of each distinct score
     hits = np.cumsum(is_positive[order])[ends]
     return np.append(0, hits), np.append(0, ends + 1 - hits)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if len(x) <= POINTS:
+    if len(x) <= MAX_POINTS:
         return x, y
-    index = np.unique(
-        np.concatenate([np.linspace(0, len(x) - 1, POINTS).astype(int), np.geomspace(1, 50, 30).astype(int)])
+    index = np.unique(  # evenly spread, and more of the first ones, where curves are steep
+        np.concatenate([np.linspace(0, len(x) - 1, MAX_POINTS).astype(int), np.geomspace(1, 50, 30).astype(int)])
     )
     return x[index], y[index]

@@ -1,4 +1,4 @@
-"""How much each column matters."""
+"""A plot of how much each column matters."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,12 +9,12 @@ MAX_COLUMNS = 20
 
 
 def importances(names: list[str], increases: np.ndarray, title: str) -> Figure:
-    """Draw by how much the loss grows when a column's cells are shuffled.
+    """Draw the mean increase of the loss when a column's cells are shuffled, with its range over the shuffles.
 
     Args:
-        names: of C columns.
-        increases: `[C, R]`, for R shuffles of each.
-        title: what rows these are.
+        names: names of C columns; the `MAX_COLUMNS` with the largest increases are drawn.
+        increases: increases of the loss, `[C, R]`, for R shuffles of each column.
+        title: text that tells which rows these are.
     """
     means = increases.mean(axis=1)
     order = np.argsort(-means)[:MAX_COLUMNS][::-1]
@@ -24,13 +24,13 @@ def importances(names: list[str], increases: np.ndarray, title: str) -> Figure:
     plain(axes)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-    places = np.arange(len(order))
+    positions = np.arange(len(order))
     low, high = increases.min(axis=1)[order], increases.max(axis=1)[order]
-    axes.barh(places, means[order], color=BLUE)
-    axes.hlines(places, low, high, color="black", linewidth=1)
+    axes.barh(positions, means[order], color=BLUE)
+    axes.hlines(positions, low, high, color="black", linewidth=1)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(places, [clipped(names[index], 20) for index in order], fontsize=8)
+    axes.set_yticks(positions, [clipped(names[index], 20) for index in order], fontsize=8)
     axes.set(xlabel="growth of the loss when shuffled", ylim=(-0.6, len(order) - 0.4))
-    left_out = len(names) - len(order)
-    caption(figure, f"{title}, {left_out} columns left out" if left_out else title)
+    num_omitted = len(names) - len(order)
+    caption(figure, f"{title}, {num_omitted} columns left out" if num_omitted else title)
     return figure

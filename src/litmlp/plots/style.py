@@ -1,4 +1,4 @@
-"""How plots look: colours that the colour-blind can tell apart, plain axes, the size of TensorBoard's cards."""
+"""The style of plots: colours that the colour-blind can tell apart, plain axes, the size of TensorBoard's cards."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ DPI = 100
 
 
 def new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    """Return a figure of one plot, whose margins are fixed: a layout that is worked out takes twice as long to draw."""
+    """Return a figure with one plot and fixed margins: with a computed layout, drawing takes twice as long."""
     figure = blank()
     axes = figure.add_axes((0.17, 0.13, 0.8, 0.77))
     plain(axes)
@@ -29,39 +29,39 @@ def new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 
 def blank(height: float = HEIGHT) -> Figure:
-    """Return an empty figure, whose axes are placed by hand, whatever layout the user's settings ask for."""
+    """Return an empty figure for axes at fixed positions, whatever layout the user's matplotlib settings ask for."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     figure.set_layout_engine("none")
     return figure
 
 
 def plain(axes: Axes) -> None:
-    """Leave out the lines around a plot that say nothing."""
+    """Hide the upper and right border of a plot, and draw a light grid behind it."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
 def caption(figure: Figure, title: str) -> None:
-    """Say on top, on the left, what a figure shows; smaller where that is long."""
+    """Write a title at the top left of a figure, in a smaller font if it is long."""
     figure.text(0.02, 0.985, title, fontsize=10 if len(title) <= 62 else 8, va="top")
 
 
 def to_image(figure: Figure) -> np.ndarray:
-    """Return what is drawn, `[height, width, 3] uint8`."""
+    """Draw a figure and return its pixels, `[height, width, 3] uint8`."""
     canvas = FigureCanvasAgg(figure)
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a column may be called "$ per m$"
-    with rc_context({"text.parse_math": False}):  # and other texts are made as it is drawn
+        text.set_parse_math(False)  # a column may be called "$ per m$", which is no formula
+    with rc_context({"text.parse_math": False}):  # for texts that matplotlib creates only while it draws
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def write(image: np.ndarray, path: Path) -> None:
-    """Write an image, `[height, width, 3] uint8`, as PNG."""
+    """Write an image, `[height, width, 3] uint8`, as a PNG file."""
     Image.fromarray(image).save(path, format="png", compress_level=1)
 
 
 def clipped(text: str, length: int = 14) -> str:
-    """Return text that is not longer than `length`."""
+    """Return text, shortened to `length` characters if it is longer."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,4 +1,4 @@
-"""Plots of a sweep: how the scores went, and what they depend on."""
+"""Plots of a sweep: the scores of its runs, and how they depend on hyperparameters."""
 
 import math
 from collections.abc import Sequence
@@ -10,25 +10,25 @@ from matplotlib.figure import Figure
 
 from litmlp.plots.style import BLUE, GREY, ORANGE, clipped, plain
 
-LOG_RATIO = 20  # of the largest to the smallest value, from which on they are drawn by their logarithms
+LOG_RATIO = 20  # of the largest to the smallest value; from this ratio up, an axis is logarithmic
 
 
 class Axis:
-    """A key as positions along an axis.
+    """The axis of a config key, with the position of each group of runs along it.
 
     Args:
-        name: what it is called.
-        texts: its value for each group.
+        name: the key's name.
+        texts: the key's value for each group, as text.
 
     Attributes:
-        positions: numbers, or their logarithms, or places in the order of the values' names.
-        labels: place and text of each tick.
+        positions: numbers or their logarithms; for values that are not numbers, their indices in sorted order.
+        labels: position and text of each tick.
     """
 
     def __init__(self, name: str, texts: Sequence[str]) -> None:
         numbers = [_number(text) for text in texts]
         known = [number for number in numbers if number is not None]
-        self.is_numeric = len(known) == len(texts) and len(set(known)) > 1
+        self.is_numeric = len(known) == len(texts) and len(set(known)) > 1  # all are numbers, and not all the same
         if not self.is_numeric:
             names = sorted(set(texts))
             self.name = name
@@ -38,13 +38,13 @@ class Axis:
         is_log = min(known) > 0 and max(known) / min(known) >= LOG_RATIO
         self.name = f"{name}, log" if is_log else name
         self.positions = [math.log10(number) if is_log else number for number in known]
-        few = sorted(set(self.positions))
-        ticks = few if len(few) <= 5 else [float(tick) for tick in np.linspace(few[0], few[-1], 4)]
+        distinct = sorted(set(self.positions))
+        ticks = distinct if len(distinct) <= 5 else [float(x) for x in np.linspace(distinct[0], distinct[-1], 4)]
         self.labels = [(tick, f"{10**tick if is_log else tick:.3g}") for tick in ticks]
 
 
 def best_so_far(scores: Sequence[float], metric: str, mode: str) -> Figure:
-    """Draw the scores of runs, in the order in which the runs ended, and the best score up to then."""
+    """Draw the scores of runs, in the order in which they ended, and the best score up to each of them."""
     best = np.minimum.accumulate(scores) if mode == "min" else np.maximum.accumulate(scores)
     figure, axis = _figure(7, 4)
     order = np.arange(1, len(scores) + 1)
@@ -58,7 +58,7 @@ def best_so_far(scores: Sequence[float], metric: str, mode: str) -> Figure:
 
 
 def hyperparameters(axes: Sequence[Axis], means: Sequence[float], metric: str, mode: str) -> Figure:
-    """Draw the mean score of each group of runs, the best first, against each key."""
+    """Draw the mean score of each group of runs against each key. The first group is the best one."""
     columns = min(3, len(axes))
     rows = math.ceil(len(axes) / columns)
     figure = Figure(figsize=(3.4 * columns, 2.9 * rows), layout="constrained")
@@ -89,7 +89,10 @@ def hyperparameters(axes: Sequence[Axis], means: Sequence[float], metric: str, m
 
 
 def parallel_coordinates(axes: Sequence[Axis], means: Sequence[float], metric: str, mode: str) -> Figure:
-    """Draw each group of runs, the best first, as a line through its values to its score; the better, the darker."""
+    """Draw each group of runs as a line through its values to its mean score. The first group is the best one.
+
+    A better group has a darker line.
+    """
     scores = np.array(means)
     figure, plot = _figure(max(7.0, 1.5 * (len(axes) + 1)), 4.2)
     ranks = np.argsort(np.argsort(scores if mode == "min" else -scores))
@@ -99,11 +102,11 @@ def parallel_coordinates(axes: Sequence[Axis], means: Sequence[float], metric: s
     for index in reversed(range(len(means))):  # the best on top
         line = [height[index] for height in heights]
         plot.plot(line, color=colours[index], linewidth=2.5 if index == 0 else 1.0, alpha=1.0 if index == 0 else 0.6)
-    for place, axis in enumerate(axes):
+    for index, axis in enumerate(axes):
         low, high = min(axis.positions), max(axis.positions)
         for tick, label in axis.labels:
             height = (tick - low) / (high - low) if high > low else 0.5
-            plot.text(place + 0.03, height, label, fontsize=8, va="center", backgroundcolor="#ffffffaa")
+            plot.text(index + 0.03, height, label, fontsize=8, va="center", backgroundcolor="#ffffffaa")
     for height, value in ((0.0, shown.min()), (1.0, shown.max())):
         plot.text(len(axes) + 0.03, height, f"{value:.4g}", fontsize=8, va="center")
     plot.set_xticks(range(len(axes) + 1), [*(axis.name for axis in axes), metric], rotation=20, ha="right")
@@ -115,7 +118,7 @@ def parallel_coordinates(axes: Sequence[Axis], means: Sequence[float], metric: s
 
 
 def importance_bars(fractions: dict[str, float], metric: str) -> Figure:
-    """Draw the importance of each key."""
+    """Draw the importance of each key for the metric, as a fraction."""
     figure, axis = _figure(6, 0.9 + 0.4 * len(fractions))
     names = list(fractions)
     bars = axis.barh(names[::-1], list(fractions.values())[::-1], color=BLUE)
@@ -133,7 +136,7 @@ def _number(text: str) -> float | None:
 
 
 def _range(scores: Sequence[float] | np.ndarray, mode: str) -> tuple[float, float]:
-    """Return the limits of what is worth seeing; runs that went wrong, far off, are drawn at the edge."""
+    """Return the limits of the score's axis. Scores far worse than the median are drawn at the edge."""
     low, middle, high = np.percentile(scores, [0, 50, 100])
     if mode == "min":
         return low, min(high, middle + 3 * (middle - low)) if middle > low else high

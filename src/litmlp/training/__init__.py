@@ -1,1 +1,1 @@
-"""Training steps: the loop, optimizers, schedules."""
+"""What takes training steps: the epoch loop, optimizers, learning-rate schedules."""

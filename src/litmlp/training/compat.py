@@ -1,6 +1,6 @@
-"""What libraries have no public name for. Beside the loop, no other module reaches for a private name of one.
+"""Access to private names of libraries. Besides `loop.py`, no other module uses a private name of a library.
 
-Each function says which public name would replace it. Libraries are imported as they are used.
+Each function says what the library's public interface lacks. A function imports its library only when it is called.
 """
 
 import argparse
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
-TESTED = ((2, 6), (2, 7))  # versions of Lightning, from the first up to but not including the second
+TESTED = ((2, 6), (2, 7))  # the loop was tested with Lightning from the first version up to, not including, the second
 
 
 def untested_lightning() -> str:
-    """Return Lightning's version if the loop was not tried with it; empty if it was."""
+    """Return Lightning's version if the loop was not tested with it, else an empty string."""
     import lightning
 
     major, minor, *_ = lightning.__version__.split(".")
@@ -23,15 +23,18 @@ def untested_lightning() -> str:
 
 
 def checkpoint_of(trainer: Any, weights_only: bool) -> dict[str, Any]:
-    """Return what `Trainer.save_checkpoint` would write: it writes a file at once, and this is to be changed first."""
+    """Return the checkpoint that `Trainer.save_checkpoint` would write.
+
+    `save_checkpoint` writes its file directly, but the caller changes the checkpoint before it is written.
+    """
     return trainer._checkpoint_connector.dump_checkpoint(weights_only=weights_only)
 
 
 def can_go_on_within_epoch(trainer: Any) -> bool:
-    """Tell whether a checkpoint written after this batch is one that Lightning goes on from within the epoch.
+    """Tell whether Lightning could resume within the epoch from a checkpoint written after the current batch.
 
-    Not while gradients accumulate, at the epoch's end, or before a validation: Lightning has no public name for what
-    comes next.
+    It could not while gradients accumulate, at the end of the epoch, or if a validation comes next. Lightning has no
+    public way to ask for any of these.
     """
     loop = trainer.fit_loop.epoch_loop
     validates = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
@@ -39,48 +42,51 @@ def can_go_on_within_epoch(trainer: Any) -> bool:
 
 
 def event_writer(summary_writer: Any) -> Any:
-    """Return what writes single events to a file: torch's `SummaryWriter` takes no event as a whole."""
+    """Return the writer of single events to a file: torch's `SummaryWriter` has no public method for a whole event."""
     return summary_writer._get_file_writer()
 
 
 def dispatch_mode() -> type:
-    """Return torch's class whose `__torch_dispatch__` sees each operation: it is documented, but only here."""
+    """Return torch's class whose `__torch_dispatch__` sees each operation; torch documents it under this name only."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     return TorchDispatchMode
 
 
 def adamw_kernels() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return `add a number to each of some tensors`, and the fused step that `AdamW(fused=True)` calls."""
+    """Return two kernels: one adds a number to each tensor of a list, the other is the step of `AdamW(fused=True)`.
+
+    torch has no public name for either.
+    """
     import torch
 
     return torch._foreach_add_, torch._fused_adamw_
 
 
 def has_step_hooks(optimizer: Any) -> bool:
-    """Tell whether somebody wants to be told of an optimizer's steps: hooks can be registered, but not listed."""
+    """Tell whether an optimizer has hooks for its steps: torch lets them be registered in public, but not listed."""
     return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
 
 
 def arguments_parser() -> argparse.ArgumentParser:
-    """Return the parser of Hydra's flags, whose refusals Hydra prints itself."""
+    """Return the parser of Hydra's flags: Hydra has no public one, and prints itself what its parser refuses."""
     from hydra._internal.utils import get_args_parser
 
     return get_args_parser()
 
 
 def apply_overrides(overrides: Sequence["Override"], config: "DictConfig") -> None:
-    """Change a composed config by overrides of values: in public, Hydra composes the whole of it anew."""
+    """Apply overrides of values to a composed config: with public names, Hydra has to compose all of it again."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
 
 
 def is_empty(node: "DictConfig") -> bool:
-    """Tell whether a node of a config is None or `???`: OmegaConf answers in public only with the node above it."""
+    """Tell whether a node of a config is None or `???`: OmegaConf's public functions need the parent node for that."""
     return node._is_none() or node._is_missing()
 
 
 def outcome(job: Any) -> Any:
-    """Return what a job of Hydra returned or raised: `JobReturn.return_value` prints the error before it raises it."""
+    """Return what a Hydra job returned or raised: the public `JobReturn.return_value` prints an error and raises it."""
     return job._return_value

@@ -1,4 +1,4 @@
-"""The default optimizer, quicker on small networks."""
+"""The default optimizer: torch's AdamW with faster steps for small networks."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,61 +8,63 @@ from torch import Tensor
 
 from litmlp.training.compat import adamw_kernels, has_step_hooks
 
-ADD_TO_EACH, FUSED_STEP = adamw_kernels()
+FOREACH_ADD, FUSED_STEP = adamw_kernels()
 
 
 class AdamW(torch.optim.AdamW):
-    """torch's AdamW: the same arguments, states and, to the bit, steps.
+    """torch's AdamW with the same arguments and states, and steps that are equal to the bit.
 
-    What torch looks up anew in each step (which parameters there are, of what kinds, on which devices) takes several
-    times as long as the step of a small network. Here that is kept from step to step, and the fused kernel is called
-    at once. Whatever is not the usual case takes torch's own way.
+    In each step, torch collects the parameters again and groups them by device and type. That takes several times as
+    long as the step of a small network. This class keeps the groups from step to step and calls the fused kernel
+    directly. Where the kept groups may not be valid, it calls torch's own step.
 
     Source: Loshchilov and Hutter (2019), "Decoupled Weight Decay Regularization".
     """
 
-    usual: "list[Usual] | None" = None
+    fused_groups: "list[FusedGroup] | None" = None  # as of the last step; None if the kernel cannot be called directly
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change the parameters by their gradients; `closure` as in torch."""
-        if closure is None and self.usual is not None and self._is_usual():
-            for usual in self.usual:
-                usual.step()
+        """Update the parameters by their gradients; `closure` is as in torch."""
+        if closure is None and self.fused_groups is not None and self._groups_are_valid():
+            for fused_group in self.fused_groups:
+                fused_group.step()
             return None
         loss = hooked(torch.optim.AdamW.step)(self, closure)
-        self.usual = usual_groups(self)
+        self.fused_groups = fused_groups_of(self)
         return loss
 
-    def _is_usual(self) -> bool:
-        # No scaler of gradients, nobody who wants to be told, and the tensors are those of the last step.
-        assert self.usual is not None
+    def _groups_are_valid(self) -> bool:
+        # No gradient scaler, no step hooks, and the same tensors as in the last step: `load_state_dict` replaces the
+        # states, `add_param_group` adds a group, and a frozen layer has no gradients.
+        assert self.fused_groups is not None
         return (
             not hasattr(self, "grad_scale")
             and not has_step_hooks(self)
-            and len(self.usual) == len(self.param_groups)
+            and len(self.fused_groups) == len(self.param_groups)
             and all(
-                usual.group is group
-                and self.state[usual.parameters[0]]["exp_avg"] is usual.means[0]
-                and all(parameter.grad is not None for parameter in usual.parameters)
-                for usual, group in zip(self.usual, self.param_groups, strict=True)
+                fused_group.group is group
+                and self.state[fused_group.parameters[0]]["exp_avg"] is fused_group.exp_avgs[0]
+                and all(parameter.grad is not None for parameter in fused_group.parameters)
+                for fused_group, group in zip(self.fused_groups, self.param_groups, strict=True)
             )
         )
 
-    step.hooked = True  # type: ignore[attr-defined]  # so that torch does not wrap it
+    # torch wraps a `step` without this mark. The wrapper costs time, and `hooked` wraps torch's step where needed.
+    step.hooked = True  # type: ignore[attr-defined]
 
 
 def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return torch's own step with its hooks and its mark for the profiler, as torch wraps it on first use."""
+    """Return a step with hooks and a profiler entry, as torch wraps it on first use."""
     return step if getattr(step, "hooked", False) else torch.optim.Optimizer.profile_hook_step(step)
 
 
-class Usual(NamedTuple):
-    """What the fused kernel takes, of one group of parameters."""
+class FusedGroup(NamedTuple):
+    """The arguments of the fused kernel for one group of parameters."""
 
     group: dict[str, Any]
     parameters: list[Tensor]
-    means: list[Tensor]
-    squares: list[Tensor]
+    exp_avgs: list[Tensor]
+    exp_avg_sqs: list[Tensor]
     steps: list[Tensor]
 
     def step(self) -> None:
@@ -70,13 +72,13 @@ class Usual(NamedTuple):
         group = self.group
         beta1, beta2 = group["betas"]
         with torch.no_grad():
-            ADD_TO_EACH(self.steps, 1)
+            FOREACH_ADD(self.steps, 1)
             FUSED_STEP(
                 self.parameters,
-                [parameter.grad for parameter in self.parameters],  # none is None
-                self.means,
-                self.squares,
-                [],
+                [parameter.grad for parameter in self.parameters],  # none is None, see `AdamW._groups_are_valid`
+                self.exp_avgs,
+                self.exp_avg_sqs,
+                [],  # max_exp_avg_sqs, for amsgrad only
                 self.steps,
                 lr=group["lr"],
                 beta1=beta1,
@@ -88,9 +90,13 @@ class Usual(NamedTuple):
             )
 
 
-def usual_groups(optimizer: torch.optim.Optimizer) -> list[Usual] | None:
-    """Return the groups of an optimizer that has taken a step, or None where one of them is not the usual case."""
-    found = []
+def fused_groups_of(optimizer: torch.optim.Optimizer) -> list[FusedGroup] | None:
+    """Return the groups of an optimizer that has taken a step, or None if the kernel cannot be called for one of them.
+
+    It can be called for a group that is fused, without amsgrad, with a plain number as learning rate, and whose
+    parameters all have a state, a gradient, the same device and the same type.
+    """
+    groups = []
     for group in optimizer.param_groups:
         parameters = group["params"]
         states = [optimizer.state[parameter] for parameter in parameters]
@@ -103,5 +109,5 @@ def usual_groups(optimizer: torch.optim.Optimizer) -> list[Usual] | None:
         ):
             return None
         lists = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
-        found.append(Usual(group, parameters, *lists))
-    return found
+        groups.append(FusedGroup(group, parameters, *lists))
+    return groups

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, as Lightning wants them: a scheduler, how often it steps, what it watches."""
+"""Learning-rate schedules in Lightning's format: the scheduler, the interval of its steps, and its metric if any."""
 
 import math
 from typing import Any
@@ -8,12 +8,12 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.0) -> dict[str, Any]:
-    """Rise linearly for a fraction `warmup` of the steps, then fall along a cosine to a fraction `final`.
+    """Raise the rate linearly for a fraction `warmup` of the steps, then lower it along a cosine to a fraction `final`.
 
     Source: Loshchilov and Hutter 2017, "SGDR", without restarts.
     """
     if not (0 <= warmup < 1 and 0 <= final <= 1):
-        raise ValueError(f"warmup={warmup} must be a fraction below 1 and final={final} one up to 1")
+        raise ValueError(f"warmup={warmup} must be a fraction from 0 to below 1, and final={final} one from 0 to 1")
     warmup_steps = round(warmup * total_steps)
 
     def factor(step: int) -> float:
@@ -26,12 +26,12 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: 
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> dict[str, Any]:
-    """Rise to the optimizer's rate for a fraction `warmup` of the steps, then fall to almost nothing.
+    """Raise the rate to the optimizer's for a fraction `warmup` of the steps, then lower it to almost 0.
 
     Source: Smith and Topin 2018, "Super-Convergence", as in `torch.optim.lr_scheduler.OneCycleLR`.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
-    # One step more than there are: Lightning steps once after the last.
+    # One step more than the optimizer takes: Lightning also steps the schedule after the optimizer's last step.
     return {"scheduler": OneCycleLR(optimizer, rates, total_steps + 1, pct_start=warmup), "interval": "step"}
 
 
