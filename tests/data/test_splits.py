@@ -153,8 +153,8 @@ def test_classes_keep_their_shares_in_each_fold(fold: int, seed: int) -> None:
         (SplitFractions(-0.1, 0.2), "val_size=-0.1 and test_size=0.2 must be"),
         (SplitFractions(0.2, 1.0), "val_size=0.2 and test_size=1.0 must be"),
         (SplitFractions(0.2, 0.2, 1), "folds=1 and fold=0: give 2 or more folds"),
-        (SplitFractions(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 up"),
-        (SplitFractions(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 up"),
+        (SplitFractions(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 to folds - 1"),
+        (SplitFractions(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 to folds - 1"),
         (
             SplitFractions(0.5, 0.2, 2),
             "val_size=0.5 must be a fraction above 0 that leaves rows to train beside the fold",

@@ -290,9 +290,9 @@ class TabularData(L.LightningDataModule, ABC):
             if kept is None:  # there is no entry, or it was damaged and is removed now
                 with cache.filling(entry) as unfinished:
                     rows, sizes = self._encoded(unfinished)
-                    state = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
-                    state |= {"formats_read": self.formats_read, "assumptions": self.assumptions}
-                    cache.save(unfinished, state, rows)
+                    sentences = {"formats_read": self.formats_read, "assumptions": self.assumptions}
+                    content = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
+                    cache.save(unfinished, content | sentences, rows)
                 kept = cache.load(entry)
             else:
                 log.info("encoded rows are in %s", display(entry))
