@@ -53,8 +53,8 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "data=penguins task=auto data.target=specis",
         "data=penguins data.target=species",
     ),
-    "{}, and of classes one target at a time can be learned: give data.target={}, or task=regression if they are "
-    "amounts": (
+    "{}, and classes can be learned for only one target at a time: give data.target={}, or task=regression if they "
+    "are amounts": (
         "data=table data.path=pairs.csv data.target=[a,b]",
         "data=table data.path=pairs.csv data.target=[a,b] task=regression",
     ),
@@ -150,7 +150,8 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "network.activation=ReLU",
     ),
     "normalization is {}: {}": ("network.normalization=layr", "network.normalization=layer"),
-    "task.class_weights is {}: give 'balanced', or a number from 0 up for each of the classes {}, some above it": (
+    "task.class_weights is {}: give 'balanced', or a number from 0 up for each of the classes {}, at least one of them "
+    "above 0": (
         "data=penguins task.class_weights=[0,0,0]",
         "data=penguins task.class_weights=[0,2,1]",
     ),
@@ -193,8 +194,8 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1{}": (
         "how low a rate must be differs"
     ),
-    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight "
-    "above it": "tests/test_advice_of_tables.py makes such a split",
+    "all rows of the {} split have weight 0, because task.class_weights is 0 for all of their classes: give one of "
+    "them a weight above 0": "tests/test_advice_of_tables.py makes such a split",
     "no plots by %s: %s: %s": "a fault of the plots",
     "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
     "'{}' cannot change when a run is resumed, only values of {} can: start a new run, with "

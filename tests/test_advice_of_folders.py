@@ -96,7 +96,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *(f"{PREDICT}=out.csv keep=[x3]", f"{PREDICT}=out.csv keep=[x1]"),
     ),
     (
-        "keep names '{}', as a column of predictions is called: rename it in the file",
+        "keep names '{}', which is also the name of a column of predictions: rename it in the file",
         *(f"printf 'x1,x2,{name}\\n1,2,3\\n' > p.csv; {KEEP}=[{name}]" for name in ("prediction", "predicted")),
     ),
     ("cannot tell how to write '{}': name it {}", f"{PREDICT}=out.txt", f"{PREDICT}=out.parquet"),

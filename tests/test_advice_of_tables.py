@@ -95,12 +95,12 @@ A_WEIGHT = (
     "data.weight_column"
 )
 NO_WEIGHT = (
-    "no row of the {} split counts, for data.weight_column is '{}', which holds only weights of 0 there: give some "
-    "above it, or change how the rows are split"
+    "all rows of the {} split have weight 0 in data.weight_column '{}': give some of them a weight above 0, or change "
+    "how the rows are split"
 )
 NO_CLASS_WEIGHT = (
-    "no row of the {} split counts, for task.class_weights is 0 for all of its classes: give one of them a weight "
-    "above it"
+    "all rows of the {} split have weight 0, because task.class_weights is 0 for all of their classes: give one of "
+    "them a weight above 0"
 )
 CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and those that follow its advice
     # cache.py
@@ -345,7 +345,7 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         table("data.train_rows=5"),
     ),
     (
-        "folds={} and fold={}: give 2 or more folds, and a fold from 0 up to one less",
+        "folds={} and fold={}: give 2 or more folds, and a fold from 0 to folds - 1",
         table("data.folds=1"),
         table("data.folds=2 data.fold=0"),
         table("data.folds=2 data.fold=1"),

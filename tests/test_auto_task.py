@@ -88,7 +88,9 @@ def test_several_targets_call_for_regression(config: Callable[..., dict[str, Any
 def test_several_targets_of_classes_are_refused_in_a_sentence(config: Callable[..., dict[str, Any]], cells: list):
     columns = {"a": [cells[i % 2] for i in ROWS], "b": [cells[i % 3 > 0] for i in ROWS]}
     pl.DataFrame({"x": ROWS, **columns}).write_csv("rows.csv")
-    with pytest.raises(InputError, match=r"of classes one target at a time can be learned: give data.target=a, or"):
+    with pytest.raises(
+        InputError, match=r"classes can be learned for only one target at a time: give data.target=a, or"
+    ):
         with_task(config("data=table", "data.path=rows.csv", "data.target=[a,b]"))
 
 

@@ -1,4 +1,4 @@
-"""The task that a table's target calls for, where the config leaves it open."""
+"""Chooses the task by a table's target if the config says `task=auto`."""
 
 import logging
 from typing import Any
@@ -17,11 +17,14 @@ from litmlp.errors import InputError, did_you_mean
 log = logging.getLogger(__name__)
 
 CLASSIFICATION, REGRESSION = "litmlp.tasks.ClassificationTask", "litmlp.tasks.RegressionTask"
-MAX_WHOLE_NUMBERS = 10  # that are taken for classes
+MAX_WHOLE_NUMBERS = 10  # distinct whole numbers; a target with more of them is not taken for classes
 
 
 def with_task(config: dict[str, Any], frame: Any = None) -> dict[str, Any]:
-    """Return a resolved config with a task in place of `auto`; that reads the target column, of a frame if given."""
+    """Return a resolved config in which a task replaces `auto`.
+
+    This reads the target column of the config's table, or of `frame` if that is given.
+    """
     if not isinstance(config.get("task"), dict) or config["task"].get("_target_", "") is not None:
         return config
     check_parts(config)
@@ -35,13 +38,13 @@ def with_task(config: dict[str, Any], frame: Any = None) -> dict[str, Any]:
 
 
 def task_of(data: TableData) -> tuple[str, str]:
-    """Return the class of the task that a table's target calls for, and why."""
-    data.says, columns = False, data.target.columns
+    """Return the path of the task class that suits a table's target, and the reason."""
+    data.logs_formats, columns = False, data.target.columns
     frame = data.read(text_columns=columns)
     names = frame.collect_schema().names()
     for name in columns:
         if name not in names:
-            data.say(data.written, data.assumed)
+            data.log_formats(data.formats_read, data.assumptions)  # they may show why the name was not found
             raise InputError(f"there is no target column '{name}': {did_you_mean(name, names)}")
     found = [_task_of_cells(collected(frame, [name])[name], data.notation) for name in columns]
     if len(columns) == 1:
@@ -51,7 +54,7 @@ def task_of(data: TableData) -> tuple[str, str]:
     for name, reason in classes:
         if not amounts or "whole numbers" not in reason:
             raise InputError(
-                f"{reason}, and of classes one target at a time can be learned: give data.target={name}, or "
+                f"{reason}, and classes can be learned for only one target at a time: give data.target={name}, or "
                 "task=regression if they are amounts"
             )
     return REGRESSION, "there are several targets"
@@ -70,7 +73,8 @@ def _task_of_cells(cells: pl.Series, notation: Notation) -> tuple[str, str]:
         if cells.str.contains(r"^\s*0\d+\s*$").any():
             return CLASSIFICATION, f"the target '{cells.name}' holds whole numbers that begin with zeros, as codes do"
     if not is_text(cells) and not cells.dtype.is_numeric():
-        return REGRESSION, f"the target '{cells.name}' holds cells of type {cells.dtype}"  # dates; others are refused
+        # Dates, times and durations are learned as numbers; other types are refused when they are read.
+        return REGRESSION, f"the target '{cells.name}' holds cells of type {cells.dtype}"
     return _by_numbers(cells)
 
 

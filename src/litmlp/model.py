@@ -1,4 +1,4 @@
-"""A trained model that predicts rows of files, of frames, and of arrays."""
+"""A trained model, which predicts the rows of files, frames and arrays."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,28 +15,28 @@ from litmlp.errors import InputError, did_you_mean
 from litmlp.tasks import Task
 
 ROWS_PREDICTED_AT_ONCE = 8192
-BLOCK = 64  # rows: processors take several numbers at once, and round those that are left over in another way
+BLOCK = 64  # rows; processors compute several numbers at once and round the remaining ones differently
 
 
 def load(path: str | Path) -> "Model":
-    """Return the model of a run's folder, with its best weights, or that of a `.ckpt` file.
+    """Return the model of a run's folder, with its best weights, or the model of a `.ckpt` file.
 
     Raises:
-        InputError: there is none, or it is damaged, or asks for more than a checkpoint of this project may.
+        InputError: there is no checkpoint, or it is damaged, or it contains what a checkpoint of this project must not.
     """
     return Model(checkpoint.load(checkpoint.resolve(str(path))))
 
 
 class Model:
-    """From raw rows to predictions.
+    """Turns raw rows into predictions.
 
     Args:
-        loaded: a checkpoint, rebuilt.
+        loaded: a loaded checkpoint.
 
     Attributes:
-        task: with the network, on the accelerator if there is one.
-        data: which encodes rows.
-        config: how both were built.
+        task: holds the network, on the accelerator if there is one.
+        data: encodes rows.
+        config: the config that both were built from.
     """
 
     def __init__(self, loaded: checkpoint.Loaded) -> None:
@@ -51,34 +51,36 @@ class Model:
 
     @property
     def targets(self) -> list[str]:
-        """The names of what is predicted."""
+        """The names of the targets, which are predicted."""
         return self.data.target.columns
 
     @property
     def classes(self) -> list[str] | None:
-        """The classes, in the order of their probabilities; None for numbers."""
+        """The classes, in the order of their probabilities; None if the targets are numbers."""
         return self.data.target.classes if isinstance(self.data.target, ClassTarget) else None
 
-    def predict(self, rows: Any, keep: Sequence[str] = (), written: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """Return a prediction for each row, in their order.
+    def predict(
+        self, rows: Any, keep: Sequence[str] = (), read_options: Mapping[str, Any] | None = None
+    ) -> pl.DataFrame:
+        """Return a prediction for each row, in the order of the rows.
 
-        Columns may come in any order, with or without the target; cells may be missing and levels unseen. On the CPU,
-        what is predicted of a row does not depend on the other rows.
+        Columns may come in any order, with or without the target. Cells may be missing, and levels may be unseen. On
+        the CPU, the prediction for a row does not depend on the other rows.
 
         Args:
             rows: a file of text or Parquet, a folder of files, or a pattern; a frame of Polars or pandas; or a dict of
                 arrays.
             keep: columns of the rows to put before the predictions.
-            written: keys of a table, such as `delimiter`, where a file is written in another way than that of training.
+            read_options: keys of a table, such as `delimiter`, for a file whose format differs from that of training.
 
         Returns:
-            What the command writes: the columns kept; `prediction`, and for classes `probability_<class>`; for several
-            targets `prediction_<target>`.
+            The table that the command writes: the columns of `keep`, then `prediction` and for classes the columns
+            `probability_<class>`. Several targets have the columns `prediction_<target>` instead.
 
         Raises:
             InputError: a column is missing, or a cell cannot be read.
         """
-        read = self.data.read_as_before(rows, keep, written)
+        read = self.data.read_as_before(rows, keep, read_options)
         kept = _kept(read.frame, keep)
         rows_encoded = self.data.encode(read.frame, notation=read.notation)
         batches = map(_in_blocks, Batches(rows_encoded, ROWS_PREDICTED_AT_ONCE, InOrder()))
@@ -87,17 +89,19 @@ class Model:
             predictions = [task.predict_step(task.transfer_batch_to_device(b, task.device, 0), 0) for b in batches]
         table = self.data.target.table(torch.cat(predictions).cpu()[: len(rows_encoded.numeric)])
         if both := [name for name in keep if name in table.columns]:
-            raise InputError(f"keep names '{both[0]}', as a column of predictions is called: rename it in the file")
+            raise InputError(
+                f"keep names '{both[0]}', which is also the name of a column of predictions: rename it in the file"
+            )
         return pl.concat([kept, table], how="horizontal") if keep else table
 
-    def evaluate(self, rows: Any, written: Mapping[str, Any] | None = None) -> dict[str, float]:
+    def evaluate(self, rows: Any, read_options: Mapping[str, Any] | None = None) -> dict[str, float]:
         """Return loss and metrics for rows with targets, by name.
 
         Args:
             rows: see `predict`.
-            written: see `predict`.
+            read_options: see `predict`.
         """
-        self.data.tables["test"] = self.data.encode_rows(rows, has_target=True, written=written)
+        self.data.tables["test"] = self.data.encode_rows(rows, has_target=True, read_options=read_options)
         return {name.removeprefix("test/"): value for name, value in measure(self.task, self.data, "test").items()}
 
     def __repr__(self) -> str:
@@ -105,7 +109,7 @@ class Model:
 
 
 def measure(task: Task, data: TabularData, split: str) -> dict[str, float]:
-    """Return loss and metrics of a task on the rows of a split, `split/name`, each row counted once."""
+    """Return loss and metrics of a task on the rows of a split, named `split/name`; each row is counted once."""
     task.eval()
     with torch.inference_mode():
         for batch in data.in_order(split):
@@ -119,7 +123,7 @@ def on_device(task: Task) -> Task:
 
 
 def _in_blocks(batch: Batch) -> Batch:
-    """Repeat the last row until there are whole blocks, so that each row is rounded alike, however many there are."""
+    """Repeat the last row until the last block is full, so that rounding does not depend on the number of rows."""
     last = len(batch.numeric) - 1
     return batch.rows(torch.arange(BLOCK * (last // BLOCK + 1)).clamp(max=last))
 

@@ -114,15 +114,15 @@ def outcome(generator: random.Random, path: Path) -> str:
         if not given.doubts:
             raise
         return "refused"
-    assert list(values) == list(given.columns), (given.dialect, data.assumed)
+    assert list(values) == list(given.columns), (given.dialect, data.assumptions)
     wrong = [
         name
         for name, expected in given.columns.items()
         if len(values[name]) != len(expected) or not all(map(_is_alike, values[name], expected))
     ]
     for name in wrong:
-        assert name in given.doubts, (name, kinds[name], given.dialect, data.assumed)
-        assert data.assumed or kinds[name].reason, (name, kinds[name], given.dialect, "in silence")
+        assert name in given.doubts, (name, kinds[name], given.dialect, data.assumptions)
+        assert data.assumptions or kinds[name].reason, (name, kinds[name], given.dialect, "in silence")
     return "doubtful" if wrong else "right"
 
 

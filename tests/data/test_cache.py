@@ -299,7 +299,7 @@ def test_a_damaged_entry_is_made_anew_once(
     damage(folder / data(path).cache_key() / name)
     check_alike(ready(path), uncached(path))
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
-    assert "are damaged, and made anew" in caplog.text
+    assert "are damaged and will be encoded again" in caplog.text
     with reading_fails():
         check_alike(ready(path), ready(path))
 

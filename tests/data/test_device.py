@@ -81,7 +81,7 @@ def test_moving_keeps_values_types_and_none() -> None:
 def test_batches_are_the_same_however_many_are_moved_at_once(
     at_once: int, rank: int, world_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("litmlp.data.batches.ROWS_TAKEN_AT_ONCE", at_once)
+    monkeypatch.setattr("litmlp.data.batches.ROWS_INDEXED_AT_ONCE", at_once)
     sampler, rows = Shuffled(5), table(23)
     expected = sampler.indices(23)[rank::world_size][: 23 // world_size].split(3)
     taken = list(Batches(rows, 3, sampler, rank, world_size))

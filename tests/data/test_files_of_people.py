@@ -92,7 +92,7 @@ class TestDecimalMarks:
         assert means(path, "x") == [value, 8]
         data = table(path)
         data.read()
-        (said,) = data.assumed
+        (said,) = data.assumptions
         assert f"has a decimal mark, so it is read as {value:g}" in said
         assert said.endswith(f"add data.decimal='{other}'")
         assert means(path, "x", decimal=other) == [other_value, 8]
@@ -100,7 +100,7 @@ class TestDecimalMarks:
     def test_a_file_that_says_both_is_said(self, tmp_path: Path) -> None:
         data = table(written(tmp_path, "x;z;y\n0,5;0.5;1\n1,5;2.5;2\n"))
         data.read()
-        assert "the decimal mark is taken to be '.', though both marks occur, as in '0.5' of 'z'" in data.assumed[0]
+        assert "the decimal mark is taken to be '.', though both marks occur, as in '0.5' of 'z'" in data.assumptions[0]
 
     def test_a_key_that_cells_deny_is_refused(self, tmp_path: Path) -> None:
         path = written(tmp_path, column("1.5", "2.25"))
@@ -294,7 +294,7 @@ class TestNames:
         data = table(written(tmp_path, rows), "column_3", ClassTarget)
         data.setup()
         assert sum(len(batch.numeric) for batch in data.tables.values()) == len(ROWS)
-        assert "no line names the columns, so they are called column_1 to column_3" in data.assumed[0]
+        assert "no line names the columns, so they are called column_1 to column_3" in data.assumptions[0]
         named = table(tmp_path / "table.csv", "kind", ClassTarget, header=["a", "b", "kind"])
         named.setup()
         assert [one.name for one in named.inputs.columns] == ["a", "b"]
@@ -332,7 +332,7 @@ class TestNames:
         assert means(path, "a") == [1, 3, 5]
         data = table(path)
         data.read()
-        assert "left out 1 row that only repeats the names" in data.assumed[0]
+        assert "left out 1 row that only repeats the names" in data.assumptions[0]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_an_encoding_can_be_given(tmp_path: Path) -> None:
     path = written(tmp_path, ("name,y\n" + "Łódź,1\nčeština,2\n" * 5).encode("cp1250"))
     data = table(path)
     data.read()
-    assert "its letters are read as cp1252: if they are wrong, name another data.encoding" in data.assumed[0]
+    assert "its letters are read as cp1252: if they are wrong, name another data.encoding" in data.assumptions[0]
     assert means(path, "name", encoding="cp1250") == ["Łódź", "čeština"] * 5
     with pytest.raises(InputError, match="is not written in utf-8"):
         table(path, encoding="utf-8").read()
@@ -445,7 +445,7 @@ class TestDamage:
         assert means(path, "a", damaged_rows="skip") == [*range(20)]
         data = table(path, damaged_rows="skip")
         data.read()
-        assert "left out 3 damaged lines: 22, 23, 24" in data.assumed[0]
+        assert "left out 3 damaged lines: 22, 23, 24" in data.assumptions[0]
 
     def test_damaged_rows_can_be_repaired(self, tmp_path: Path) -> None:
         frame = table(written(tmp_path, self.TEXT), damaged_rows="repair").read().collect()
@@ -456,14 +456,14 @@ class TestDamage:
         rows = "".join(f"{i},{i / 4}\n" for i in ROWS)
         data = table(written(tmp_path, f"x,y\n{rows}1,2,3\n1,1,234\n"), damaged_rows="repair")
         assert data.read().collect().height >= len(ROWS)
-        assert "left out 1 damaged line: 42" in data.assumed[0]
+        assert "left out 1 damaged line: 42" in data.assumptions[0]
 
     def test_a_row_of_a_wide_table_that_could_be_repaired_in_millions_of_ways_is_left_out(self, tmp_path: Path) -> None:
         names = [f"x{i}" for i in range(150)]
         rows = [",".join(names), *(",".join(str(i + j) for j in range(150)) for i in ROWS), "1,2,3", "4" + ",5" * 140]
         data = table(written(tmp_path, "\n".join(rows) + "\n"), "x0", damaged_rows="repair")
         assert data.read().collect().height == len(ROWS)
-        assert "left out 2 damaged lines: 42, 43" in data.assumed[0]
+        assert "left out 2 damaged lines: 42, 43" in data.assumptions[0]
 
 
 class TestKeysAreChecked:

@@ -53,7 +53,7 @@ def trained(folder: Path, text: str, **keys: Any) -> TableData:
 
 def encoded(data: TableData, path: Path, **said: Any) -> Batch:
     other = table(path, **{name: data.hparams[name] for name in ("encoding",) if name in data.hparams})
-    other.asked = data.asked
+    other.file_options = data.file_options
     other.load_state_dict(data.state_dict())
     return other.encode_rows(path, False, said)
 
@@ -127,7 +127,7 @@ def test_levels_that_are_written_in_another_way_are_said(tmp_path: Path, caplog:
     data = trained(tmp_path, "c,x,y\n" + "".join(f"{['True', 'False', 'maybe'][i % 3]},{i % 7},{i}\n" for i in R))
     pl.DataFrame({"c": [True, False], "x": [1, 2]}).write_parquet(tmp_path / "other.parquet")
     encoded(data, tmp_path / "other.parquet")
-    assert "column 'c': 2 of its 2 cells hold levels that training did not see, as 'true'" in caplog.text
+    assert "column 'c': 2 of its 2 cells hold levels that training did not see, such as 'true'" in caplog.text
 
 
 @pytest.mark.parametrize("rows", ["", "1,\n2,\n"])

@@ -191,7 +191,7 @@ def test_doubts_about_files_of_public_reports_are_said(report: str, tmp_path: Pa
     frame = data.read()
     target, _ = data.targets_of(frame, data.notation)
     kinds = [kind_of(cells, data.notation).reason for cells in frame.collect()]
-    assert any(expected in said for said in [*data.assumed, *data.target.doubts(target), *kinds])
+    assert any(expected in said for said in [*data.assumptions, *data.target.doubts(target), *kinds])
 
 
 @pytest.mark.parametrize(

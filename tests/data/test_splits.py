@@ -13,7 +13,7 @@ from litmlp.data.splits import (
     column_split,
     group_split,
     random_split,
-    some_of,
+    sample_of,
     time_split,
 )
 from litmlp.errors import InputError
@@ -153,8 +153,8 @@ def test_classes_keep_their_shares_in_each_fold(fold: int, seed: int) -> None:
         (SplitFractions(-0.1, 0.2), "val_size=-0.1 and test_size=0.2 must be"),
         (SplitFractions(0.2, 1.0), "val_size=0.2 and test_size=1.0 must be"),
         (SplitFractions(0.2, 0.2, 1), "folds=1 and fold=0: give 2 or more folds"),
-        (SplitFractions(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 up"),
-        (SplitFractions(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 up"),
+        (SplitFractions(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 to folds - 1"),
+        (SplitFractions(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 to folds - 1"),
         (
             SplitFractions(0.5, 0.2, 2),
             "val_size=0.5 must be a fraction above 0 that leaves rows to train beside the fold",
@@ -349,7 +349,7 @@ def test_two_rows_a_split_are_enough() -> None:
 def test_some_of_the_rows_are_among_more_of_them(is_stratified: bool) -> None:
     strata = labels(500, [0.7, 0.2, 0.1], 0) if is_stratified else None
     rows = np.arange(0, 500, 2)
-    few, many = (set(some_of(rows, number, 3, strata).tolist()) for number in (40, 120))
+    few, many = (set(sample_of(rows, number, 3, strata).tolist()) for number in (40, 120))
     assert (len(few), len(many)) == (40, 120)
     assert few < many < set(rows.tolist())
 
@@ -357,10 +357,10 @@ def test_some_of_the_rows_are_among_more_of_them(is_stratified: bool) -> None:
 def test_some_of_the_rows_have_each_labels_share() -> None:
     strata = labels(1000, [0.7, 0.2, 0.1], 0)
     rows = np.arange(300, 1000)
-    few = some_of(rows, 70, 0, strata)
+    few = sample_of(rows, 70, 0, strata)
     assert_allclose(np.bincount(strata[few]) / 70, np.bincount(strata[rows]) / 700, atol=1.5 / 70)
 
 
 def test_more_rows_than_there_are_is_refused() -> None:
     with pytest.raises(InputError, match=r"data.train_rows is 11, but there are 10 training rows: give that or less"):
-        some_of(np.arange(10), 11, 0)
+        sample_of(np.arange(10), 11, 0)

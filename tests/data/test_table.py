@@ -393,7 +393,7 @@ def test_a_split_whose_weights_are_all_0_is_refused(tmp_path: Path, split: str) 
     parts = [["train", "val", "test"][i % 3] for i in range(40)]
     rows = [f"{i},{i},{int(part != split)},{part}" for i, part in enumerate(parts)]
     path = write(tmp_path, rows, "size,price,w,part")
-    with pytest.raises(InputError, match=f"no row of the {split} split counts, for data.weight_column is 'w'"):
+    with pytest.raises(InputError, match=f"all rows of the {split} split have weight 0 in data.weight_column 'w'"):
         table(path, weight_column="w", split_column="part")
 
 

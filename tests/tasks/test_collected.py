@@ -1,6 +1,6 @@
 import torch
 
-from litmlp.tasks.collected import ENOUGH, Collected
+from litmlp.tasks.collected import MIN_COPIED, Collected
 
 
 def test_rows_come_back_in_order_and_are_forgotten() -> None:
@@ -17,7 +17,7 @@ def test_many_pieces_come_back_in_order() -> None:
     pieces = torch.randn(10_000, 3).split(3)
     for piece in pieces:
         collected.add(piece)
-    assert sum(map(len, collected.pending)) < ENOUGH
+    assert sum(map(len, collected.pending)) < MIN_COPIED
     assert torch.equal(collected.take(), torch.cat(pieces))
     assert collected.take() is None
 

@@ -90,7 +90,7 @@ def _fit_and_test(
     data = build.data(config, frame)
     machine.keep_freed_memory(machine.KEPT)
     data.setup()
-    told = {"written": data.written, "assumed": data.assumed, "columns": data.inputs.decisions}
+    told = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
     write_json(folder / run.COLUMNS, told)
     task = build.task(config, data.spec)
     try_out(config, task, data)

@@ -1,4 +1,4 @@
-"""Datasets: rows, splits, encoding, batches."""
+"""Datasets: they read rows, split them, encode them and cut them into batches."""
 
 from litmlp.data.batch import Batch
 from litmlp.data.batches import Batches

@@ -12,7 +12,7 @@ from polars import selectors
 
 from litmlp.data import amounts
 from litmlp.data.amounts import DECIMALS
-from litmlp.data.state import taken
+from litmlp.data.state import checked_values
 from litmlp.errors import InputError
 
 MARKS = (  # texts that mark a missing cell in any column
@@ -71,7 +71,7 @@ class Notation(NamedTuple):
             **{"date_format": str | None, "marks": list[str], "level_marks": list[str], "header": list[str] | None},
             **{"quote": str | None, "comment": str | None, "lacks_name": bool},
         }
-        values = taken(state, hints)
+        values = checked_values(state, hints)
         return cls(*(tuple(value) if isinstance(value, list) else value for value in values))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Bringing a column of numbers to a common scale. Values are `[N] float64`, none missing."""
+"""Scalings bring columns of numbers to a common scale. Values are `[N] float64`, without missing ones."""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from litmlp.data.interpolation import PiecewiseLinear
-from litmlp.data.state import finite, positive, taken
+from litmlp.data.state import check_finite, check_positive, checked_values
 from litmlp.errors import did_you_mean
 
-FARTHEST = 1e9  # deviations from the mean: float32 has room for what a network makes of them
+FARTHEST = 1e9  # standard deviations from the mean; what a network computes from such inputs still fits into float32
 LARGEST = float(np.finfo(np.float64).max)
-EXTREME = 900  # power of two, beyond which a difference or a quotient of numbers may be none
+EXTREME = 900  # exponent of two; differences and quotients of larger numbers may not fit into float64
 
 
 class Scaling(ABC):
-    """Fitted on training rows; its state is plain numbers and tensors.
+    """The base class of scalings, which are fitted on training rows. Their state consists of numbers and tensors.
 
     Attributes:
-        state: the type of each number or tensor, by its name.
-        divisors: those by which values are divided.
+        state: maps the name of each number or tensor of the state to its type.
+        divisors: names of those by which values are divided, so that they must be above 0.
     """
 
     state: ClassVar[dict[str, type]]
@@ -30,42 +30,43 @@ class Scaling(ABC):
 
     @abstractmethod
     def fit(self, values: np.ndarray) -> None:
-        """Learn from training rows; there may be none with a value."""
+        """Learn from the values of training rows; there may be no values."""
 
     @abstractmethod
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return scaled values, `[N] float32`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return numbers and tensors."""
+        """Return the numbers and tensors that `fit` has set."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        finite(*taken(state, self.state))
-        positive(*(state[name] for name in self.divisors))
+        check_finite(*checked_values(state, self.state))
+        check_positive(*(state[name] for name in self.divisors))
         vars(self).update(state)
 
 
 class StandardScaling(Scaling):
-    """Mean 0 and standard deviation 1; a constant column becomes 0, and nothing goes beyond a billion deviations."""
+    """Scales to mean 0 and standard deviation 1. A constant column becomes 0; results are clipped to +-FARTHEST."""
 
     state: ClassVar = {"mean": float, "std": float}
     divisors = ("std",)
 
     def fit(self, values: np.ndarray) -> None:
-        """Take mean and standard deviation."""
+        """Compute mean and standard deviation."""
         self.mean, self.std = mean_and_std(values)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Shift and divide."""
+        """Subtract the mean and divide by the standard deviation."""
         return standardised(values, self.mean, self.std).clip(-FARTHEST, FARTHEST).astype(np.float32)
 
 
 class RobustScaling(Scaling):
-    """Median 0 and interquartile range 1, then bent smoothly so that nothing goes beyond 3.
+    """Scales to median 0 and interquartile range 1, then clips smoothly so that all results lie between -3 and 3.
 
-    Outliers neither set the scale nor dominate a row. Source: Holzmüller et al. 2024, "Better by Default" (RealMLP).
+    Outliers neither determine the scale nor dominate a row. Source: Holzmüller et al. 2024, "Better by Default"
+    (RealMLP).
     """
 
     state: ClassVar = {"median": float, "spread": float}
@@ -73,46 +74,46 @@ class RobustScaling(Scaling):
     limit = 3.0
 
     def fit(self, values: np.ndarray) -> None:
-        """Take median and quartiles; where these coincide, half the range."""
+        """Compute the median and the interquartile range; if that is 0, half the range takes its place."""
         low, quarter, self.median, three_quarters, high = quantiles(values, [0, 0.25, 0.5, 0.75, 1]).tolist()
         spread = three_quarters - quarter or high / 2 - low / 2
-        self.spread = min(spread, LARGEST) or 1.0
+        self.spread = min(spread, LARGEST) or 1.0  # the difference may be infinite; 0 where the column is constant
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Shift, divide and bend: z / sqrt(1 + (z / 3)^2)."""
+        """Shift and divide to get z, then return z / sqrt(1 + (z / 3)^2)."""
         z = standardised(values, self.median, self.spread).clip(-FARTHEST, FARTHEST)
         return (z / np.hypot(1, z / self.limit)).astype(np.float32)
 
 
 class QuantileScaling(Scaling):
-    """A column's distribution becomes the standard normal one, whatever it was; order is all that is kept.
+    """Maps a column of any distribution to the standard normal distribution. Only the order of values is kept.
 
-    Between 1001 quantiles of the training rows the map is linear, and flat beyond the outer ones. A value that fills
-    several quantiles gets the middle one.
+    The map is linear between 1001 quantiles of the training rows and constant beyond the outer ones. A value that
+    fills several quantiles is mapped to the middle one of them.
     """
 
     state: ClassVar = {"knots": Tensor, "scores": Tensor}
     num_knots = 1001
 
     def fit(self, values: np.ndarray) -> None:
-        """Take evenly spaced quantiles, and the normal quantiles of the same fractions."""
+        """Compute evenly spaced quantiles of the values, and the normal quantiles of the same fractions."""
         all_knots = quantiles(values, np.linspace(0, 1, self.num_knots))
         knots, first, repeats = np.unique(all_knots, return_index=True, return_counts=True)
         fraction = (first + (repeats - 1) / 2) / (self.num_knots - 1)
-        edge = 0.5 / self.num_knots
+        edge = 0.5 / self.num_knots  # the normal quantiles of 0 and 1 would be infinite
         self.knots = torch.tensor(knots)
         self.scores = torch.special.ndtri(torch.tensor(fraction).clamp(edge, 1 - edge))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned: rising knots, and a score for each."""
+        """Restore what `state_dict` returned: rising knots, and a score for each of them."""
         super().load_state_dict(state)
         if self.knots.ndim != 1 or self.knots.shape != self.scores.shape or not len(self.knots):
-            raise ValueError("a state has a score for each knot")
+            raise ValueError("a state must have one or more knots, and a score for each of them")
         if self.knots.dtype != torch.float64 or not bool((self.knots.diff() > 0).all()):
-            raise ValueError("a state has rising knots")
+            raise ValueError("a state must have rising knots of float64")
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Look up each value's normal quantile."""
+        """Look up the normal quantile of each value."""
         return PiecewiseLinear(self.knots.numpy(), self.scores.numpy())(values)
 
 
@@ -124,25 +125,25 @@ SCALINGS: dict[str, type[Scaling]] = {
 
 
 def scaling_named(name: str) -> Scaling:
-    """Return a new scaling; raise ValueError with the nearest name if there is none."""
+    """Return a new scaling; raise ValueError with the nearest name if there is no scaling of this name."""
     if name not in SCALINGS:
         raise ValueError(f"scaling is '{name}': {did_you_mean(name, SCALINGS)}")
     return SCALINGS[name]()
 
 
 def mean_and_std(values: np.ndarray) -> tuple[float, float]:
-    """Return both; a deviation of 1 where values are constant but for rounding, or none."""
+    """Return mean and standard deviation; the latter is 1 if values are constant except for rounding, or absent."""
     if len(values) == 0:
         return 0.0, 1.0
     exponent = exponent_of(values)
-    near_one = np.ldexp(values, -exponent)  # exact; the sum of squares of others would leave the numbers that there are
+    near_one = np.ldexp(values, -exponent)  # exact, and keeps the sum of squares within the range of float64
     mean, std = near_one.mean(), near_one.std()
     varies = std > 1e-13 * abs(mean)
     return math.ldexp(mean, exponent), (math.ldexp(std, exponent) if varies else 0.0) or 1.0
 
 
 def standardised(values: np.ndarray, mean: float, std: float) -> np.ndarray:
-    """Return how many deviations values lie above the mean, `[N] float64`; infinity beyond the largest number."""
+    """Return how many standard deviations values lie above the mean, `[N] float64`; infinity if float64 overflows."""
     exponent = math.frexp(std)[1]
     with np.errstate(over="ignore"):
         if abs(exponent) > EXTREME:
@@ -151,14 +152,14 @@ def standardised(values: np.ndarray, mean: float, std: float) -> np.ndarray:
 
 
 def exponent_of(values: np.ndarray) -> int:
-    """Return the power of two above all absolute values `[N]`."""
+    """Return the exponent of a power of two that is above all absolute values `[N]`."""
     return math.frexp(max(float(values.max()), -float(values.min())))[1]
 
 
 def quantiles(values: np.ndarray, fractions: np.ndarray | list[float]) -> np.ndarray:
-    """Return the values below which `fractions` of the rows lie, `[len(fractions)]`; 0 where there are no rows."""
+    """Return the values below which `fractions` of the rows lie, `[len(fractions)]`; zeros if there are no rows."""
     if len(values) == 0:
         return np.zeros(len(fractions))
     if exponent_of(values) < EXTREME:
         return np.quantile(values, fractions)
-    return 4 * np.quantile(values / 4, fractions)  # the distance of two values is a number, then
+    return 4 * np.quantile(values / 4, fractions)  # interpolation subtracts two values, which could overflow

@@ -1,4 +1,4 @@
-"""What a network and a task must know of the data to be built."""
+"""The facts about the data that are needed to build a network and a task."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,11 +8,11 @@ from litmlp.data.targets import Target
 
 @dataclass(frozen=True)
 class Spec:
-    """The encoded columns, known once data is set up; nobody types a width into a config.
+    """The encoded columns. They are known once the data is set up, so that no config needs to contain a width.
 
     Attributes:
-        numeric: name of each of the F numeric inputs.
-        categorical: number of codes of each of the C categorical inputs, by column.
+        numeric: the names of the F numeric inputs.
+        categorical: maps the names of the C categorical inputs to their numbers of codes.
         target: the fitted target.
     """
 
@@ -22,7 +22,7 @@ class Spec:
 
     @classmethod
     def example(cls, target_type: type[Target], num_numeric: int = 2, num_categorical: int = 1) -> Self:
-        """Return a small spec, with which a config can be tried before any data is read."""
+        """Return a small spec with which a config can be tried before any data is read."""
         numeric = [f"x{index + 1}" for index in range(num_numeric)]
         categorical = {f"level{index + 1}": 3 for index in range(num_categorical)}
         return cls(numeric, categorical, target_type.example())

@@ -1,6 +1,7 @@
-"""Rows for training, validation and test: disjoint, complete, and the same for the same seed.
+"""Splits of rows for training, validation and test.
 
-Each function returns sorted places of rows for `train`, `val` and `test`.
+Splits are disjoint, together contain all rows, and are the same for the same seed. Each function returns sorted row
+indices for `train`, `val` and `test`.
 """
 
 from typing import NamedTuple
@@ -16,17 +17,17 @@ WORDS = {
     "val": ("val", "valid", "validation", "validate", "dev", "development", "tune"),
     "test": ("test", "testing", "tst", "te", "holdout", "hold-out", "eval", "evaluation"),
 }
-Rows = dict[str, np.ndarray]
+Rows = dict[str, np.ndarray]  # row indices of each split
 
 
 class SplitFractions(NamedTuple):
-    """How much of the rows goes where.
+    """The fractions of the rows that go into each split.
 
     Attributes:
         val: fraction of all rows for validation.
-        test: fraction for the test; without meaning where there are folds.
-        folds: number of parts, each of which is the test once; None for one split.
-        fold: the part that is the test now.
+        test: fraction of all rows for the test; ignored if there are folds.
+        folds: number of folds for cross-validation, each of which is the test set once; None for a single split.
+        fold: the fold that is the test set now.
     """
 
     val: float
@@ -35,7 +36,7 @@ class SplitFractions(NamedTuple):
     fold: int = 0
 
     def check(self) -> None:
-        """Raise ValueError for fractions that leave a split empty, or a fold that there is not."""
+        """Raise ValueError for fractions that leave a split empty, or for a fold that does not exist."""
         if self.folds is None:
             if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
                 raise ValueError(
@@ -44,7 +45,7 @@ class SplitFractions(NamedTuple):
             return
         if self.folds < 2 or not 0 <= self.fold < self.folds:
             raise ValueError(
-                f"folds={self.folds} and fold={self.fold}: give 2 or more folds, and a fold from 0 up to one less"
+                f"folds={self.folds} and fold={self.fold}: give 2 or more folds, and a fold from 0 to folds - 1"
             )
         if not 0 < self.val < 1 - 1 / self.folds:
             raise ValueError(
@@ -53,7 +54,7 @@ class SplitFractions(NamedTuple):
 
 
 def random_split(num_rows: int, fractions: SplitFractions, seed: int, strata: np.ndarray | None = None) -> Rows:
-    """Draw the fractions of the rows; with `strata`, labels `[N]`, of each label's rows."""
+    """Assign rows to splits at random; with `strata`, labels `[N]`, each label has the same fractions."""
     order = np.random.default_rng(seed).permutation(num_rows)
     if strata is not None:
         order = _spread(order, strata)
@@ -61,16 +62,24 @@ def random_split(num_rows: int, fractions: SplitFractions, seed: int, strata: np
         start, end = 0, round(fractions.test * num_rows)
     else:
         start, end = (round(num_rows * fold / fractions.folds) for fold in (fractions.fold, fractions.fold + 1))
-    others = np.concatenate([order[end:], order[:start]])
-    split_of_row = np.zeros(num_rows, dtype=np.int8)  # train
-    split_of_row[others[: round(num_rows * fractions.val)]] = 1
+    remaining = np.concatenate([order[end:], order[:start]])
+    split_of_row = np.zeros(num_rows, dtype=np.int8)  # an index into SPLITS: 0 is train
+    split_of_row[remaining[: round(num_rows * fractions.val)]] = 1
     split_of_row[order[start:end]] = 2
     return _rows(split_of_row)
 
 
 def group_split(groups: np.ndarray, fractions: SplitFractions, seed: int) -> Rows:
-    """Give each group, a label of `[N]`, to one split whole; groups go where most rows are still wanted."""
-    names, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    """Assign each group of rows as a whole to one split.
+
+    Groups are assigned in random order, each to the split that still lacks most rows.
+
+    Args:
+        groups: the label of each row's group, `[N]`.
+        fractions: of the rows.
+        seed: of the order of groups.
+    """
+    names, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     needed = 3 if fractions.folds is None else max(fractions.folds, 3)
     if len(names) < needed:
         raise InputError(
@@ -80,35 +89,38 @@ def group_split(groups: np.ndarray, fractions: SplitFractions, seed: int) -> Row
     order = np.random.default_rng(seed).permutation(len(names))
     if fractions.folds is None:
         split_of_group = _filled(sizes, order, [1 - fractions.val - fractions.test, fractions.val, fractions.test])
-        return _rows(split_of_group[of_row])
+        return _rows(split_of_group[group_of_row])
     is_test = _filled(sizes, order, [1 / fractions.folds] * fractions.folds) == fractions.fold
-    others = order[~is_test[order]]
+    remaining = order[~is_test[order]]
     split_of_group = np.full(len(names), SPLITS.index("test"))
-    split_of_group[others] = _filled(sizes[others], np.arange(len(others)), [1 - fractions.val, fractions.val])
-    return _rows(split_of_group[of_row])
+    split_of_group[remaining] = _filled(sizes[remaining], np.arange(len(remaining)), [1 - fractions.val, fractions.val])
+    return _rows(split_of_group[group_of_row])
 
 
-def time_split(moments: np.ndarray, fractions: SplitFractions) -> Rows:
-    """Train on the earliest rows, validate on later ones, test on the latest; equal moments stay together."""
-    in_order = np.sort(moments)
+def time_split(times: np.ndarray, fractions: SplitFractions) -> Rows:
+    """Train on the earliest rows, validate on later ones, test on the latest; rows of the same time stay together."""
+    in_order = np.sort(times)
     ends = (1 - fractions.val - fractions.test, 1 - fractions.test)
-    first_val, first_test = (in_order[min(round(end * len(moments)), len(moments) - 1)] for end in ends)
-    return _rows((moments >= first_val).astype(np.int8) + (moments >= first_test))
+    first_val, first_test = (in_order[min(round(end * len(times)), len(times) - 1)] for end in ends)
+    return _rows((times >= first_val).astype(np.int8) + (times >= first_test))
 
 
 def column_split(
     column: Levels, name: str, val_size: float, seed: int, strata: np.ndarray | None = None, test_size: float = 0.0
 ) -> Rows:
-    """Follow a column that says which split a row is for; without `val`, draw it from the training rows.
+    """Use a column that names the split of each row.
 
-    Without `test`, draw that as well if it has a size. The words in WORDS are understood in any case; 0, 1 and 2 stand
-    for train, val and test where all three are there, and 1 for what a column such as `is_test` is called by.
+    If no row is for `val`, the validation rows are drawn from the training rows. The same holds for `test` if
+    `test_size` is not 0. The words in WORDS are recognised in upper and lower case. 0, 1 and 2 stand for train, val and
+    test if the column contains all three. In a column with two values whose name contains one split, such as
+    `is_test`, 1 stands for this split.
     """
     split_of = _split_of(column.names, name)
-    places = np.array([*(SPLITS.index(split_of[one]) for one in column.names), -1])[column.codes]
-    if (places < 0).any():
-        raise _odd_split(name, "nothing")
-    rows = {split: np.flatnonzero(places == i) for i, split in enumerate(SPLITS)}
+    # A missing cell has the code -1, which takes the last element.
+    split_of_row = np.array([*(SPLITS.index(split_of[word]) for word in column.names), -1])[column.codes]
+    if (split_of_row < 0).any():
+        raise _unknown_split(name, "nothing")
+    rows = {split: np.flatnonzero(split_of_row == i) for i, split in enumerate(SPLITS)}
     for split, fraction in (("test", test_size), ("val", val_size)):
         if len(rows[split]) == 0 and fraction:
             train = rows["train"]
@@ -121,11 +133,9 @@ def column_split(
 
 def _split_of(words: list[str], name: str) -> dict[str, str]:
     """Return the split that each word of a column stands for."""
-    understood = {
-        word: next((split for split, others in WORDS.items() if word.lower() in others), "") for word in words
-    }
-    if all(understood.values()):
-        return understood
+    known = {word: next((split for split, names in WORDS.items() if word.lower() in names), "") for word in words}
+    if all(known.values()):
+        return known
     if {*words} == {"0", "1", "2"}:
         return dict(zip(sorted(words), SPLITS, strict=True))
     if {word.lower() for word in words} in ({"0", "1"}, {"false", "true"}, {"no", "yes"}):
@@ -134,22 +144,22 @@ def _split_of(words: list[str], name: str) -> dict[str, str]:
         if len(named) == 1:
             other = "test" if named == ["train"] else "train"
             return {yes: named[0], no: other}
-    raise _odd_split(name, min(word for word in words if not understood[word]))
+    raise _unknown_split(name, min(word for word in words if not known[word]))
 
 
-def _odd_split(name: str, word: str) -> InputError:
+def _unknown_split(name: str, word: str) -> InputError:
     return InputError(f"the split column '{name}' holds {word!r}: its cells must say train, val or test")
 
 
-def some_of(rows: np.ndarray, number: int, seed: int, strata: np.ndarray | None = None) -> np.ndarray:
-    """Draw some of the rows at random, always the same for the same seed.
+def sample_of(rows: np.ndarray, number: int, seed: int, strata: np.ndarray | None = None) -> np.ndarray:
+    """Draw a random sample of the rows, which is the same for the same seed.
 
-    A larger number keeps all rows of a smaller one and adds others, so that runs with more rows can be compared.
+    A larger sample contains each smaller one, so that runs with different numbers of rows can be compared.
 
     Args:
-        rows: indices of rows.
-        number: how many to draw.
-        seed: of the drawing.
+        rows: row indices.
+        number: how many rows to draw.
+        seed: of the random order.
         strata: a label for each row of the table; each label keeps its fraction of the rows.
     """
     if number > len(rows):
@@ -161,11 +171,11 @@ def some_of(rows: np.ndarray, number: int, seed: int, strata: np.ndarray | None 
 
 
 def check_sizes(rows: Rows) -> None:
-    """Raise InputError unless each split has the two rows that metrics need at least."""
-    for split, index in rows.items():
-        if len(index) < 2:
+    """Raise InputError unless each split has two rows, the smallest number for which metrics are defined."""
+    for split, indices in rows.items():
+        if len(indices) < 2:
             raise InputError(
-                f"the {split} split has {len(index)} of {sum(map(len, rows.values()))} rows, but needs 2 or "
+                f"the {split} split has {len(indices)} of {sum(map(len, rows.values()))} rows, but needs 2 or "
                 f"more: give more rows, or change how they are split"
             )
 
@@ -175,17 +185,19 @@ def _rows(split_of_row: np.ndarray) -> Rows:
 
 
 def _spread(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    # Place the j-th of n rows of a label at (j + 1/2) / n: any slice then holds each label in the same proportion.
+    # Reorder the rows so that any slice holds each label in the same proportion: the j-th of the n rows of a label
+    # gets the position (j + 1/2) / n, and rows are sorted by position.
     by_label = np.argsort(labels[order], kind="stable")
     counts = np.unique(labels, return_counts=True)[1]
     starts = np.repeat(np.cumsum(counts) - counts, counts)
-    place = np.empty(len(order))
-    place[by_label] = (np.arange(len(order)) - starts + 0.5) / np.repeat(counts, counts)
-    return order[np.argsort(place, kind="stable")]
+    position = np.empty(len(order))
+    position[by_label] = (np.arange(len(order)) - starts + 0.5) / np.repeat(counts, counts)
+    return order[np.argsort(position, kind="stable")]
 
 
 def _filled(sizes: np.ndarray, order: np.ndarray, fractions: list[float]) -> np.ndarray:
-    # The part of each group. No part stays empty: the last groups are kept for those that would.
+    # Return the part that each group is assigned to. No part stays empty: as soon as only as many groups are left as
+    # there are empty parts, each of these groups goes into an empty part.
     wanted = np.array(fractions) * sizes.sum()
     part = np.empty(len(sizes), dtype=np.int64)
     is_empty = np.ones(len(fractions), dtype=bool)

@@ -1,4 +1,4 @@
-"""Rows from a file."""
+"""Datasets whose rows come from files or frames."""
 
 import hashlib
 import json
@@ -23,58 +23,59 @@ from litmlp.data.tabular import TabularData
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 
-CACHED_FROM = 32 * 2**20  # bytes of files; smaller ones are read and encoded in a second
+CACHED_FROM = 32 * 2**20  # bytes of all files; a smaller table is read and encoded in a second
 ROLES = ("split_column", "group_column", "time_column", "weight_column")
-CACHE_VERSION = 3  # of the encoding: raise it where the same settings give other rows than before
+CACHE_VERSION = 4  # raise it if the same settings give other encoded rows, or if the state of an entry has other keys
 
 
 class TableData(TabularData):
     """A table in text or Parquet files.
 
-    How text is written is found from all of it; `assumed` tells what nothing proved, and the keys from `missing_values`
-    to `damaged_rows` correct it. What a column is follows from its cells: numbers, dates, truth values, levels; columns
-    with the same value in all rows are left out, as are identifiers. `inputs.decisions` tells what was found, and the
-    lists below correct it.
+    The format of text files is inferred from the whole text. `assumptions` lists what could not be proved, and the keys
+    from `missing_values` to `damaged_rows` correct it. The kind of each column is inferred from its cells: numbers,
+    dates, truth values or levels. Identifiers and columns with the same value in all rows are left out.
+    `inputs.decisions` lists the inferred kinds, and the lists of columns below correct them.
 
     Args:
-        path: the file, a folder of files, or a pattern; as seen from the current folder or from the project. None
-            where a frame is given from Python, or a subclass has `rows` of its own.
-        target: name of the target column, or of several for regression.
-        target_type: the kind of target that the task learns; passed in when a run is built.
+        path: the file, a folder of files, or a pattern; relative to the current folder or to the project. None if a
+            frame is given from Python, or if a subclass defines `rows`.
+        target: name of the target column, or for regression a list of several names.
+        target_type: the class of targets that the task learns; passed in when a run is built.
         target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
         numeric: columns to read as numbers, whatever they look like.
         categorical: columns to read as levels, whatever they look like.
         date: columns to read as dates, whatever they look like.
         ignore: columns to leave out.
-        missing_values: texts that stand for a missing cell beside the empty one, instead of those that are found;
-            `default` among them stands for the usual ones, such as NA.
+        missing_values: texts that mark a missing cell, in addition to the empty text. They replace the inferred marks;
+            `default` in the list adds the usual marks, such as NA.
         decimal: the decimal mark, `.` or `,`.
         thousands: the mark of thousands; empty for none.
-        date_format: how dates are written, as %d.%m.%Y.
-        delimiter: between cells; `tab` for a tab, a blank for any run of blanks.
-        quote: around cells; empty for none.
-        header: whether the first line names the columns, or their names, where none does.
-        skip_rows: lines above the table.
-        comment: with which lines begin that are no part of the table.
-        encoding: of text, as utf-8 or cp1252.
-        damaged_rows: what becomes of rows with more or fewer cells than others: `refuse`, `skip`, or `repair`.
-        val_path: files with the rows for validation, if they are not among the others.
-        test_path: files with the rows for the test, if they are not among the others.
-        min_count: training rows in which a level, or a missing cell, must occur to be learned by itself; rarer levels
-            are taken together.
-        split_column: a column that says `train`, `val` or `test`, in these words or others for them; `test_size` then
-            means nothing, and `val_size` is the fraction of the training rows where no row says `val`.
-        group_column: a column whose rows of the same value stay on one side of the split.
-        time_column: a column of dates or numbers; later rows validate, the latest test.
+        date_format: the format of dates, such as %d.%m.%Y.
+        delimiter: the text between cells; `tab` for a tab, a blank for one or more blanks.
+        quote: the quotation mark around cells; empty for none.
+        header: whether the first line names the columns; or the list of their names, if no line does.
+        skip_rows: number of lines above the table.
+        comment: lines that begin with this text are not part of the table.
+        encoding: of text, such as utf-8 or cp1252.
+        damaged_rows: how to treat rows with more or fewer cells than others: `refuse`, `skip`, or `repair`.
+        val_path: files with the rows for validation, if these are not in the files of `path`.
+        test_path: files with the rows for the test, if these are not in the files of `path`.
+        min_count: number of training rows in which a level, or a missing cell, must occur to have a code of its own;
+            all rarer levels have the same code.
+        split_column: a column that says `train`, `val` or `test`, or other words for them, such as `holdout`.
+            `test_size` is then ignored. If no row says `val`, `val_size` is the fraction of the training rows to use
+            for validation.
+        group_column: rows with the same value in this column stay together in one split.
+        time_column: a column of dates or numbers; later rows are for validation, the latest rows for the test.
         weight_column: a column of numbers from 0 up: how much each row counts in the loss.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
-        batch_size: rows a step, in each process.
+        batch_size: rows per training step, in each process.
         val_size: fraction of the rows for validation.
         test_size: fraction of the rows for the test.
-        folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
-        fold: the part that is the test now, from 0 up.
+        folds: number of folds for cross-validation; `test_size` is then ignored.
+        fold: the fold that is the test set now, from 0 to folds - 1.
         seed: of the split and of the order of training rows.
-        train_rows: how many of the training rows are used, as many of each class alike; all if None.
+        train_rows: how many of the training rows are used; each class keeps its fraction. All if None.
     """
 
     def __init__(
@@ -119,14 +120,14 @@ class TableData(TabularData):
         self.path = path
         self.val_path = val_path
         self.test_path = test_path
-        self.asked_for = {
+        self.names_of_kind = {  # columns whose kind the user has set
             "numeric": [name.strip() for name in numeric or []],
             "categorical": [name.strip() for name in categorical or []],
             "date": [name.strip() for name in date or []],
         }
         self.ignore = [name.strip() for name in ignore or []]
         self.missing_values = None if missing_values is None else list(missing_values)
-        self.asked, self.given = keys.parsed(
+        self.file_options, self.cell_options = keys.parsed(
             missing_values,
             decimal,
             thousands,
@@ -144,64 +145,67 @@ class TableData(TabularData):
         self.group_column = group_column
         self.time_column = time_column
         self.weight_column = weight_column
-        self.sizes: dict[str, int] = {}  # rows of the files of each split, where there are several
-        self.says = True
-        self.frame: LazyFrame | DataFrame | None = None  # rows that were given rather than read
+        self.sizes: dict[str, int] = {}  # numbers of rows in the files of each split; empty for a frame
+        self.logs_formats = True  # False while the task is chosen, because the same files are read again later
+        self.frame: LazyFrame | DataFrame | None = None  # rows that were given from Python instead of files
         self._check_lists()
 
     def rows(self) -> LazyFrame | DataFrame | None:
-        """Return rows that come from elsewhere than files, as from a database; None to read the files.
+        """Return rows that do not come from files but, for example, from a database; None to read the files.
 
-        A subclass overrides it. Cells of text are read as those of a file: numbers, dates and missing cells are found.
+        A subclass overrides it. Cells of text are read like those of a file, so that numbers, dates and missing cells
+        are recognised.
         """
         return self.frame
 
     def read(self, text_columns: Sequence[str] = ()) -> LazyFrame:
-        """Return all rows, and learn how they are written; more columns can be asked for as text."""
-        wanted = [*self.asked_for["categorical"], *self.asked_for["date"], *self.target.text_columns]
-        wanted += text_columns
-        notation = self.notation if self.is_fitted else self.given
+        """Return all rows, and infer the format of files and cells; `text_columns` are additionally read as text."""
+        as_text = [*self.names_of_kind["categorical"], *self.names_of_kind["date"], *self.target.text_columns]
+        as_text += text_columns
+        notation = self.notation if self.is_fitted else self.cell_options
         finds_marks = self.missing_values is None and not self.is_fitted
         given, files = self.rows(), {}
         if given is not None:
-            table = read_frame(as_frame(given), notation, wanted, finds_marks=finds_marks)
+            table = read_frame(as_frame(given), notation, as_text, finds_marks=finds_marks)
         else:
             files = self._files()
-            every = [one for some in files.values() for one in some]
-            table = read_table(every, self.asked_of_files(), notation, wanted, finds_marks=finds_marks)
+            all_files = [file for files_of_split in files.values() for file in files_of_split]
+            table = read_table(all_files, self.options_of_files(), notation, as_text, finds_marks=finds_marks)
         if not self.is_fitted:
-            self.notation, self.written, self.assumed = table.notation, table.formats, table.assumed
+            self.notation, self.formats_read, self.assumptions = table.notation, table.formats, table.assumed
         self.spill = table.spill
         sizes = iter(table.sizes)
-        self.sizes = {split: sum(next(sizes) for _ in some) for split, some in files.items()}
-        if self.says:
-            self.say(table.formats, table.assumed)
+        self.sizes = {split: sum(next(sizes) for _ in files_of_split) for split, files_of_split in files.items()}
+        if self.logs_formats:
+            self.log_formats(table.formats, table.assumed)
         return table.frame
 
-    def asked_of_files(self) -> FormatOptions:
-        """Return what is said of how text files are written."""
-        if self.asked.header is None and self.notation.header is not None:
-            return self.asked._replace(header=self.notation.header)
-        return self.asked
+    def options_of_files(self) -> FormatOptions:
+        """Return the user's options for reading text files, with the names of columns found in training."""
+        if self.file_options.header is None and self.notation.header is not None:
+            return self.file_options._replace(header=self.notation.header)
+        return self.file_options
 
     def candidates(self, names: list[str]) -> list[str]:
-        """Return all columns but those that are left out by name, or have another part to play."""
-        listed = [*self.ignore, *(name for asked in self.asked_for.values() for name in asked)]
+        """Return all columns except those that the user ignores and those with another role, such as targets."""
+        listed = [*self.ignore, *(name for listed in self.names_of_kind.values() for name in listed)]
         for name in [*listed, *self._roles()]:
             if name not in names:
                 raise InputError(f"there is no column '{name}': {did_you_mean(name, names)}")
-        taken = {*self.ignore, *self.target.columns, *self._roles()} - {self.time_column}
-        return [name for name in names if name not in taken]
+        left_out = {*self.ignore, *self.target.columns, *self._roles()} - {self.time_column}
+        return [name for name in names if name not in left_out]
 
     def column(self, cells: Series) -> tuple[Column | None, str]:
-        """Follow what was asked for, or else the cells."""
-        asked = next((kind for kind, names in self.asked_for.items() if cells.name in names), None)
-        if asked is not None and cells.null_count() < len(cells):
-            return self.new_column(asked, cells.name, self._date_format(cells) if asked == "date" else None), ""
+        """Return a column of the kind that the user has set, or else of the kind inferred from the cells."""
+        given = next((kind for kind, names in self.names_of_kind.items() if cells.name in names), None)
+        if given is not None and cells.null_count() < len(cells):
+            return self.new_column(given, cells.name, self._date_format(cells) if given == "date" else None), ""
         kind = kind_of(cells, self.notation)
         if kind.name == LEFT_OUT:
             return None, kind.reason
-        if cells.name == self.time_column:  # later rows have moments that training has not seen, but months that it has
+        if cells.name == self.time_column:
+            # The times of later rows lie beyond those of training rows, but their months and weekdays do not. The time
+            # elapsed is therefore no input, and neither is a column of numbers that orders the rows.
             if kind.name != DateColumn.kind:
                 return None, "it orders the rows"
             shared = (self.scaling, kind.date_format, kind.absent, self.min_count)
@@ -210,7 +214,7 @@ class TableData(TabularData):
         return self.new_column(kind.name, cells.name, kind.date_format, kind.absent), kind.reason
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
-        """Follow the column that splits, groups or orders the rows, if there is one."""
+        """Split rows by their files, or by the column that splits, groups or orders them; else at random."""
         for name in self._roles():
             if name not in (names := frame.collect_schema().names()):
                 raise InputError(f"there is no column '{name}': {did_you_mean(name, names)}")
@@ -220,10 +224,10 @@ class TableData(TabularData):
                 if not ((usable >= start) & (usable < end)).any():
                     key = "path" if split == "train" else f"{split}_path"
                     raise InputError(f"no row of data.{key} has a target: give a file with rows that do")
-            places = np.repeat([SPLITS.index(split) for split in self.sizes], [*self.sizes.values()])
-            column = Levels([*SPLITS], places[usable])
-            parts = (self.split_fractions.val, self.seed, strata, self.split_fractions.test)
-            return column_split(column, "data.test_path", *parts)
+            split_of_row = np.repeat([SPLITS.index(split) for split in self.sizes], [*self.sizes.values()])
+            column = Levels([*SPLITS], split_of_row[usable])
+            settings = (self.split_fractions.val, self.seed, strata, self.split_fractions.test)
+            return column_split(column, "data.test_path", *settings)
         if self.split_column is not None:
             column = as_levels(self._usable(frame, self.split_column, usable), self.notation)
             return column_split(column, self.split_column, self.split_fractions.val, self.seed, strata)
@@ -231,39 +235,40 @@ class TableData(TabularData):
             groups = as_levels(self._usable(frame, self.group_column, usable), self.notation)
             return group_split(groups.codes, self.split_fractions, self.seed)
         if self.time_column is not None:
-            return time_split(self._moments(frame, self.time_column, usable), self.split_fractions)
+            return time_split(self._times(frame, self.time_column, usable), self.split_fractions)
         return super().split(frame, usable, strata)
 
     def cache_key(self) -> str | None:
-        """Return a digest of content and settings of a large table; None where rows do not come from files alone.
+        """Return a digest of the content and the settings of a large table; None if rows do not come from files only.
 
-        What the rows of a subclass follow from, it alone knows: it overrides this to have them kept.
+        Only a subclass knows what its rows depend on, so that it must override this method for its rows to be cached.
         """
         if type(self) is not TableData or self.frame is not None:
             return None
         found = self._files()
         files = [found.get(split, []) for split in SPLITS]
-        if sum(file.stat().st_size for some in files for file in some) < CACHED_FROM:
+        if sum(file.stat().st_size for files_of_split in files for file in files_of_split) < CACHED_FROM:
             return None
+        own = ("names_of_kind", "ignore", "missing_values", "min_count", *ROLES)
         settings = {
-            **{name: getattr(self, name) for name in ("asked_for", "ignore", "missing_values", "min_count", *ROLES)},
-            **{"asked": self.asked, "given": self.given},
+            **{name: getattr(self, name) for name in own},
+            **{"file_options": self.file_options, "cell_options": self.cell_options},
             **{"target": [type(self.target).__name__, self.target.columns, self.target.transform]},
             **{"scaling": self.scaling, "fractions": self.split_fractions, "seed": self.seed, "version": CACHE_VERSION},
             **{"train_rows": self.train_rows},
-            **{"files": [[fingerprint(file) for file in some] for some in files]},
+            **{"files": [[fingerprint(file) for file in files_of_split] for files_of_split in files]},
         }
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
 
     def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
         encoded = super()._encoded(folder)
-        asked = self.given.date_format
+        date_format = self.cell_options.date_format
         found = {column.date_format: column.name for column in self.inputs.columns if isinstance(column, DateColumn)}
-        if asked is not None and asked not in found:
-            others = [f"'{name}' follows {other}" for other, name in found.items() if other is not None]
+        if date_format is not None and date_format not in found:
+            followed = [f"'{name}' follows {other}" for other, name in found.items() if other is not None]
             raise InputError(
-                f"data.date_format is {asked!r}, but no input column follows it"
-                f"{f' ({others[0]})' if others else ''}: correct it, or leave it out"
+                f"data.date_format is {date_format!r}, but no input column follows it"
+                f"{f' ({followed[0]})' if followed else ''}: correct it, or leave it out"
             )
         return encoded
 
@@ -279,11 +284,11 @@ class TableData(TabularData):
     def _usable(self, frame: LazyFrame, name: str, usable: np.ndarray) -> Series:
         return collected(frame, [name])[name][usable]
 
-    def _moments(self, frame: LazyFrame, name: str, usable: np.ndarray) -> np.ndarray:
+    def _times(self, frame: LazyFrame, name: str, usable: np.ndarray) -> np.ndarray:
         cells = collected(frame, [name])[name]
         is_usable = np.zeros(len(cells), dtype=bool)
         is_usable[usable] = True
-        cells = cells.set(Series(~is_usable), None)
+        cells = cells.set(Series(~is_usable), None)  # not filtered, so that a message names the row of the table
         if cells.dtype.is_numeric():
             numbers = as_numbers(cells, self.notation)
         else:
@@ -306,22 +311,24 @@ class TableData(TabularData):
         return found.format if found else None
 
     def _check_lists(self) -> None:
-        lists = {f"data.{kind}": names for kind, names in self.asked_for.items()}
+        lists = {f"data.{kind}": names for kind, names in self.names_of_kind.items()}
         lists |= {"data.ignore": self.ignore, "data.target": self.target.columns}
         lists |= {f"data.{role}": [name] for role in ROLES if (name := getattr(self, role)) is not None}
-        for (first, some), (second, others) in combinations(lists.items(), 2):
-            if both := [name for name in some if name in others]:
+        for (first, names), (second, other_names) in combinations(lists.items(), 2):
+            if both := [name for name in names if name in other_names]:
                 raise InputError(f"column '{both[0]}' is in {first} and in {second}: leave it in one of them")
-        by = ("test_path", "val_path", "split_column", "group_column", "time_column")
-        ways = [way for way in by if getattr(self, way) is not None and (way != "val_path" or self.test_path is None)]
-        if self.split_fractions.folds is not None:
-            ways = [*(way for way in ways if way != "group_column"), "folds"]
-        if len(ways) > 1:
-            raise InputError(f"data.{ways[0]} and data.{ways[1]} each split the rows: give one of them")
+        keys_of_split = ("test_path", "val_path", "split_column", "group_column", "time_column")
+        used = [key for key in keys_of_split if getattr(self, key) is not None]
+        if self.test_path is not None:  # val_path and test_path may be given together
+            used = [key for key in used if key != "val_path"]
+        if self.split_fractions.folds is not None:  # folds of groups are possible
+            used = [*(key for key in used if key != "group_column"), "folds"]
+        if len(used) > 1:
+            raise InputError(f"data.{used[0]} and data.{used[1]} each split the rows: give one of them")
 
 
 def fingerprint(file: Path) -> list[str | int]:
-    """Return what changes with a file's content: size, time of change, and a digest of 64 chunks of it."""
+    """Return a list that changes with a file's content: size, modification time, and a digest of about 64 parts."""
     state = file.stat()
     digest = hashlib.sha256()
     with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""What every dataset of this project shares: rows are read, split, encoded and cut into batches."""
+"""The base class of all datasets: it reads rows, splits them, encodes them and cuts them into batches."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -23,40 +23,40 @@ from litmlp.data.notation import Notation
 from litmlp.data.reading import Table, files_of, read_frame, read_table
 from litmlp.data.scaling import scaling_named
 from litmlp.data.spec import Spec
-from litmlp.data.splits import SPLITS, Rows, SplitFractions, check_sizes, random_split, some_of
-from litmlp.data.state import taken
+from litmlp.data.splits import SPLITS, Rows, SplitFractions, check_sizes, random_split, sample_of
+from litmlp.data.state import checked_values
 from litmlp.data.targets import Target
 from litmlp.errors import InputError, did_you_mean
 from litmlp.paths import display
 
 log = logging.getLogger(__name__)
 
-ROWS_EVALUATED_AT_ONCE = 1024  # or a batch, if that is more
+ROWS_EVALUATED_AT_ONCE = 1024  # or the batch size, if that is larger
 
 
 class TabularData(L.LightningDataModule, ABC):
     """Rows with input columns and a target.
 
-    A subclass says where rows come from (`read`), which columns may be inputs (`candidates`) and what they are
+    A subclass defines where rows come from (`read`), which columns may be inputs (`candidates`) and how each is encoded
     (`column`).
 
     Args:
-        target: name of the target column, or of several.
-        target_type: the kind of target that the task learns; passed in when a run is built.
+        target: name of the target column, or a list of several names.
+        target_type: the class of targets that the task learns; passed in when a run is built.
         target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
-        batch_size: rows a step, in each process.
+        batch_size: rows per training step, in each process.
         val_size: fraction of the rows for validation.
         test_size: fraction of the rows for the test.
-        folds: parts of the rows, each of which can be the test; `test_size` then means nothing.
-        fold: the part that is the test now, from 0 up.
+        folds: number of folds for cross-validation; `test_size` is then ignored.
+        fold: the fold that is the test set now, from 0 to folds - 1.
         seed: of the split and of the order of training rows.
         train_rows: how many of the training rows are used; all if None.
     """
 
     weight_column: str | None = None
     min_count = 1
-    on_device: bool | None = None  # keep all rows on the GPU, so that a step moves none; None if they fit
+    on_device: bool | None = None  # keep all rows on the GPU, so that a step moves none; None to do so if they fit
 
     def __init__(
         self,
@@ -88,57 +88,57 @@ class TabularData(L.LightningDataModule, ABC):
         self.batch_size = batch_size
         self.seed = seed
         self.train_rows = train_rows
-        self.notation = Notation()  # how cells are written, found as rows are read
-        self.spill: Any = None  # temporary files of the table that was read last
-        self.written: list[str] = []  # how files are, for people
-        self.assumed: list[str] = []  # of that
+        self.notation = Notation()  # the format of cells, which is inferred when rows are read
+        self.spill: Any = None  # temporary files of the table that was read last: they exist as long as this object
+        self.formats_read: list[str] = []  # sentences that describe the formats of the files, for people
+        self.assumptions: list[str] = []  # sentences about what was assumed in reading but not proved, for people
         self.inputs = Inputs()
         self.is_fitted = False
         self.tables: dict[str, Batch] = {}
 
     @abstractmethod
     def read(self) -> LazyFrame:
-        """Return all rows, raw."""
+        """Return all raw rows."""
 
     @abstractmethod
     def candidates(self, names: list[str]) -> list[str]:
-        """Return which of the columns may be inputs."""
+        """Return those of the columns that may be inputs."""
 
     @abstractmethod
     def column(self, cells: Series) -> tuple[Column | None, str]:
-        """Return how a column is to be encoded, not yet fitted, and a remark; or None, and why it is left out."""
+        """Return a column that is not yet fitted, and a remark; or None, and the reason why it is left out."""
 
     def derive(self, frame: LazyFrame) -> LazyFrame:
-        """Return `frame` with the input columns that are computed from others."""
+        """Return `frame` with additional input columns that are computed from the given ones."""
         return frame
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
-        """Return places among the usable rows for `train`, `val` and `test`.
+        """Return indices among the usable rows for `train`, `val` and `test`.
 
         Args:
-            frame: all rows, raw.
-            usable: places of those that have a target, `[N]`.
-            strata: a label for each usable row, whose fractions each split is to have.
+            frame: all raw rows.
+            usable: indices of the rows that have a target, `[N]`.
+            strata: a label for each usable row, `[N]`; each split keeps the proportions of the labels.
         """
         return random_split(len(usable), self.split_fractions, self.seed, strata)
 
     def parted(self, frame: LazyFrame) -> tuple[Any, Rows]:
-        """Return all targets, parsed, and the places of each split's rows in a table as `read` returns it."""
+        """Return all parsed targets, and the row indices of each split in a table as `read` returns it."""
         target, usable = self.targets_of(frame, self.notation)
         strata = self.target.strata(target)
         strata = None if strata is None else strata[usable]
-        places = self.split(frame, usable, strata)
-        check_sizes(places)
+        indices = self.split(frame, usable, strata)
+        check_sizes(indices)
         if self.train_rows is not None:
-            places["train"] = some_of(places["train"], self.train_rows, self.seed, strata)
-        return target, {split: usable[places[split]] for split in SPLITS}
+            indices["train"] = sample_of(indices["train"], self.train_rows, self.seed, strata)
+        return target, {split: usable[indices[split]] for split in SPLITS}
 
     def cache_key(self) -> str | None:
-        """Return what tells these encoded rows from any others; None where encoding again is as quick."""
+        """Return a text that identifies these encoded rows in the cache; None if they are not to be cached."""
         return None
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and encode all rows; fit the encoders on training rows unless a checkpoint brought them."""
+        """Read, split and encode all rows; fit the encoders on training rows unless a checkpoint has restored them."""
         if self.tables:
             return
         key = None if self.is_fitted else self.cache_key()
@@ -153,82 +153,83 @@ class TabularData(L.LightningDataModule, ABC):
 
     @property
     def spec(self) -> Spec:
-        """What networks and tasks are built from; known after `setup` or `load_state_dict`."""
+        """The facts that networks and tasks are built from; known after `setup` or `load_state_dict`."""
         return Spec(self.inputs.numeric_names, self.inputs.cardinalities, self.target)
 
     def train_dataloader(self) -> Batches:
-        """Training rows, in a new order each epoch."""
+        """Return batches of training rows, in a new order in each epoch."""
         return self._batches("train", Shuffled(self.seed), self.batch_size)
 
     def val_dataloader(self) -> Batches:
-        """Validation rows, in order."""
+        """Return batches of validation rows, in order."""
         return self._batches("val", InOrder(), self._evaluated_at_once)
 
     def test_dataloader(self) -> Batches:
-        """Test rows, in order."""
+        """Return batches of test rows, in order."""
         return self._batches("test", InOrder(), self._evaluated_at_once)
 
     def in_order(self, split: str) -> Batches:
-        """All rows of a split, in order, in this process."""
+        """Return batches of all rows of a split, in order. They are not divided among processes."""
         return Batches(self.tables[split], self._evaluated_at_once, InOrder())
 
-    def encode_rows(self, rows: Any, has_target: bool, written: Mapping[str, Any] | None = None) -> Batch:
-        """Encode all of other rows with the same columns, in their order.
+    def encode_rows(self, rows: Any, has_target: bool, read_options: Mapping[str, Any] | None = None) -> Batch:
+        """Encode other rows with the same columns, in their order; with targets, only the rows that have one.
 
         Args:
             rows: see `read_as_before`.
-            has_target: whether targets are wanted.
-            written: see `read_as_before`.
+            has_target: whether targets are read and encoded as well.
+            read_options: see `read_as_before`.
         """
-        read = self.read_as_before(rows, written=written)
+        read = self.read_as_before(rows, read_options=read_options)
         targets = self.targets_of(read.frame, read.notation) if has_target else None
         return self.encode(read.frame, targets, read.notation)
 
     def read_as_before(
-        self, rows: Any, text_columns: Sequence[str] = (), written: Mapping[str, Any] | None = None
+        self, rows: Any, text_columns: Sequence[str] = (), read_options: Mapping[str, Any] | None = None
     ) -> Table:
-        """Return other rows, whose cells are written as those of the table that was trained on.
+        """Read other rows, whose cells have the format of the table of the training.
 
-        What training left open, as whole numbers alone leave the decimal mark, is found anew.
+        Details that the training table left open are inferred again. For example, whole numbers alone do not show what
+        the decimal mark is.
 
         Args:
             rows: a file, a folder of files, or a pattern; or a frame or a dict of arrays, see `as_frame`.
-            text_columns: more columns to be read as text.
-            written: keys of a table, where a file is written in another way.
+            text_columns: additional columns to read as text.
+            read_options: keys of a table, such as `delimiter`, for a file whose format differs from that of training.
         """
-        known = self.notation._replace(date_format=None)  # each column of dates has one of its own
-        asked, notation = keys.joined(self.asked_of_another(), known, dict(written or {}))
+        known = self.notation._replace(date_format=None)  # each column of dates has a format of its own
+        options, notation = keys.joined(self.options_of_another_file(), known, dict(read_options or {}))
         numeric = {column.name for column in self.inputs.columns if not column.reads_text}
         numeric |= {*self.target.columns} - {*self.target.text_columns}
         if isinstance(rows, str | Path):
-            read = read_table(files_of(rows), asked, notation, text_columns, numeric, finds_marks=False)
+            read = read_table(files_of(rows), options, notation, text_columns, numeric, finds_marks=False)
         else:
             read = read_frame(as_frame(rows), notation, text_columns, numeric, finds_marks=False)
-        self.say(read.formats, read.assumed)
+        self.log_formats(read.formats, read.assumed)
         return read
 
-    def asked_of_another(self) -> FormatOptions:
-        """Return what is known of how another text file is written."""
+    def options_of_another_file(self) -> FormatOptions:
+        """Return the options for reading another text file, including what is known from the training table."""
         known = self.notation
-        asked = self.asked_of_files()
-        return asked._replace(
+        options = self.options_of_files()
+        return options._replace(
             header=known.header or True,
-            comment=known.comment if asked.comment is None else asked.comment,
+            comment=known.comment if options.comment is None else options.comment,
             likely_quote=known.quote,
             may_lack_name=known.lacks_name,
             optional_names=tuple(self.target.columns),
             is_for_other_file=True,
         )
 
-    def say(self, written: list[str], assumed: list[str]) -> None:
-        """Log how files are written, and what was assumed of that."""
-        for sentence in written:
+    def log_formats(self, formats: list[str], assumptions: list[str]) -> None:
+        """Log the formats of files, and warn about what was assumed in reading them."""
+        for sentence in formats:
             log.info("%s", sentence)
-        for sentence in assumed:
+        for sentence in assumptions:
             log.warning("%s", sentence)
 
-    def asked_of_files(self) -> FormatOptions:
-        """Return what is said of how text files are written."""
+    def options_of_files(self) -> FormatOptions:
+        """Return the user's options for reading text files."""
         return FormatOptions()
 
     def encode(
@@ -238,8 +239,9 @@ class TabularData(L.LightningDataModule, ABC):
 
         Args:
             frame: the rows.
-            targets: what `targets_of` returns; only the rows that have one are then encoded. All are if None.
-            notation: how cells are written; as in training if None.
+            targets: the result of `targets_of`, with which only the rows that have a target are encoded. If None, all
+                rows are encoded, without targets.
+            notation: the format of cells; if None, that of training.
         """
         frame, notation = self.derive(frame), notation or self.notation
         if targets is None:
@@ -249,24 +251,24 @@ class TabularData(L.LightningDataModule, ABC):
         encoded = self.inputs.encode(frame, notation, self.target.is_complete(parsed))
         return _batch(encoded, rows, self.target.encode(parsed, rows), None, None)
 
-    def new_column(self, kind: str, name: str, written: str | None = None, absent: Sequence[str] = ()) -> Column:
+    def new_column(self, kind: str, name: str, date_format: str | None = None, absent: Sequence[str] = ()) -> Column:
         """Return a column that is not yet fitted.
 
         Args:
             kind: of the column.
             name: of the column.
-            written: the format of its dates; found if None.
-            absent: texts that stand for missing cells in it.
+            date_format: the format of its dates; inferred if None.
+            absent: texts that mark missing cells in it.
         """
         if kind == CategoricalColumn.kind:
             return CategoricalColumn(name, self.min_count)
         if kind == DateColumn.kind:
-            return DateColumn(name, self.scaling, written, absent, self.min_count)
+            return DateColumn(name, self.scaling, date_format, absent, self.min_count)
         numeric = BooleanColumn if kind == BooleanColumn.kind else NumericColumn
         return numeric(name, self.scaling, absent, self.min_count)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fitted encoders as tensors and plain values: part of every checkpoint."""
+        """Return the fitted encoders as tensors and plain values. They are part of every checkpoint."""
         return {
             "notation": self.notation.state_dict(),
             "inputs": self.inputs.state_dict(),
@@ -274,8 +276,9 @@ class TabularData(L.LightningDataModule, ABC):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore fitted encoders; `setup` then leaves them as they are."""
-        notation, inputs, target = taken(state_dict, {"notation": dict, "inputs": list[dict], "target": dict})
+        """Restore fitted encoders; `setup` then does not fit them again."""
+        hints = {"notation": dict, "inputs": list[dict], "target": dict}
+        notation, inputs, target = checked_values(state_dict, hints)
         self.notation = Notation.of_state(notation)
         self.inputs.load_state_dict(inputs, self.new_column)
         self.target.load_state_dict(target)
@@ -284,11 +287,12 @@ class TabularData(L.LightningDataModule, ABC):
     def _setup_cached(self, entry: Path) -> None:
         with cache.locked(entry):
             kept = cache.load(entry) if entry.exists() or entry.is_symlink() else None
-            if kept is None:
+            if kept is None:  # there is no entry, or it was damaged and is removed now
                 with cache.filling(entry) as unfinished:
                     rows, sizes = self._encoded(unfinished)
-                    told = {"decisions": self.inputs.decisions, "written": self.written, "assumed": self.assumed}
-                    cache.save(unfinished, {"data": self.state_dict(), "sizes": sizes, **told}, rows)
+                    sentences = {"formats_read": self.formats_read, "assumptions": self.assumptions}
+                    content = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
+                    cache.save(unfinished, content | sentences, rows)
                 kept = cache.load(entry)
             else:
                 log.info("encoded rows are in %s", display(entry))
@@ -296,14 +300,15 @@ class TabularData(L.LightningDataModule, ABC):
             return
         state, rows = kept
         self.load_state_dict(state["data"])
-        self.inputs.decisions, self.written, self.assumed = state["decisions"], state["written"], state["assumed"]
+        self.inputs.decisions = state["decisions"]
+        self.formats_read, self.assumptions = state["formats_read"], state["assumptions"]
         self.tables = _named(rows, state["sizes"])
 
     def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
-        # All rows, those of each split together, and the splits' sizes.
+        # Return all rows, sorted by split, and the sizes of the splits.
         frame = self.derive(self.read())
         target, rows = self.parted(frame)
-        sizes = {split: len(index) for split, index in rows.items()}
+        sizes = {split: len(indices) for split, indices in rows.items()}
         order = np.concatenate([rows.pop(split) for split in SPLITS])
         train = order[: sizes["train"]]
         usable = self.target.is_complete(target)
@@ -311,8 +316,8 @@ class TabularData(L.LightningDataModule, ABC):
             encoded = self.inputs.encode(frame, self.notation, usable)
         else:
             doubts = self.target.doubts(target)
-            self.say([], doubts)
-            self.assumed = [*self.assumed, *doubts]
+            self.log_formats([], doubts)
+            self.assumptions = [*self.assumptions, *doubts]
             self.target.fit(target, train)
             names = self.candidates(frame.collect_schema().names())
             encoded = self.inputs.fit_and_encode(frame, names, self.column, train, self.notation, usable)
@@ -324,7 +329,7 @@ class TabularData(L.LightningDataModule, ABC):
         return batch, sizes
 
     def targets_of(self, frame: LazyFrame, notation: Notation) -> tuple[Any, np.ndarray]:
-        """Return all targets, parsed, and the places of the rows that have one."""
+        """Return all parsed targets, and the indices of the rows that have a target."""
         names = frame.collect_schema().names()
         for name in self.target.columns:
             if name not in names:
@@ -353,11 +358,11 @@ class TabularData(L.LightningDataModule, ABC):
         return weights_of_rows(weights.values[rows])
 
     def _check_weights(self, weights: Tensor, sizes: dict[str, int]) -> None:
-        for split, some in zip(sizes, weights.split(list(sizes.values())), strict=True):
-            if not some.any():
+        for split, weights_of_split in zip(sizes, weights.split(list(sizes.values())), strict=True):
+            if not weights_of_split.any():
                 raise InputError(
-                    f"no row of the {split} split counts, for data.weight_column is '{self.weight_column}', which "
-                    "holds only weights of 0 there: give some above it, or change how the rows are split"
+                    f"all rows of the {split} split have weight 0 in data.weight_column '{self.weight_column}': give "
+                    "some of them a weight above 0, or change how the rows are split"
                 )
 
     @property

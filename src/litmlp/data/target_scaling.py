@@ -1,4 +1,4 @@
-"""From a target's own units to the values that a network learns, and back."""
+"""Converts targets from their own units to the values that a network learns, and back."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from litmlp.data.scaling import mean_and_std, standardised
 
 TRANSFORMS = ("none", "log1p")
-LARGEST = 1e140  # number: the squares of what a network makes of it are numbers, too
+LARGEST = 1e140  # largest absolute value of a target; squared errors of such values still fit into float64
 
 
 class TargetScaling:
@@ -17,7 +17,7 @@ class TargetScaling:
 
     Args:
         num_targets: O.
-        transform: `none`, or `log1p`, the logarithm of 1 + the target, which suits amounts over powers of ten.
+        transform: `none`, or `log1p`, the logarithm of 1 + the target, for amounts that span several powers of ten.
 
     Attributes:
         mean: of the transformed targets of the training rows, `[O] float64`.
@@ -30,25 +30,28 @@ class TargetScaling:
         self.std = torch.ones(num_targets, dtype=torch.float64)
 
     def transformed(self, values: np.ndarray) -> np.ndarray:
-        """Return values `[N]` of a target as they are standardised."""
+        """Apply the transform to the values `[N]` of a target; standardising comes afterwards."""
         return np.log1p(values) if self.transform == "log1p" else values
 
     def fit(self, transformed: Sequence[np.ndarray]) -> None:
-        """Take mean and standard deviation of each target in the training rows; a constant one is only shifted."""
-        both = [mean_and_std(values) for values in transformed]
-        self.mean, self.std = torch.tensor(both, dtype=torch.float64).unbind(dim=1)
+        """Compute mean and standard deviation of each target on training rows; a constant target is only shifted."""
+        moments = [mean_and_std(values) for values in transformed]
+        self.mean, self.std = torch.tensor(moments, dtype=torch.float64).unbind(dim=1)
 
     def standardised(self, transformed: Sequence[np.ndarray]) -> np.ndarray:
-        """Return what a network learns, `[N, O] float64`, of O arrays of transformed values, `[N]`."""
+        """Turn O arrays of transformed values, `[N]`, into the values that a network learns, `[N, O] float64`."""
         each = zip(transformed, self.mean.tolist(), self.std.tolist(), strict=True)
         return np.stack([standardised(values, mean, std) for values, mean, std in each], axis=1)
 
     def in_own_units(self, output: Tensor, with_mean: bool = True) -> Tensor:
-        """Undo both for outputs `[N, O]`, as float64 on the CPU, since float32 has too few digits.
+        """Undo standardising and transform for outputs `[N, O]`.
+
+        The result is float64 on the CPU, because float32 has too few digits.
 
         Args:
             output: standardised values.
-            with_mean: False leaves out the mean, which has no part in differences; a logarithm's mean always has.
+            with_mean: False leaves out the mean, which cancels in differences. With `log1p` it does not cancel, so
+                that it is always added.
         """
         values = output.cpu().double() * self.std
         if self.transform == "log1p":

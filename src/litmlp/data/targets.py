@@ -1,4 +1,4 @@
-"""What a task predicts, between the table's own values and tensors."""
+"""The targets that tasks predict. They convert between the table's own values and tensors."""
 
 import math
 import re
@@ -14,22 +14,22 @@ from torch import Tensor
 from litmlp.data.amounts import Unit
 from litmlp.data.cells import Levels, Numbers, as_levels, as_numbers, is_text
 from litmlp.data.notation import Notation
-from litmlp.data.state import different, finite, positive, taken
+from litmlp.data.state import check_finite, check_positive, checked_values, distinct
 from litmlp.data.target_scaling import LARGEST, TRANSFORMS, TargetScaling
 from litmlp.errors import InputError, did_you_mean
 
-MAX_CLASSES_TRIED = 21
-MAX_CLASSES, MAX_SCORES = 1000, 50_000_000  # classes; and rows times classes, where there are more
+MAX_CLASSES_TRIED = 21  # a config is tried with fewer classes than this
+MAX_CLASSES, MAX_SCORES = 1000, 50_000_000  # with more classes, rows times classes must not exceed MAX_SCORES
 OR_ELSE = ", add the text to data.missing_values, or use task=classification if the target holds classes"
-FRACTION_OF_NUMBERS = 0.9  # of the cells of a column of text that holds fractions, and no classes
-FARTHEST = 1e12  # standard deviations, of a target: float32 has room for their squares
+FRACTION_OF_NUMBERS = 0.9  # a text column with a smaller fraction of numbers is not checked for fractional numbers
+FARTHEST = 1e12  # standard deviations from the mean; their squares still fit into float32
 
 
 class Target(ABC):
-    """The target columns of a table. A task names the kind it learns; data fits it on training rows.
+    """The target columns of a table. A task names the class of targets that it learns; data fits one on training rows.
 
     Args:
-        columns: their names.
+        columns: names of the target columns.
         transform: of numbers, see TargetScaling.
     """
 
@@ -42,11 +42,11 @@ class Target(ABC):
     @property
     @abstractmethod
     def num_outputs(self) -> int:
-        """How many numbers a network gives for a row."""
+        """How many numbers a network outputs for a row."""
 
     @property
     def text_columns(self) -> list[str]:
-        """The columns whose text is wanted as it is written, 007 and not 7."""
+        """The columns that must stay text even if their cells look like numbers: 007 differs from 7."""
         return []
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Target(ABC):
         """Read the raw target columns of N rows."""
 
     def doubts(self, parsed: Any) -> list[str]:
-        """Return what may be wrong with how they were read, for people."""
+        """Return sentences about what may have been misread, for people."""
         return []
 
     @abstractmethod
@@ -63,18 +63,21 @@ class Target(ABC):
 
     @abstractmethod
     def fit(self, parsed: Any, rows: np.ndarray) -> None:
-        """Learn from the training rows, whose places among the parsed ones are `rows`."""
+        """Learn from the training rows; `rows` are their indices among the parsed rows."""
 
     @abstractmethod
     def encode(self, parsed: Any, rows: np.ndarray) -> Tensor:
-        """Return what the loss compares with, of `rows`: `[N, O] float32` or `[N] int64`."""
+        """Return the values that the loss compares outputs with, for the indices `rows`.
+
+        The result is `[N, O] float32` or `[N] int64`.
+        """
 
     @abstractmethod
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return a task's predictions for N rows as the columns of an output file."""
 
     def strata(self, parsed: Any) -> np.ndarray | None:
-        """Return a label a row, `[N]`, by which splits keep the fractions; None where that means nothing."""
+        """Return a label for each row, `[N]`, whose proportions each split keeps; None for targets without labels."""
         return None
 
     @abstractmethod
@@ -88,15 +91,18 @@ class Target(ABC):
     @classmethod
     @abstractmethod
     def sizes(cls, num_columns: int) -> Sequence[int]:
-        """Return numbers of outputs that a target of so many columns may have; some, where it depends on the rows."""
+        """Return the numbers of outputs that a target of `num_columns` columns may have.
+
+        If the number depends on the rows, only the first few possibilities are returned.
+        """
 
     @classmethod
     @abstractmethod
     def example(cls, size: int | None = None) -> Self:
-        """Return a small fitted target, with which a config can be tried before any data is read.
+        """Return a small fitted target with which a config can be tried before any data is read.
 
         Args:
-            size: number of its outputs; the fewest that there can be if None.
+            size: number of its outputs; if None, the smallest possible number.
         """
 
     @abstractmethod
@@ -105,12 +111,12 @@ class Target(ABC):
 
 
 class NumericTarget(Target):
-    """One or several numbers, transformed and standardised."""
+    """One or several numeric targets, which are transformed and standardised."""
 
     def __init__(self, columns: list[str], transform: str = "none") -> None:
         super().__init__(columns, transform)
         self.scaling = TargetScaling(len(columns), transform)
-        self.units: list[Unit] | None = None  # until it is fitted
+        self.units: list[Unit] | None = None  # None until the target is fitted
 
     @property
     def num_outputs(self) -> int:
@@ -118,13 +124,18 @@ class NumericTarget(Target):
         return len(self.columns)
 
     def parse(self, cells: pl.DataFrame, notation: Notation) -> list[Numbers]:
-        """Read numbers, and transform them; raise InputError at the first cell that is none, or is negative there."""
+        """Read numbers and transform them.
+
+        Raises:
+            InputError: a cell is not a finite number, has another unit than the others, is too large, or is negative
+                although the transform is `log1p`.
+        """
         units: Sequence[Unit | None] = self.units or [None] * len(self.columns)
         pairs = zip(self.columns, units, strict=True)
         return [self._transformed(name, as_numbers(cells[name], notation, OR_ELSE, unit)) for name, unit in pairs]
 
     def doubts(self, parsed: list[Numbers]) -> list[str]:
-        """Return the doubts about numbers in text."""
+        """Return sentences about numbers in text that may have been misread, for people."""
         pairs = zip(self.columns, parsed, strict=True)
         return [f"target '{name}': {numbers.doubt}" for name, numbers in pairs if numbers.doubt]
 
@@ -137,10 +148,10 @@ class NumericTarget(Target):
         return is_complete
 
     def fit(self, parsed: list[Numbers], rows: np.ndarray) -> None:
-        """Take mean and standard deviation; a constant column is only shifted.
+        """Compute mean and standard deviation; a constant column is only shifted.
 
         Raises:
-            InputError: numbers are so much alike that their squared errors are beyond float64.
+            InputError: the standard deviation is so small that float64 may not hold squared errors.
         """
         self.scaling.fit([numbers.values[rows] for numbers in parsed])
         for name, std in zip(self.columns, self.scaling.std.tolist(), strict=True):
@@ -151,18 +162,18 @@ class NumericTarget(Target):
         self.units = [numbers.unit for numbers in parsed]
 
     def encode(self, parsed: list[Numbers], rows: np.ndarray) -> Tensor:
-        """Return standardised values, `[N, O] float32`; raise InputError for one that is too far from the mean."""
+        """Return standardised values, `[N, O] float32`; raise InputError if one is too far from the mean."""
         values = self.scaling.standardised([numbers.values[rows] for numbers in parsed])
         if (is_far := ~(np.abs(values) <= FARTHEST)).any():
-            place, output = np.argwhere(is_far)[0]
+            index, output = np.argwhere(is_far)[0]
             raise InputError(
-                f"the target '{self.columns[output]}' holds a number in its row {rows[place] + 1} that is more than "
+                f"the target '{self.columns[output]}' holds a number in its row {rows[index] + 1} that is more than "
                 f"{FARTHEST:g} standard deviations of the training rows from their mean: correct the cell"
             )
         return torch.from_numpy(values.astype(np.float32))
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
-        """Return `prediction`, or `prediction_<column>` for each of several; `prediction` is `[N, O]`."""
+        """Return `prediction`, or `prediction_<column>` for each of several targets; the argument is `[N, O]`."""
         several = len(self.columns) > 1
         names = [f"prediction_{name}" for name in self.columns] if several else ["prediction"]
         return pl.DataFrame({name: prediction[:, i].numpy() for i, name in enumerate(names)})
@@ -176,26 +187,26 @@ class NumericTarget(Target):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         hints = {"columns": list[str], "transform": Literal[*TRANSFORMS], "mean": Tensor, "std": Tensor}
-        names, self.transform, mean, std, units = taken(state, hints | {"units": list[list[str]]})
-        self.columns = different(names)
-        finite(mean, std)
-        positive(std)
+        names, self.transform, mean, std, units = checked_values(state, hints | {"units": list[list[str]]})
+        self.columns = distinct(names)
+        check_finite(mean, std)
+        check_positive(std)
         if not mean.shape == std.shape == (len(self.columns),):
-            raise ValueError("a state has a mean and a deviation for each target")
+            raise ValueError("a state must have a mean and a standard deviation for each target")
         if len(units) != len(names) or any(len(unit) != len(Unit._fields) for unit in units):
-            raise ValueError("a state has a unit for each target")
+            raise ValueError("a state must have a unit for each target")
         self.scaling = TargetScaling(len(names), self.transform)
         self.scaling.mean, self.scaling.std = mean, std
         self.units = [Unit(*unit) for unit in units]
 
     @classmethod
     def sizes(cls, num_columns: int) -> Sequence[int]:
-        """Return one, that of the columns."""
+        """Return the only possibility: one output for each column."""
         return [num_columns]
 
     @classmethod
     def example(cls, size: int | None = None) -> Self:
-        """Return targets of mean 0 and deviation 1; one if no size is given."""
+        """Return `size` targets of mean 0 and standard deviation 1; one target if no size is given."""
         return cls([f"example{index}" for index in range(size or 1)])
 
     def example_encoded(self) -> Tensor:
@@ -221,10 +232,10 @@ class NumericTarget(Target):
 
 
 class ClassTarget(Target):
-    """One of K classes, in sorted order.
+    """A target that is one of K classes, which are in sorted order.
 
     Attributes:
-        may_be_single: whether a class may have a single row, as where none is kept for a test.
+        may_be_single: whether a class may have a single row; this is so if no rows are kept for a test.
     """
 
     may_be_single = False
@@ -240,7 +251,7 @@ class ClassTarget(Target):
 
     @property
     def text_columns(self) -> list[str]:
-        """All: classes are often codes."""
+        """All target columns, because classes are often codes."""
         return self.columns
 
     @property
@@ -249,7 +260,7 @@ class ClassTarget(Target):
         return len(self.classes)
 
     def parse(self, cells: pl.DataFrame, notation: Notation) -> Levels:
-        """Read class names; raise InputError for fractions, which name no class."""
+        """Read class names; raise InputError for fractional numbers, which are not classes."""
         column = cells[self.columns[0]]
         if _holds_fractions(column):
             raise InputError(f"the target '{column.name}' holds fractions, not classes: use task=regression")
@@ -260,7 +271,7 @@ class ClassTarget(Target):
         return parsed.codes >= 0
 
     def fit(self, parsed: Levels, rows: np.ndarray) -> None:
-        """Take the classes and how often each occurs; numbers in the order of numbers."""
+        """Store the classes and how often each occurs; classes that are numbers are in numeric order."""
         self._check(parsed)
         counts = np.bincount(parsed.codes[rows], minlength=len(parsed.names)).tolist()
         count_of = {name: count for name, count in zip(parsed.names, counts, strict=True) if count}
@@ -273,7 +284,7 @@ class ClassTarget(Target):
             )
 
     def encode(self, parsed: Levels, rows: np.ndarray) -> Tensor:
-        """Return class indices, `[N] int64`; raise InputError for a class that training never saw."""
+        """Return class indices, `[N] int64`; raise InputError for a class that does not occur in training rows."""
         codes = parsed.codes[rows]
         index = {name: i for i, name in enumerate(self.classes)}
         of_level = np.array([index.get(name, -1) for name in parsed.names], dtype=np.int64)
@@ -287,7 +298,7 @@ class ClassTarget(Target):
         return torch.from_numpy(encoded)
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
-        """Return the likeliest class and `probability_<class>` for each; `prediction` is `[N, K]`."""
+        """Return the most likely class and the columns `probability_<class>`; `prediction` is `[N, K]`."""
         likeliest = [self.classes[i] for i in prediction.argmax(dim=1).tolist()]
         probabilities = {f"probability_{name}": prediction[:, i].numpy() for i, name in enumerate(self.classes)}
         return pl.DataFrame({"prediction": likeliest, **probabilities})
@@ -302,21 +313,21 @@ class ClassTarget(Target):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.columns, classes, self.counts = taken(
+        self.columns, classes, self.counts = checked_values(
             state, {"columns": list[str], "classes": list[str], "counts": list[int]}
         )
-        self.classes = different(classes)
+        self.classes = distinct(classes)
         if len(self.columns) != 1 or len(self.counts) != len(self.classes):
-            raise ValueError("a state has one target, and a count for each class")
+            raise ValueError("a state must have one target, and a count for each class")
 
     @classmethod
     def sizes(cls, num_columns: int) -> Sequence[int]:
-        """Return numbers of classes."""
+        """Return the first few possible numbers of classes."""
         return range(2, MAX_CLASSES_TRIED)
 
     @classmethod
     def example(cls, size: int | None = None) -> Self:
-        """Return so many classes; two if no size is given."""
+        """Return a target of `size` classes; of two if no size is given."""
         target = cls(["example"])
         target.classes = [f"class {index}" for index in range(max(size or 2, 2))]
         target.counts = [1] * len(target.classes)
@@ -343,8 +354,8 @@ class ClassTarget(Target):
             )
         if (counts == 1).any() and len(counts) > 1:
             single = min(name for name, count in zip(parsed.names, counts, strict=True) if count == 1)
-            others = int((counts == 1).sum()) - 1
-            more = f" (as do {others} other classes)" if others else ""
+            num_others = int((counts == 1).sum()) - 1
+            more = f" (as do {num_others} other classes)" if num_others else ""
             raise InputError(
                 f"the class {single!r} of the target '{self.columns[0]}' has a single row{more}, too few to learn and "
                 "to test: leave it out, or join classes"
@@ -359,6 +370,6 @@ def _holds_fractions(cells: pl.Series) -> bool:
 
 
 def _number_or_text(name: str) -> tuple[float, str]:
-    # Only what looks like a number: float() also takes "nan", which has no order.
+    # Return a key that sorts numbers by value, before all texts. float() alone would accept "nan", which has no order.
     is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", name)
     return (float(name) if is_number else math.inf), name

@@ -1,4 +1,4 @@
-"""A table whose test rows someone else has, as users of scikit-learn do."""
+"""A table without test rows, for users of scikit-learn, who keep test rows themselves."""
 
 from typing import Any
 
@@ -9,16 +9,17 @@ from litmlp.data.splits import Rows
 from litmlp.data.table import TableData
 from litmlp.data.targets import ClassTarget
 
-MIN_ROWS = 20  # of which some can be kept from training
+MIN_ROWS = 20  # with fewer rows, all of them are needed for training
 
 
 class WithoutTest(TableData):
-    """A table of which no row is kept as a test: the rows for validation, `val_size` of all, are measured as test, too.
+    """A table whose validation rows, the fraction `val_size` of all rows, also serve as test rows.
 
-    Where the split follows groups, time or a column, the rows that it would have tested validate as well. All rows are
-    trained on, and validate, where there are few, or where the split would leave a class without training rows.
+    If the split follows groups, time or a column, the rows that it would use as test rows are used for validation as
+    well. If there are few rows, or if the split would leave a class without training rows, all rows are used for both
+    training and validation.
 
-    See `TableData` for the arguments; `test_size` means nothing.
+    See `TableData` for the arguments; `test_size` is ignored.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,12 +29,12 @@ class WithoutTest(TableData):
             self.target.may_be_single = True
 
     def split(self, frame: LazyFrame, usable: np.ndarray, strata: np.ndarray | None) -> Rows:
-        """Return places among the usable rows, of which `val` and `test` are the same."""
-        train = held = np.arange(len(usable))
+        """Return indices among the usable rows; those of `val` and `test` are the same."""
+        train = held_out = np.arange(len(usable))
         if len(usable) >= MIN_ROWS:
-            places = super().split(frame, usable, strata)
-            some, others = places["train"], np.union1d(places["val"], places["test"])
-            misses_class = strata is not None and len(np.unique(strata[some])) < len(np.unique(strata))
-            if not misses_class and min(len(some), len(others)) >= 2:
-                train, held = some, others
-        return {"train": train, "val": held, "test": held}
+            indices = super().split(frame, usable, strata)
+            in_train, remaining = indices["train"], np.union1d(indices["val"], indices["test"])
+            misses_class = strata is not None and len(np.unique(strata[in_train])) < len(np.unique(strata))
+            if not misses_class and min(len(in_train), len(remaining)) >= 2:
+                train, held_out = in_train, remaining
+        return {"train": train, "val": held_out, "test": held_out}

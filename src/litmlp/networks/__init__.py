@@ -1,4 +1,4 @@
-"""Networks: tensors in, tensors out; they know nothing of training."""
+"""Networks: they map tensors to tensors and do not depend on the training."""
 
 from litmlp.networks.mlp import MLP
 

@@ -1,4 +1,4 @@
-"""What a network does with its inputs, layer by layer."""
+"""Records the layers and operations that a network applies to its inputs."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ from litmlp.networks.hidden import hooked
 
 
 class Node(NamedTuple):
-    """A layer without layers of its own, or an operation between layers.
+    """A layer that contains no other layers, or an operation between layers.
 
     Attributes:
-        name: unlike any other node's.
-        kind: of layer or operation.
-        inputs: names of the nodes whose results come in.
-        shape: of the result, the first one if there are several.
-        detail: what the layer says of itself.
+        name: differs from the names of all other nodes.
+        kind: the class of the layer, or the name of the operation.
+        inputs: names of the nodes whose results are the inputs.
+        shape: of the result; of the first result if there are several.
+        detail: the layer's own description (`extra_repr`).
     """
 
     name: str
@@ -29,7 +29,7 @@ class Node(NamedTuple):
 
 
 def nodes_of(network: nn.Module, **inputs: Tensor) -> list[Node]:
-    """Return the nodes that a network's forward pass goes through, inputs first and `output` last."""
+    """Return the nodes of a network's forward pass in order; the inputs come first, `output` last."""
     record = _Record()
     for name, tensor in inputs.items():
         if tensor.numel():
@@ -46,22 +46,22 @@ def nodes_of(network: nn.Module, **inputs: Tensor) -> list[Node]:
 
 
 class _Record(TorchFunctionMode):
-    """Keeps a node for each operation that takes place outside of layers, and for each layer."""
+    """Keeps a node for each layer, and for each operation outside of layers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.nodes: list[Node] = []
-        self.source: dict[int, str] = {}  # of a tensor, by its identity
-        self.kept: list[Any] = []  # alive, so that no identity comes twice
+        self.source: dict[int, str] = {}  # maps the id of a tensor to the name of the node that returned it
+        self.kept: list[Any] = []  # keeps tensors alive, so that no other tensor gets the same id
         self.layers: dict[str, nn.Module] = {}
-        self.is_inside = False
+        self.is_inside = False  # whether a layer is being called, whose operations are not recorded
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        taken = [tensor for tensor in _tensors([args, kwargs]) if id(tensor) in self.source]
-        if taken and not self.is_inside and any(True for _ in _tensors(result)):
+        arguments = [tensor for tensor in _tensors([args, kwargs]) if id(tensor) in self.source]
+        if arguments and not self.is_inside and any(True for _ in _tensors(result)):
             kind = getattr(func, "__name__", "operation").strip("_")
-            self.add(f"{kind}_{len(self.nodes)}", kind, taken, result)
+            self.add(f"{kind}_{len(self.nodes)}", kind, arguments, result)
         return result
 
     def enter(self, layer: nn.Module, arguments: Any) -> None:
@@ -71,7 +71,7 @@ class _Record(TorchFunctionMode):
         def hook(layer: nn.Module, arguments: Any, output: Any) -> None:
             self.is_inside = False
             kind = type(layer).__name__
-            label = f"{kind}.{name.rpartition('.')[2]}"  # short, for TensorBoard cuts it
+            label = f"{kind}.{name.rpartition('.')[2]}"  # short, because TensorBoard truncates it
             if label in self.layers and self.layers[label] is not layer:
                 label = f"{kind}.{name}"
             self.layers[label] = layer
@@ -79,14 +79,14 @@ class _Record(TorchFunctionMode):
 
         return hook
 
-    def add(self, name: str, kind: str, taken: Any, result: Any, detail: str = "") -> None:
+    def add(self, name: str, kind: str, arguments: Any, result: Any, detail: str = "") -> None:
         results = list(_tensors(result))
         if not results:
             return
         used = {node.name for node in self.nodes}
         while name in used:  # a layer that is used twice
             name += "_again"
-        inputs = list(dict.fromkeys(self.source[id(tensor)] for tensor in taken if id(tensor) in self.source))
+        inputs = list(dict.fromkeys(self.source[id(tensor)] for tensor in arguments if id(tensor) in self.source))
         self.nodes.append(Node(name, kind, inputs, list(results[0].shape), detail))
         self.source |= {id(tensor): name for tensor in results}
         self.kept.append(result)

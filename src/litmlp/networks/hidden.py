@@ -1,4 +1,4 @@
-"""Looking into a network while it works."""
+"""Access to the inputs and outputs of a network's layers during its forward pass."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,20 +11,23 @@ ACTIVATIONS = tuple(getattr(nn, name) for name in nn.modules.activation.__all__)
 
 
 def hidden_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers whose outputs are hidden units, by their names: activations, or without any, linear layers."""
+    """Return the layers whose outputs are hidden units, by name.
+
+    These are the activations; in a network without activations, they are all linear layers except the last one.
+    """
     modules = dict(network.named_modules())
     activations = {name: module for name, module in modules.items() if isinstance(module, ACTIVATIONS)}
     return activations or dict(list(linear_layers(network).items())[:-1])
 
 
 def linear_layers(network: nn.Module) -> dict[str, nn.Linear]:
-    """Return the linear layers by their names, in order; the last one gives the network's output."""
+    """Return the linear layers by name, in order; the last one returns the network's output."""
     return {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
 
 
 @contextmanager
 def outputs_of(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keep what the layers return while the context is open, by their names; a compiled network is not, meanwhile."""
+    """Keep the outputs of the layers while the context is open, by name. A compiled network runs uncompiled in it."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -39,7 +42,7 @@ def outputs_of(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
 @contextmanager
 def input_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Keep what comes into a layer while the context is open."""
+    """Keep the inputs of a layer while the context is open."""
     inputs: list[Tensor] = []
     with hooked([layer.register_forward_pre_hook(lambda layer, arguments: inputs.append(arguments[0].detach()))]):
         yield inputs
@@ -47,7 +50,7 @@ def input_of(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def hooked(handles: list[Any]) -> Iterator[None]:
-    """Run a network as it is written while the context is open, then remove the hooks."""
+    """Run networks uncompiled while the context is open, then remove the hooks."""
     try:
         with torch.compiler.set_stance("force_eager"):
             yield
@@ -58,7 +61,7 @@ def hooked(handles: list[Any]) -> Iterator[None]:
 
 @contextmanager
 def evaluating(task: nn.Module) -> Iterator[None]:
-    """Let a task neither drop units nor keep gradients while the context is open."""
+    """Switch a task to evaluation while the context is open: without dropout and without gradients."""
     was_training = task.training
     task.eval()
     try:

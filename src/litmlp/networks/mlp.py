@@ -13,19 +13,19 @@ from litmlp.networks.numeric_embedding import PeriodicEmbedding
 
 
 class MLP(nn.Module):
-    """Fully connected layers; each hidden one is linear, normalised, activated, dropped out.
+    """A network of fully connected layers. Each hidden layer is linear, followed by normalisation, activation, dropout.
 
-    Categorical inputs enter through embeddings, joined to the numeric inputs. Without hidden layers and frequencies
-    the network is exactly linear.
+    Categorical inputs are embedded, and the embeddings are concatenated with the numeric inputs. Without hidden layers
+    and frequencies the network is exactly linear.
 
     Args:
         spec: the columns of the data; passed in when a run is built.
         hidden_sizes: width of each hidden layer; may be empty.
         activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`; if None, SELU
             for classes, as in Holzmüller et al. 2024, "Better by Default" (RealMLP), and ReLU for numbers.
-        dropout: fraction of hidden units left out in each training step.
+        dropout: fraction of hidden units that are set to 0 in each training step.
         normalization: `layer` or `none`.
-        num_frequencies: of the cosines by which each numeric input is embedded (see PeriodicEmbedding); 0 for none.
+        num_frequencies: number of cosines that embed each numeric input (see PeriodicEmbedding); 0 for no embedding.
 
     Example:
         >>> from litmlp.data import ClassTarget, Spec
@@ -66,9 +66,9 @@ class MLP(nn.Module):
             ]
             width = size
         layers.append(nn.Linear(width, spec.target.num_outputs))
-        # Without those that do nothing; numbered as with them, so that weights fit whatever the dropout.
-        placed = {str(i): layer for i, layer in enumerate(layers) if type(layer) is not nn.Identity}
-        self.layers = nn.Sequential(OrderedDict(placed))
+        # Identity layers are left out but still counted, so that the names of weights do not depend on the dropout.
+        numbered = {str(i): layer for i, layer in enumerate(layers) if type(layer) is not nn.Identity}
+        self.layers = nn.Sequential(OrderedDict(numbered))
         initialize_(self.layers, gain=variance_preserving_gain(activation_layer(activation)))
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
@@ -81,17 +81,17 @@ class MLP(nn.Module):
 
 
 class Embedding(nn.Embedding):
-    """A vector for each code; its width grows slowly with their number (fastai's rule)."""
+    """A vector for each code. Its width grows slowly with the number of codes, by fastai's rule."""
 
     def __init__(self, num_codes: int) -> None:
         super().__init__(num_codes, min(64, round(1.6 * num_codes**0.56)))
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
         with torch.no_grad():
-            self.weight[:FIRST_LEVEL] = 0  # unseen and missing say nothing before training shows otherwise
+            self.weight[:FIRST_LEVEL] = 0  # the codes of unseen levels and missing cells have no effect until trained
 
 
 def activation_layer(name: str) -> nn.Module:
-    """Return a new `torch.nn` activation; raise ValueError where there is none that keeps the number of units."""
+    """Return a new activation of `torch.nn`; raise ValueError if it does not exist or changes the number of units."""
     known = [*nn.modules.activation.__all__, "Identity"]
     if name not in known:
         raise ValueError(f"activation is {shown(name)}, which torch.nn does not have: {did_you_mean(name, known)}")
@@ -106,7 +106,7 @@ def activation_layer(name: str) -> nn.Module:
 
 
 def normalization_layer(name: str, size: int) -> nn.Module:
-    """Return a new layer that normalises `size` units of a row, or none."""
+    """Return a new layer that normalises the `size` units of a row, or for `none` an identity layer."""
     kinds = {"none": nn.Identity, "layer": nn.LayerNorm}
     if name not in kinds:
         raise ValueError(f"normalization is {shown(name)}: {did_you_mean(name, kinds)}")
@@ -117,9 +117,9 @@ def normalization_layer(name: str, size: int) -> nn.Module:
 def initialize_(layers: nn.Sequential, gain: float) -> None:
     """Draw weights that keep the variance of a row's units from layer to layer.
 
-    Weights have deviation gain / sqrt(inputs), with gain 1 in the first layer, whose inputs are standardised, and in
-    the last. For ReLU that is He's initialisation (He et al. 2015), for SELU LeCun's. Biases are spread, so that the
-    units of a network with few inputs do not all turn at the same point.
+    Weights have the standard deviation gain / sqrt(inputs). The gain is 1 in the first layer, whose inputs are
+    standardised, and in the last layer. For ReLU this is He's initialisation (He et al. 2015), for SELU LeCun's. Biases
+    are random, so that the units of a network with few inputs do not all bend at the same point.
     """
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
     for linear in linears:

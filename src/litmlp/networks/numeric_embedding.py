@@ -1,21 +1,22 @@
-"""Numeric inputs as short vectors."""
+"""An embedding of numeric inputs, which turns each into a short vector."""
 
 import torch
 from torch import Tensor, nn
 
 
 class PeriodicEmbedding(nn.Module):
-    """Each numeric input beside a few learned mixtures of its own cosines.
+    """Returns each numeric input together with a few learned linear mixtures of its cosines.
 
-    A network of ReLUs is slow to learn functions that turn often along one input; cosines of it, with learned
-    frequencies and phases, do that for it. Source: Gorishniy et al. 2022, "On Embeddings for Numerical Features", as
-    in Holzmüller et al. 2024, "Better by Default" (RealMLP), where the input is kept and the mixtures are linear.
+    A network of ReLUs is slow to learn functions that rise and fall often along one input. Cosines of the input, with
+    learned frequencies and phases, make this easy. Source: Gorishniy et al. 2022, "On Embeddings for Numerical
+    Features", in the variant of Holzmüller et al. 2024, "Better by Default" (RealMLP), where the input is kept and the
+    mixtures are linear.
 
     Args:
         num_inputs: F.
-        num_frequencies: cosines of each input.
-        width: numbers for each input, the input among them.
-        scale: deviation of the frequencies at the start.
+        num_frequencies: number of cosines of each input.
+        width: how many numbers each input becomes, including the input itself.
+        scale: standard deviation of the initial frequencies.
     """
 
     def __init__(self, num_inputs: int, num_frequencies: int = 16, width: int = 4, scale: float = 0.1) -> None:

@@ -1,4 +1,4 @@
-"""Tasks: loss, metrics, optimizer, and what a prediction is."""
+"""Tasks: they define the loss, the metrics, the optimizer, and the predictions."""
 
 from litmlp.tasks.classification import ClassificationTask
 from litmlp.tasks.losses import BrierLoss

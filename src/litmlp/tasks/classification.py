@@ -1,4 +1,4 @@
-"""Predicting one of several classes."""
+"""The task that predicts one of several classes."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class ClassificationTask(Task):
         network: maps `[N, F]` numbers and `[N, C]` codes to `[N, K]`; passed in when a run is built.
         spec: the columns of the data; passed in likewise.
         loss: compares `[N, K]` scores with class indices; the cross entropy by default.
-        class_weights: `balanced` (each class counts the same), or a weight for each class in sorted order.
+        class_weights: `balanced` to let each class count the same, or a weight for each class in sorted order.
         optimizer: see Task.
         scheduler: see Task.
         l1: see Task.
@@ -51,18 +51,18 @@ class ClassificationTask(Task):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def setup(self, stage: str) -> None:
-        """Make sure that some rows of each split count."""
+        """Raise InputError if all rows of a split have weight 0."""
         for split, table in getattr(self.trainer.datamodule, "tables", {}).items():  # type: ignore[attr-defined]
             weights = self.row_weights(table.to(self.device))
             if weights is not None and not weights.any():
                 raise InputError(
-                    f"no row of the {split} split counts, for task.class_weights is 0 for all of its classes: give one "
-                    "of them a weight above it"
+                    f"all rows of the {split} split have weight 0, because task.class_weights is 0 for all of their "
+                    "classes: give one of them a weight above 0"
                 )
 
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
-        """Accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, mean log-loss."""
+        """Return accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, and mean log-loss."""
         return {
             "accuracy": Metric(metrics.accuracy, "max", metrics.confusion),
             "balanced_accuracy": Metric(metrics.balanced_accuracy, "max", metrics.confusion),
@@ -73,10 +73,10 @@ class ClassificationTask(Task):
 
     def predict(self, output: Tensor) -> Tensor:
         """Return class probabilities, `[N, K]`."""
-        return output.T.softmax(dim=0).T.contiguous()  # on the CPU, several times as fast as along rows
+        return output.T.softmax(dim=0).T.contiguous()  # on the CPU, several times as fast as output.softmax(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
-        """Return the weight of each row: its own times its class's."""
+        """Return the weight of each row: its own weight times the weight of its class."""
         if self.class_weights is None:
             return batch.weight
         assert batch.target is not None
@@ -85,7 +85,7 @@ class ClassificationTask(Task):
 
 
 def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:
-    """Return a weight for each class, `[K]`; `balanced` is rows / (K * rows of the class)."""
+    """Return a weight for each class, `[K]`; `balanced` gives rows / (K * rows of the class)."""
     if class_weights == "balanced":
         counts = torch.tensor(target.counts, dtype=torch.float32)
         return counts.sum() / (len(counts) * counts)
@@ -93,6 +93,6 @@ def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:
     if len(weights) != target.num_outputs or not (weights.min() >= 0 and 0 < weights.max() < math.inf):
         raise InputError(
             f"task.class_weights is {shortened(repr(class_weights), 200)}: give 'balanced', or a number from 0 up for "
-            f"each of the classes {shortened(', '.join(target.classes), 200)}, some above it"
+            f"each of the classes {shortened(', '.join(target.classes), 200)}, at least one of them above 0"
         )
     return weights_of_rows(weights)

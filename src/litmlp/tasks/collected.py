@@ -1,17 +1,18 @@
-"""Rows of many batches in one piece of memory."""
+"""Collects the rows of many batches in one tensor."""
 
 import torch
 from torch import Tensor
 
-ENOUGH = 2048  # rows to copy at once
+MIN_COPIED = 2048  # rows; smaller batches are copied together
 
 
 class Collected:
-    """Keeps rows that come batch by batch, until they are taken.
+    """Keeps rows that arrive batch by batch until they are taken.
 
-    The memory is kept for the next epoch, and filled by several small batches at once, since copying each would cost a
-    small network a tenth of its step. A list of all the batches' tensors would be shorter, but small tensors that
-    outlive a step keep the allocator from using the memory between them again: gigabytes, on large tables.
+    The memory is kept for the next epoch. Several small batches are copied at once, because copying each of them would
+    take a tenth of the time of a small network's step. A list of the batches' tensors would be less code, but small
+    tensors that outlive a step keep the allocator from reusing the memory between them. On large tables this would
+    waste gigabytes.
     """
 
     def __init__(self) -> None:
@@ -21,31 +22,31 @@ class Collected:
         self.num_rows = 0
 
     def add(self, rows: Tensor) -> None:
-        """Keep rows `[N, ...]`, which must not change until they are taken."""
+        """Keep rows `[N, ...]`. The caller must not change them, because they may be copied later."""
         self.pending.append(rows)
         self.num_pending += len(rows)
-        if self.num_pending >= ENOUGH:
+        if self.num_pending >= MIN_COPIED:
             self._copy()
 
     def rows(self) -> Tensor | None:
-        """Return all rows, or None if there are none; the same memory holds those of the next epoch."""
+        """Return all rows, or None if there are none. The rows of the next epoch overwrite the same memory."""
         if self.pending:
             self._copy()
         return None if self.memory is None or self.num_rows == 0 else self.memory[: self.num_rows]
 
     def take(self) -> Tensor | None:
-        """Return all rows, and forget them."""
+        """Return all rows and start anew."""
         rows = self.rows()
         self.num_rows = 0
         return rows
 
     def _copy(self) -> None:
         first, memory = self.pending[0], self.memory
-        kind = (first.dtype, first.device, first.shape[1:])
-        if memory is None or (memory.dtype, memory.device, memory.shape[1:]) != kind:
+        layout = (first.dtype, first.device, first.shape[1:])
+        if memory is None or (memory.dtype, memory.device, memory.shape[1:]) != layout:
             memory, self.num_rows = _empty(self.num_pending, first), 0
         end = self.num_rows + self.num_pending
-        if end > len(memory):
+        if end > len(memory):  # doubling keeps the number of such copies small
             larger = _empty(2 * end, first)
             larger[: self.num_rows] = memory[: self.num_rows]
             memory = larger
@@ -55,5 +56,5 @@ class Collected:
 
 
 def _empty(num_rows: int, like: Tensor) -> Tensor:
-    with torch.inference_mode(False):  # or it could not be written to in training
+    with torch.inference_mode(False):  # training could not write to a tensor made in inference mode
         return torch.empty(num_rows, *like.shape[1:], dtype=like.dtype, device=like.device)

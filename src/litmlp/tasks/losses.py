@@ -1,4 +1,4 @@
-"""Losses that torch does not have."""
+"""Losses that torch does not provide."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,11 +7,11 @@ from torch.nn import functional
 class BrierLoss(nn.Module):
     """The squared error of class probabilities, summed over classes (Brier 1950).
 
-    It lies between 0 and 2, and hardly changes where a prediction is wrong for sure: its gradient holds the product of
-    the probabilities, which the cross entropy's does not.
+    It lies between 0 and 2. It hardly changes if a prediction is wrong with near certainty, because its gradient
+    contains the product of the probabilities. The gradient of the cross entropy does not.
 
     Args:
-        reduction: `mean` of the rows, or `none`.
+        reduction: `mean` over the rows, or `none`.
 
     Example:
         >>> import torch
@@ -26,7 +26,7 @@ class BrierLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Compare scores `[N, K]` with class indices `[N]`; return a number, or `[N]`."""
+        """Compare scores `[N, K]` with class indices `[N]`; return their mean loss, or with `none` each loss, `[N]`."""
         wanted = functional.one_hot(target, scores.shape[1])
         losses = (scores.softmax(dim=1) - wanted).square().sum(dim=1)
         return losses.mean() if self.reduction == "mean" else losses

@@ -1,6 +1,7 @@
-"""Metrics are functions of all predictions and observations of an epoch, whatever batches they came in.
+"""Metrics, which are functions of all predictions and observations of an epoch, not of single batches.
 
-That is exact for metrics that are no means of rows, and an epoch needs no state that is kept, reset and synchronised.
+This is exact even for metrics that are not means over rows. Besides, no state of a metric must be kept, reset and
+synchronised among processes.
 """
 
 from collections.abc import Callable
@@ -12,17 +13,17 @@ from torch import Tensor, distributed
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-ROWS_COUNTED_AT_ONCE = 2**17  # are counted, for which torchmetrics takes the memory of several numbers a row
+ROWS_COUNTED_AT_ONCE = 2**17  # torchmetrics needs memory for several numbers for each row that it counts
 
 
 class Metric(NamedTuple):
-    """A measure of predictions.
+    """A measure of the quality of predictions.
 
     Attributes:
-        function: of predictions and observations, or of what `of` makes of them; returns a number, or one for each
-            target.
-        mode: which way it is better, `min` or `max`.
-        of: makes what several metrics fraction of predictions and observations, once for all of them.
+        function: takes predictions and observations, or the result of `of`; returns a number, or one for each target.
+        mode: `min` if smaller values are better, `max` if larger values are better.
+        of: computes an intermediate result from predictions and observations. Metrics with the same `of` share it, so
+            that it is computed once.
     """
 
     function: Callable[..., Tensor]
@@ -40,40 +41,47 @@ def values_of(metrics: dict[str, Metric], prediction: Tensor, target: Tensor) ->
 
 
 def of_all_processes(rows: Tensor) -> Tensor:
-    """Return the rows `[N, ...]` of all processes together."""
+    """Return the rows `[N, ...]` of all processes in one tensor."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return rows
     return torch.cat(gather_all_tensors(rows))
 
 
 def confusion(probability: Tensor, target: Tensor) -> Tensor:
-    """Count rows by true class and most probable class, `[K, K]`, of `[N, K]` and class indices `[N]`."""
-    parts = zip(probability.split(ROWS_COUNTED_AT_ONCE), target.split(ROWS_COUNTED_AT_ONCE), strict=True)
-    return torch.stack([multiclass_confusion_matrix(*part, probability.shape[1]) for part in parts]).sum(0).float()
+    """Count rows by true class and most probable class, `[K, K]`.
+
+    Args:
+        probability: of each class, `[N, K]`.
+        target: class indices, `[N]`.
+    """
+    chunks = zip(probability.split(ROWS_COUNTED_AT_ONCE), target.split(ROWS_COUNTED_AT_ONCE), strict=True)
+    return torch.stack([multiclass_confusion_matrix(*chunk, probability.shape[1]) for chunk in chunks]).sum(0).float()
 
 
 def accuracy(counts: Tensor) -> Tensor:
-    """Return the fraction of rows whose most probable class is the true one, of `confusion`'s counts."""
+    """Return the fraction of rows whose most probable class is the true one, given the counts of `confusion`."""
     return counts.trace() / counts.sum()
 
 
 def balanced_accuracy(counts: Tensor) -> Tensor:
-    """Return the mean accuracy of the classes that occur, of `confusion`'s counts."""
-    return (counts.diagonal() / counts.sum(1)).nanmean()
+    """Return the mean recall of the classes that occur, given the counts of `confusion`."""
+    return (counts.diagonal() / counts.sum(1)).nanmean()  # 0 / 0 for a class that does not occur
 
 
 def f1(counts: Tensor) -> Tensor:
-    """Return the mean over classes of the harmonic mean of precision and recall, of `confusion`'s counts.
+    """Return the mean over classes of the harmonic mean of precision and recall, given the counts of `confusion`.
 
-    Of classes that occur or are given.
+    The mean is over classes that occur or are predicted.
     """
     return (2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))).nanmean()
 
 
 def log_loss(probability: Tensor, target: Tensor) -> Tensor:
-    """Return the mean negative logarithm of the probability given to the true class, whatever the training loss.
+    """Return the mean negative logarithm of the probability of the true class. It does not depend on the training loss.
 
-    Of probabilities `[N, K]` and class indices `[N]`.
+    Args:
+        probability: of each class, `[N, K]`.
+        target: class indices, `[N]`.
     """
     smallest = torch.finfo(probability.dtype).tiny
     return -probability.gather(1, target[:, None]).clamp_min(smallest).log().mean()
@@ -82,7 +90,11 @@ def log_loss(probability: Tensor, target: Tensor) -> Tensor:
 def mean_area_under_roc(probability: Tensor, target: Tensor) -> Tensor:
     """Return the area under the ROC curve of each class against the rest, averaged over the classes that occur.
 
-    Of probabilities `[N, K]` and class indices `[N]`; NaN where only one class occurs.
+    It is NaN if only one class occurs.
+
+    Args:
+        probability: of each class, `[N, K]`.
+        target: class indices, `[N]`.
     """
     if probability.shape[1] == 2:  # the other class has the same area
         return area_under_roc(probability[:, 1], target == 1)
@@ -90,9 +102,13 @@ def mean_area_under_roc(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def area_under_roc(score: Tensor, is_positive: Tensor) -> Tensor:
-    """Return how often a positive row scores higher than a negative one, of scores `[N]`; NaN without both kinds.
+    """Return the fraction of pairs of a positive and a negative row in which the positive row has the higher score.
 
-    By counting such pairs, ties as half (Mann and Whitney 1947).
+    Ties count half (Mann and Whitney 1947). The result is NaN if there are no positive or no negative rows.
+
+    Args:
+        score: of each row, `[N]`.
+        is_positive: for each row, `[N] bool`.
     """
     positive, negative = ascending(score[is_positive]), ascending(score[~is_positive])
     lower = torch.searchsorted(negative, positive).sum()
@@ -108,6 +124,9 @@ def ascending(values: Tensor) -> Tensor:
 
 
 def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return R2 of each target, of `[N, O]` both: 1 less the squared errors' fraction of the squared deviations."""
+    """Return R2 of each target: 1 - (sum of squared errors) / (sum of squared deviations from the mean).
+
+    Both arguments are `[N, O]`.
+    """
     errors = (target - prediction).square().sum(0)
     return 1 - errors / (target - target.mean(0)).square().sum(0)

@@ -1,4 +1,4 @@
-"""Predicting numbers."""
+"""The task that predicts numbers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -43,7 +43,7 @@ class RegressionTask(Task):
 
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
-        """Root mean squared error, mean absolute error, coefficient of determination."""
+        """Return root mean squared error, mean absolute error, and coefficient of determination."""
         size = target.num_outputs
         return {
             "rmse": Metric(partial(mean_squared_error, squared=False, num_outputs=size), "min"),
@@ -56,6 +56,6 @@ class RegressionTask(Task):
         return self.target.scaling.in_own_units(output)
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both in the target's own units, less the mean, which cancels."""
+        """Return both in the target's own units. The mean is left out, because it cancels in differences."""
         in_own_units = self.target.scaling.in_own_units
         return in_own_units(output, with_mean=False), in_own_units(target, with_mean=False)

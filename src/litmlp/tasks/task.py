@@ -1,4 +1,4 @@
-"""What regression and classification share."""
+"""The base class of the regression and classification tasks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,20 +20,20 @@ from litmlp.tasks.collected import Collected
 from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
 STAGES = ("train", "val", "test")
-MIN_WEIGHT = torch.finfo(torch.float32).tiny  # of a batch, which keeps one without weight from 0/0
+MIN_WEIGHT = torch.finfo(torch.float32).tiny  # at least this is divided by, so that a batch of weight 0 is not 0/0
 
 
 class Task(L.LightningModule, ABC):
-    """Trains a network: a leaf adds the metrics and what a prediction is.
+    """Trains a network. A subclass defines the metrics and the predictions.
 
     Args:
         network: maps `[N, F]` numbers and `[N, C]` codes to `[N, O]`; passed in when a run is built.
         spec: the columns of the data; passed in likewise.
         loss: compares `[N, O]` outputs with targets.
-        optimizer: makes an optimizer of parameter groups; None where nothing is trained.
-        scheduler: makes a schedule of an optimizer and, if it has such an argument, the `total_steps`.
-        l1: fraction of the sum of absolute weights in the loss. L2 is the optimizer's `weight_decay`. Both touch
-            matrices that are called `weight`, as torch's layers call theirs, and nothing else: no bias, no scale.
+        optimizer: returns an optimizer for parameter groups; None if nothing is trained.
+        scheduler: returns a learning rate schedule for an optimizer; gets `total_steps` if it has such an argument.
+        l1: factor of the sum of absolute weights, which is added to the training loss. For L2, set the optimizer's
+            `weight_decay`. Both act only on matrices called `weight`, as in torch's layers, not on biases and scales.
     """
 
     target_type: ClassVar[type[Target]]
@@ -52,14 +52,14 @@ class Task(L.LightningModule, ABC):
             raise ValueError(f"l1 must be 0 or more, not {l1}")
         self.network = network
         self.loss = loss
-        self.loss_of_rows = copy(loss)
+        self.loss_of_rows = copy(loss)  # gives a loss for each row, so that rows can be weighted
         self.loss_of_rows.reduction = "none"  # type: ignore[assignment]
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.l1 = l1
         self.metrics = self.build_metrics(spec.target)
         self.seen = {stage: (Collected(), Collected(), Collected()) for stage in STAGES}  # outputs, targets, weights
-        self.seen_before: list[Tensor | None] = [None, None, None]  # of a resumed epoch
+        self.seen_before: list[Tensor | None] = [None, None, None]  # the same, from before an epoch was interrupted
         self.target_names = spec.target.columns
 
     @staticmethod
@@ -72,24 +72,24 @@ class Task(L.LightningModule, ABC):
         """Turn the network's output `[N, O]` into a prediction `[N, O]`."""
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return prediction and observation as the metrics take them."""
+        """Return predictions and observations in the form that the metrics expect."""
         return self.predict(output), target
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the network's output, `[N, O]`."""
-        return self.network(batch.numeric.to(self.dtype), batch.categorical)  # doubles with trainer.precision=64-true
+        return self.network(batch.numeric.to(self.dtype), batch.categorical)  # float64 with trainer.precision=64-true
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
+        """Return the loss of a batch, with the L1 term."""
         loss = self.step(batch, "train")
         return loss + self.l1 * self._sum_of_weights() if self.l1 else loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep a batch's outputs for the metrics."""
+        """Keep the outputs of a batch for the metrics."""
         self.step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep a batch's outputs for the metrics."""
+        """Keep the outputs of a batch for the metrics."""
         self.step(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -97,7 +97,7 @@ class Task(L.LightningModule, ABC):
         return self.predict(self.forward(batch))
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's metrics, of the outputs that its steps produced."""
+        """Log the metrics of the epoch. They are computed from the outputs of its steps, while weights changed."""
         self.log_stage("train")
 
     def on_validation_epoch_end(self) -> None:
@@ -109,7 +109,7 @@ class Task(L.LightningModule, ABC):
         self.log_stage("test")
 
     def configure_optimizers(self) -> Any:
-        """Make the optimizer, and the schedule if there is one."""
+        """Return the optimizer, and the schedule if there is one."""
         assert self.optimizer is not None
         optimizer = self.optimizer(self.parameter_groups())
         if self.scheduler is None:
@@ -117,23 +117,26 @@ class Task(L.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the steps of a broken-off epoch have produced, where training can go on."""
+        """Store the outputs, targets and weights of the current epoch, if training can be resumed from the checkpoint.
+
+        A checkpoint of weights only has no states of optimizers and needs none of this.
+        """
         if "optimizer_states" not in checkpoint:
             return
         seen = [collected.rows() for collected in self.seen["train"]]
-        checkpoint["seen"] = [None if rows is None else rows.clone() for rows in seen]
+        checkpoint["seen"] = [None if rows is None else rows.clone() for rows in seen]  # later steps change the memory
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Hold what `on_save_checkpoint` kept, until the task is on its device."""
+        """Check and hold the outputs, targets and weights of a checkpoint until the task is on its device."""
         seen = checkpoint.get("seen", self.seen_before)
         if not isinstance(seen, list) or [type(rows) in (Tensor, type(None)) for rows in seen] != [True] * 3:
-            raise ValueError("what was seen is no outputs, targets and weights")
+            raise ValueError("a checkpoint's `seen` must hold outputs, targets and weights")
         if len({len(rows) for rows in seen if rows is not None}) > 1:
-            raise ValueError("what was seen is of different numbers of rows")
+            raise ValueError("a checkpoint's `seen` must hold outputs, targets and weights of the same number of rows")
         self.seen_before = seen
 
     def on_train_start(self) -> None:
-        """Go on with an epoch that was broken off."""
+        """Restore the outputs, targets and weights of an epoch that was interrupted."""
         for collected, rows in zip(self.seen["train"], self.seen_before, strict=True):
             if rows is not None:
                 collected.add(rows.to(self.device))
@@ -155,7 +158,7 @@ class Task(L.LightningModule, ABC):
         return batch.weight
 
     def mean_loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the loss, in which a row of weight 2 counts as two rows; 0 where no row counts."""
+        """Return the weighted mean loss: a row of weight 2 counts as two rows. It is 0 if all weights are 0."""
         if weight is None:
             return self.loss(output, target)
         losses = self.loss_of_rows(output, target).reshape(len(output), -1).mean(dim=1)  # [N]
@@ -163,7 +166,7 @@ class Task(L.LightningModule, ABC):
 
     @torch.no_grad()
     def take_metrics(self, stage: str) -> dict[str, Tensor]:
-        """Return loss and metrics of all that `stage` has seen, and forget it. Names are `stage/name`."""
+        """Return loss and metrics of all rows that `stage` has seen, named `stage/name`, and forget these rows."""
         taken = (collected.take() for collected in self.seen[stage])
         outputs, targets, weights = (None if rows is None else of_all_processes(rows) for rows in taken)
         assert outputs is not None
@@ -175,22 +178,22 @@ class Task(L.LightningModule, ABC):
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
     def log_stage(self, stage: str) -> None:
-        """Log the metrics of all that `stage` has seen."""
+        """Log the metrics of all rows that `stage` has seen."""
         values = self.take_metrics(stage)
         if self.trainer.state.fn == TrainerFn.FITTING:
             log_metrics(self.trainer, values)
         else:
-            self.log_dict(values)  # which trainer.validate and trainer.test return
+            self.log_dict(values)  # trainer.validate and trainer.test return what is logged in this way
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return weights, and apart from them the other parameters, which do not decay."""
+        """Return two groups: the weights, and the remaining parameters, which have no weight decay."""
         weights = self._weights()
-        others = [p for p in self.network.parameters() if not any(p is weight for weight in weights)]
-        groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+        remaining = [p for p in self.network.parameters() if not any(p is weight for weight in weights)]
+        groups: list[dict[str, Any]] = [{"params": weights}, {"params": remaining, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
     def _by_output(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        # A metric with a value for each of several targets is logged as their mean and as each.
+        # A metric with a value for each of several targets is logged as their mean, and separately for each target.
         means = {name: value.mean() for name, value in values.items()}
         several = {name: value for name, value in values.items() if value.numel() > 1}
         return means | {

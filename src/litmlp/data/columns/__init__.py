@@ -1,4 +1,4 @@
-"""The kinds of input columns: how cells become the numbers and codes that a network sees."""
+"""The kinds of input columns. Each turns cells into the numbers and codes that a network sees."""
 
 from litmlp.data.columns.base import Column, Encoded
 from litmlp.data.columns.categorical import FIRST_LEVEL, CategoricalColumn

@@ -1,6 +1,6 @@
-"""What a kind of column must say: how its cells are parsed, fitted and encoded.
+"""The base class of input columns, which parse, fit and encode their cells.
 
-Columns are fitted on training rows only, and their state is plain values and tensors.
+Columns are fitted on training rows only. Their state consists of plain values and tensors.
 """
 
 from abc import ABC, abstractmethod
@@ -14,16 +14,16 @@ from litmlp.data.cells import is_text
 from litmlp.data.notation import Notation
 from litmlp.errors import InputError
 
-MAX_TOLERATED = 100  # different texts of rows that do not count
-ROWS_FOR_SCALE = 2**18  # evenly spaced training rows that set a scale; a larger table has no more to say
+MAX_TOLERATED = 100  # distinct texts that are looked at in the rows without a target
+ROWS_FOR_SCALE = 2**18  # evenly spaced training rows from which a scale is computed; more would hardly change it
 
 
 class Encoded(NamedTuple):
-    """What the network sees of a column.
+    """The arrays that the network sees in place of a column.
 
     Attributes:
         numeric: arrays `[N] float32`.
-        codes: arrays `[N]` of whole numbers.
+        codes: arrays of integers, `[N]`.
     """
 
     numeric: list[np.ndarray]
@@ -37,22 +37,25 @@ class Column(ABC):
 
     def __init__(self, name: str, absent: Sequence[str] = ()) -> None:
         self.name = name
-        self.absent = list(absent)  # texts that stand for missing cells in this column
+        self.absent = list(absent)  # further texts that mark a missing cell in this column
 
     @abstractmethod
     def parse(self, cells: pl.Series, notation: Notation) -> Any:
-        """Read raw cells; raise InputError at the first that does not fit."""
+        """Read raw cells; raise InputError at the first cell that does not fit."""
 
     @abstractmethod
     def fit(self, parsed: Any, rows: np.ndarray) -> None:
-        """Learn from the training rows, whose places among the parsed ones are `rows`."""
+        """Learn from the training rows; `rows` are their indices among the parsed cells."""
 
     @abstractmethod
     def encode(self, parsed: Any) -> Encoded:
-        """Return what the network sees of all rows."""
+        """Return the arrays of all rows that the network sees."""
 
     def tolerate(self, cells: pl.Series, notation: Notation) -> None:
-        """Take what cannot be read in rows that do not count, as a line of totals, for missing cells from now on."""
+        """Add the texts among `cells` that cannot be read to the marks of a missing cell.
+
+        The cells belong to rows without a target, such as a line of totals. Another file may hold such a line as well.
+        """
         for text in cells.cast(pl.String).unique().drop_nulls().head(MAX_TOLERATED) if is_text(cells) else ():
             try:
                 self.parse(pl.Series(cells.name, [text]), notation)
@@ -60,18 +63,18 @@ class Column(ABC):
                 self.absent.append(text.strip())
 
     def remark(self, parsed: Any) -> str:
-        """Return what is strange about the cells of another file, for people; empty if nothing is."""
+        """Return a sentence about what is unusual in the cells of another file; empty if nothing is."""
         return ""
 
     @property
     @abstractmethod
     def numeric_names(self) -> list[str]:
-        """A name for each numeric array of `encode`."""
+        """The names of the numeric arrays of `encode`."""
 
     @property
     @abstractmethod
     def cardinalities(self) -> dict[str, int]:
-        """A name and the number of codes for each array of codes of `encode`."""
+        """The names of the arrays of codes of `encode`, each with its number of codes."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -82,17 +85,17 @@ class Column(ABC):
         """Restore what `state_dict` returned."""
 
     def describe(self) -> str:
-        """Return what was made of the column, for people."""
+        """Return a short description of how the column is encoded, for people."""
         return self.kind
 
     @property
     def reads_text(self) -> bool:
-        """Whether cells of a CSV file must reach `parse` as they are written, though they look like numbers."""
+        """Whether `parse` needs the original text of a CSV file's cells even if they look like numbers."""
         return False
 
 
 def sampled(rows: np.ndarray) -> np.ndarray:
-    """Return evenly spaced rows, as many as a scale needs."""
+    """Return evenly spaced row indices, at most ROWS_FOR_SCALE of them."""
     if len(rows) <= ROWS_FOR_SCALE:
         return rows
     return rows[np.linspace(0, len(rows) - 1, ROWS_FOR_SCALE).astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Columns of moments, as several numbers and levels."""
+"""Columns of dates and timestamps, which are encoded as several numbers and levels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,22 +12,23 @@ from litmlp.data.columns.base import Column, Encoded, sampled
 from litmlp.data.columns.categorical import CategoricalColumn
 from litmlp.data.columns.numeric import NumericColumn
 from litmlp.data.notation import Notation
-from litmlp.data.state import taken
+from litmlp.data.state import checked_values
 from litmlp.errors import InputError
 
-DATES_AT_ONCE = 2**17  # which are taken into many parts
+DATES_AT_ONCE = 2**17  # the arrays of all parts are larger than the dates, so that these are encoded in chunks
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
 
 
 class DateColumn(Column):
-    """Turns a moment into time elapsed, month, day of the month, weekday and hour, as far as these vary.
+    """Splits a timestamp into time elapsed, month, day of the month, weekday and hour. Constant parts are dropped.
 
-    Month and weekday are codes, the others numbers.
+    Month and weekday are codes, the other parts are numbers.
 
     Args:
         name: of the column.
         scaling: of the numbers.
-        date_format: how text is written, as `moments` has it; the format that all cells follow if None.
+        date_format: the format of dates in text, see `moments`; if None, the format that all cells follow.
+        absent: texts that mark missing cells in this column.
         min_count: see NumericColumn and CategoricalColumn.
         has_trend: whether the time elapsed is an input.
     """
@@ -52,22 +53,25 @@ class DateColumn(Column):
         self.parts |= {part: CategoricalColumn(f"{name} {part}", min_count) for part in ("month", "weekday")}
 
     def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
-        """Read dates, as microseconds since 1970."""
+        """Read dates as microseconds since 1970."""
         dates = as_dates(cells, notation, self._format_of(cells, notation), INPUT_ADVICE, self.absent)
         is_missing = dates.is_null().to_numpy() if dates.null_count() else None
         return Numbers(dates.cast(pl.Int64).fill_null(0).to_numpy(), is_missing)
 
     def _format_of(self, cells: pl.Series, notation: Notation) -> str | None:
-        """Return how text is written: as in training, unless it all follows what is said of another file."""
-        asked = notation.date_format
-        if not is_text(cells) or (self.date_format is not None and asked in (None, self.date_format)):
+        """Return the format of dates in text.
+
+        It is the format of training. A format that was requested for another file replaces it if all cells follow that.
+        """
+        requested = notation.date_format
+        if not is_text(cells) or (self.date_format is not None and requested in (None, self.date_format)):
             return self.date_format
         present = texts_of(cells).distinct
         present = present.filter(~present.is_in([*notation.marks, *self.absent]))
-        found = moments.format_of(present, notation.day_first, asked)
+        found = moments.format_of(present, notation.day_first, requested)
         if self.date_format is not None:
-            return asked if found and found.format == asked else self.date_format
-        if found and found.other:  # of training, dates were no text
+            return requested if found and found.format == requested else self.date_format
+        if found and found.other:  # ambiguous, and dates were not text in training, so that no format is known
             raise InputError(
                 f"column '{self.name}' holds {present[0]!r}, which may be {found.format} or {found.other}: write dates "
                 "as 2024-12-31, or say which with data.date_format"
@@ -76,40 +80,40 @@ class DateColumn(Column):
 
     @property
     def reads_text(self) -> bool:
-        """Where dates were text: 2014.10 is not 2014.1."""
+        """True if dates were text in training, because 2014.10 differs from 2014.1."""
         return self.date_format is not None
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
-        """Fit the parts, and drop those that are the same in all training rows."""
+        """Fit the parts, and drop those that are constant in the training rows."""
         rows = sampled(rows)
         parts = _parts_of(parsed.at(rows))
-        everywhere = np.arange(len(rows))
+        all_sampled = np.arange(len(rows))
         self.parts = {part: column for part, column in self.parts.items() if _varies(parts[part])}
         for part, column in self.parts.items():
-            column.fit(parts[part], everywhere)
+            column.fit(parts[part], all_sampled)
 
     def encode(self, parsed: Numbers) -> Encoded:
-        """Return the parts' arrays."""
+        """Return the arrays of all parts."""
         chunks = [slice(i, i + DATES_AT_ONCE) for i in range(0, max(len(parsed.values), 1), DATES_AT_ONCE)]
         encoded = [self._encoded(parsed.at(chunk)) for chunk in chunks]
         numeric, codes = (
-            [np.concatenate(arrays) for arrays in zip(*kind, strict=True)] for kind in zip(*encoded, strict=True)
+            [np.concatenate(chunks) for chunks in zip(*arrays, strict=True)] for arrays in zip(*encoded, strict=True)
         )
         return Encoded(numeric, codes)
 
-    def _encoded(self, some: Numbers) -> Encoded:
-        parts = _parts_of(some)
+    def _encoded(self, dates: Numbers) -> Encoded:
+        parts = _parts_of(dates)
         encoded = [column.encode(parts[part]) for part, column in self.parts.items()]
         return Encoded([a for one in encoded for a in one.numeric], [a for one in encoded for a in one.codes])
 
     @property
     def numeric_names(self) -> list[str]:
-        """Those of the numeric parts."""
+        """The names of the numeric parts."""
         return [name for column in self.parts.values() for name in column.numeric_names]
 
     @property
     def cardinalities(self) -> dict[str, int]:
-        """Those of the other parts."""
+        """The names of the parts that are codes, each with its number of codes."""
         return {name: size for column in self.parts.values() for name, size in column.cardinalities.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -119,7 +123,7 @@ class DateColumn(Column):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.date_format, self.absent, parts = taken(
+        self.date_format, self.absent, parts = checked_values(
             state, {"date_format": str | None, "absent": list[str], "parts": dict[str, dict]}
         )
         if self.date_format is not None:
@@ -129,30 +133,31 @@ class DateColumn(Column):
             column.load_state_dict(parts[part])
 
     def describe(self) -> str:
-        """Name format and parts."""
-        written = f", written like {self.date_format}" if self.date_format else ""
-        return f"{self.kind}{written}, as {', '.join(self.parts) or 'nothing, for it does not vary'}"
+        """Return the kind, the format and the parts, for people."""
+        date_format = f", written like {self.date_format}" if self.date_format else ""
+        return f"{self.kind}{date_format}, as {', '.join(self.parts) or 'nothing, for it does not vary'}"
 
 
 def _parts_of(dates: Numbers) -> dict[str, Numbers | Levels]:
     microseconds, is_missing = dates.values, dates.is_missing
     days = microseconds // DAY
-    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)  # at most 9999 years
+    # The parts of a day are looked up in a calendar that holds each day once. It is small: years go from 1 to 9999.
+    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)
     calendar = pl.int_range(first, last + 1, dtype=pl.Int32, eager=True).cast(pl.Date).dt
-    place = days - first  # of each row's day in the calendar, which has each day but once
+    index = days - first  # of each row's day in the calendar
 
     def numbers(values: np.ndarray) -> Numbers:
         return Numbers(values, is_missing)
 
     def levels(of_day: pl.Series, highest: int) -> Levels:
-        codes = of_day.cast(pl.Int32).to_numpy().take(place)
+        codes = of_day.cast(pl.Int32).to_numpy().take(index)
         if is_missing is not None:
             codes[is_missing] = -1
         return Levels([str(i) for i in range(highest + 1)], codes)
 
     return {
         "time": numbers(microseconds / DAY),
-        "day": numbers(calendar.day().cast(pl.Float64).to_numpy().take(place)),
+        "day": numbers(calendar.day().cast(pl.Float64).to_numpy().take(index)),
         "hour": numbers((microseconds - days * DAY) / HOUR),
         "month": levels(calendar.month(), 12),
         "weekday": levels(calendar.weekday(), 7),
@@ -160,6 +165,5 @@ def _parts_of(dates: Numbers) -> dict[str, Numbers | Levels]:
 
 
 def _varies(parsed: Numbers | Levels) -> bool:
-    everywhere = slice(None)
-    values = parsed.present(everywhere) if isinstance(parsed, Numbers) else parsed.codes[parsed.codes >= 0]
+    values = parsed.present(slice(None)) if isinstance(parsed, Numbers) else parsed.codes[parsed.codes >= 0]
     return len(values) > 0 and bool(values.min() < values.max())
