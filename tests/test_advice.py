@@ -23,7 +23,7 @@ from litmlp.data.columns import Column
 from sweeping import TINY, command
 
 ERRORS = ("InputError", "TooLarge", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
-SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
+SAYING = ("sentence", "_hydra_message", "_several_values")  # functions that return messages
 APART = ("data/",)  # folders that have a file of such tests to themselves
 # part: playground
 APART += ("playground/",)

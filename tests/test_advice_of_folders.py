@@ -81,7 +81,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *("evaluate", "evaluate checkpoint=run/checkpoints/best.ckpt"),
     ),
     (
-        "data.{} says how another file is written: give that file too, as data.path=...",
+        "data.{} describes the format of another file: give that file too, as data.path=...",
         "printf 'x1,x2,value\\n1,2,3\\n' > measured.csv; evaluate checkpoint=run data.decimal=.",
         "evaluate checkpoint=run data.decimal=. data.path=measured.csv",
     ),
