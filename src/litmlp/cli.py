@@ -143,9 +143,8 @@ def normalized(argument: str, open_keys: bool) -> str:
     if group == "data" and name in TEXTS:
         value = _as_text(key, value, lists_only=name == "header")
     if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
-        value = value.removeprefix("choice(").removesuffix(
-            ")"
-        )  # Hydra's choice(...) takes no null, a plain list with commas does
+        # Hydra's grammar allows null in a plain list with commas, but not in choice(...).
+        value = value.removeprefix("choice(").removesuffix(")")
     if not _parses(f"{key}={value}"):
         elements = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else None
         quoted = _quoted(value) if elements is None else f"[{','.join(map(_quoted, elements))}]"
@@ -191,7 +190,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _hydra_message(error: BaseException) -> str | None:
-    """Return a sentence for an error of Hydra, OmegaConf or PyYAML, or for a missing extra; None for any other error."""
+    """Return a sentence for an error of Hydra, OmegaConf or PyYAML or for a missing extra; None for other errors."""
     if isinstance(error, ImportError):
         return needed_extra(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -303,7 +302,7 @@ def _is_of_hydra(error: BaseException) -> bool:
 
 
 def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    # Hydra would print lines of its own for an error of a single run. So the error is kept, and raised after Hydra ends.
+    # Hydra prints lines of its own for an error of a single run. So the error is kept and raised after Hydra has ended.
     def keeping(config: DictConfig) -> Any:
         try:
             return job(config)
