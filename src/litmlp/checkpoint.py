@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
 
 
 def description(config: Config) -> Config:
-    """Return the part of a config that a checkpoint stores: plain values, no path of this machine, no package's name."""
+    """Return the part of a config that a checkpoint stores: plain values, no path of this machine, no package name."""
     kept = {key: config[key] for key in (*REBUILT, "optimizer", "scheduler", "seed", "monitor", "mode")}
     paths = {key: portable(path) for key in PATHS if (path := kept["data"].get(key)) is not None}
     kept["data"] = kept["data"] | paths

@@ -92,7 +92,7 @@ def check_parts(config: Config) -> None:
         if key not in KEYS:
             raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
     for key in sorted(KEYS.keys() - config.keys()):
-        raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
+        raise InputError(f"the config has no {key}, but a run needs it: leave ~{key} out")
     for path, value in leaves(config):
         check_leaf(path, value)
     for key in PARTS:

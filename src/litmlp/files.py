@@ -1,8 +1,8 @@
 """Writes files atomically, and checks them when they are read.
 
 A file is written under a temporary name in the same folder and then renamed. So after a crash it is either complete or
-absent. JSON and YAML files end with a checksum (CRC-32) of their content. If the checksum differs or is absent, the file
-was changed, perhaps by a person: a warning says so, and the file is used. A file that cannot be parsed is refused.
+absent. JSON and YAML files end with a checksum (CRC-32) of their content. If the checksum differs or is absent, the
+file was changed, perhaps by a person: a warning says so, and the file is used. A file that cannot be parsed is refused.
 """
 
 import json
@@ -139,8 +139,8 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _parsed(path: Path, text: str) -> Any:
-    # Both are checked before the file is loaded: a few nested aliases can stand for billions of values, and the C parser
-    # crashes with deeply nested values.
+    # Both are checked before the file is loaded: a few nested aliases can stand for billions of values, and the C
+    # parser crashes on deep nesting.
     depth = 0
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.AliasEvent):

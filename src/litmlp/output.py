@@ -43,7 +43,7 @@ def check(output: Path, endings: Sequence[str], read: Iterable[Path]) -> None:
         if output.is_dir():
             raise InputError(f"{shown} is a folder: name a file in it")
         if _is_of_a_run(output):
-            raise InputError(f"{shown} has the place of a file that a run or a sweep writes: give another name")
+            raise InputError(f"{shown} is a file that a run or a sweep writes: give another name")
         if output.exists():
             _check_replaced(output, read)
         _try_to_write(output)

@@ -36,7 +36,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def portable(path: str) -> str:
-    """Return `path` without what is special to this machine: relative to the project if inside it, else only the name."""
+    """Return `path` without this machine's folders: relative to the project if it is inside, else only the name."""
     absolute = expanded(path)
     if not absolute.is_absolute():
         return path

@@ -68,7 +68,7 @@ def check_processes(trainer: Config) -> None:
     starts_inside = any(word in str(strategy) for word in ("spawn", "fork", "notebook"))
     if (str(devices) not in ("1", "[0]") or "ddp" in str(strategy)) and not starts_inside:
         raise InputError(
-            f"trainer.devices={devices} with strategy {strategy} would start the run anew for each process"
+            f"trainer.devices={devices} with strategy {strategy} would start the whole run again in each process"
             ": add trainer=ddp"
         )
 
