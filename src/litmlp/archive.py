@@ -23,7 +23,7 @@ from litmlp.errors import InputError
 from litmlp.plain import NotPlain, plain
 
 MAX_DEPTH = 32  # of nested dicts, lists and tuples
-DTYPES = {
+DTYPES = {  # by the names of torch's storage classes, which a file holds
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
     "HalfStorage": torch.float16,

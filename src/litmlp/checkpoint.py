@@ -26,11 +26,13 @@ from litmlp.training.compat import dispatch_mode
 REBUILT = ("data", "network", "task")  # the parts that prediction needs
 PATHS = ("path", "val_path", "test_path")  # keys of data that hold paths
 OWN = __package__.partition(".")[0]
+# Classes of torch that a checkpoint may name. MultiheadAttention is listed among the activations but is a layer.
 FROM_TORCH = {*nn.modules.loss.__all__, *nn.modules.activation.__all__} - {"MultiheadAttention"}
 MAX_VALUES, MAX_DEPTH = 100_000, 16  # of a description
 # While a model is rebuilt, new tensors may have so many times the bytes and the number of the file's tensors, and so
 # many more bytes and tensors in addition.
 TIMES_FILE, EXTRA_BYTES, EXTRA_TENSORS = 20, 2**26, 1000
+# Exceptions that a description or weights raise which do not fit the present code.
 NOT_FITTING = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError, RuntimeError)
 
 

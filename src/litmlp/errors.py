@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterable, Iterator
 
 MAX_LENGTH_OF_REASON = 200  # characters
-OUT_OF_MEMORY = (
+OUT_OF_MEMORY = (  # parts of the messages by which libraries report a lack of memory
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc"),
     *("failed to map segment from shared object", "cannot create shared object", "insufficient memory"),
 )

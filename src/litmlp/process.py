@@ -69,7 +69,7 @@ def guarded(program: str) -> Iterator[None]:
                 if wants_traceback and not isinstance(error, Interrupted):
                     raise
                 code = _report(program, error)
-    except Interrupted as stop:  # a signal that came while the error was reported
+    except Interrupted as stop:  # raised again after its report, or by a signal that came during another report
         code = stop.exit_code
     if code:
         sys.exit(code)

@@ -30,8 +30,9 @@ CHECKPOINTS, PLOTS = "checkpoints", "plots"
 LOCK = ".lock"  # the run's process holds it; the system releases it when the process dies, even by kill -9
 EVENTS = "events.out.tfevents.*"
 FILES = (LOCK, STATUS, CONFIG, COLUMNS, METRICS, LOG)
+# Patterns of all names that a run or a sweep writes.
 PATTERNS = (*FILES, CHECKPOINTS, PLOTS, EVENTS, "evaluate-*.json", "job.json", "sweep.yaml", "results.csv")
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)  # error numbers of a folder that may not be written to
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # format of a line of the log
 
 
@@ -50,6 +51,7 @@ def claimed(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folders.make(folder)
+    # A singleton, since a job of a sweep claims its folder and the run that it starts claims the same folder again.
     lock = FileLock(folder / LOCK, is_singleton=True)
     try:
         lock.acquire(blocking=False)
@@ -104,7 +106,7 @@ def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
 
 def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> Iterator[None]:
     status = {"status": "running", "started": _now(), "host": socket.gethostname(), "pid": os.getpid()}
-    write_json(folder / STATUS, status)
+    write_json(folder / STATUS, status)  # before the config: the order decides how a killed run is treated, see above
     if new is not None:
         write_config(folder, new)
     with _logged(folder):

@@ -21,7 +21,9 @@ CLASS = re.compile(
     r"(torch\.nn(\.modules\.\w+)?|torch\.optim(\.lr_scheduler)?"
     rf"|{OWN}\.(networks|tasks|data|callbacks|loggers|optimizers)(\.[a-z_0-9]+)*)\.[A-Z]\w*"
 )
+# Keys that have a meaning for Hydra: with them, an override could name a class to build.
 MARK = re.compile("_(target|args|partial|recursive|convert)_")
+# The options and the keys of Hydra that a sweep's command may set.
 GROUP = re.compile(
     r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!cmaes)\w+"
 )  # cmaes would unpickle what the study holds
