@@ -254,7 +254,7 @@ def test_a_signal_that_waits_is_not_taken_for_an_end_of_the_program(
 
 def test_too_little_address_space_is_said_before_libraries_are_loaded():
     """They would end the process with its memory dumped, or wait for ever."""
-    needed = process.MIN_BYTES + process.BYTES_A_CORE * machine.cores()
+    needed = process.MIN_BYTES + process.BYTES_PER_CORE * machine.cores()
     done = within(needed // 1024 - 1, "data=penguins")
     assert (done.returncode, done.stderr) == (
         2,
@@ -265,7 +265,7 @@ def test_too_little_address_space_is_said_before_libraries_are_loaded():
 
 @pytest.mark.slow
 def test_what_is_said_to_be_enough_address_space_is_enough(tmp_path: Path):
-    needed = process.MIN_BYTES + process.BYTES_A_CORE * machine.cores()
+    needed = process.MIN_BYTES + process.BYTES_PER_CORE * machine.cores()
     for number in range(3):
         done = within(
             needed // 1024 + 1, "data=penguins", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / str(number)}"
