@@ -23,10 +23,8 @@ CLASS = re.compile(
 )
 # Keys that have a meaning for Hydra: with them, an override could name a class to build.
 MARK = re.compile("_(target|args|partial|recursive|convert)_")
-# The options and the keys of Hydra that a sweep's command may set.
-GROUP = re.compile(
-    r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!cmaes)\w+"
-)  # cmaes would unpickle what the study holds
+# The options and the keys of Hydra that a sweep's command may set. Not cmaes, which unpickles values from the study.
+GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!cmaes)\w+")
 SETTING = re.compile(
     r"hydra\.(sweeper\.(n_trials|n_jobs|timeout|on_failure|retry_failed|study_name|repeat|params\.[\w.]+"
     r"|sampler\.\w+|pruner\.\w+)"
