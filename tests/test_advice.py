@@ -23,7 +23,7 @@ from litmlp.data.columns import Column
 from sweeping import TINY, command
 
 ERRORS = ("InputError", "TooLarge", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
-SAYING = ("sentence", "_said_by_hydra", "_several_values")  # functions that return messages
+SAYING = ("sentence", "_hydra_message", "_several_values")  # functions that return messages
 APART = ("data/",)  # folders that have a file of such tests to themselves
 # part: playground
 APART += ("playground/",)
@@ -89,7 +89,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     # config.py
     "there is no config key '{}': {}": ("+trainr=1", "trainer=cpu"),
     "there is no config key '{}.{}': {}": ("trainer.max_epoch=1", "trainer.max_epochs=1"),
-    "there is no {} in the config, which a run needs: leave ~{} out": ("~threads", ""),
+    "the config has no {}, but a run needs it: leave ~{} out": ("~threads", ""),
     "{} names no _target_ to build: choose an option of the group with {}=...": (
         "~optimizer._target_",
         "optimizer=adam",
@@ -188,7 +188,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "a frame is given, but data is no table: leave one of them out": "tests/test_api.py makes that mistake",
     "{} is for the command line: give overrides, such as data=penguins": "tests/test_api.py makes that mistake",
     "{} needs an extra that is not installed: {}": "a package would have to be missing",
-    "trainer.devices={} with strategy {} would start the run anew for each process: add trainer=ddp": (
+    "trainer.devices={} with strategy {} would start the whole run again in each process: add trainer=ddp": (
         "tests/test_machine.py starts several processes"
     ),
     "the loss became {} in epoch {}: lower optimizer.lr, or set trainer.gradient_clip_val=1{}": (

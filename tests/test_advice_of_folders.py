@@ -81,7 +81,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *("evaluate", "evaluate checkpoint=run/checkpoints/best.ckpt"),
     ),
     (
-        "data.{} says how another file is written: give that file too, as data.path=...",
+        "data.{} describes the format of another file: give that file too, as data.path=...",
         "printf 'x1,x2,value\\n1,2,3\\n' > measured.csv; evaluate checkpoint=run data.decimal=.",
         "evaluate checkpoint=run data.decimal=. data.path=measured.csv",
     ),
@@ -108,7 +108,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     ("there is no folder '{}' to write {} to: make it first", f"{PREDICT}=a/b.csv", f"mkdir a; {PREDICT}=a/b.csv"),
     ("{} is a folder: name a file in it", f"mkdir a.csv; {PREDICT}=a.csv", f"{PREDICT}=a.csv/b.csv"),
     (
-        "{} has the place of a file that a run or a sweep writes: give another name",
+        "{} is a file that a run or a sweep writes: give another name",
         *("evaluate checkpoint=run output=run/metrics.json", "evaluate checkpoint=run output=run/mine.json"),
     ),
     (
@@ -288,7 +288,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *(f"{GRID}=again hydra.sweeper.timeout=1h", f"{GRID}=again hydra.sweeper.timeout=3600"),
     ),
     (
-        "there is no {} in the config, which a run needs: leave ~{} out",
+        "the config has no {}, but a run needs it: leave ~{} out",
         *(f"{GRID}=again ~monitor", f"{GRID}=again"),
     ),
     (

@@ -110,7 +110,7 @@ def test_what_is_right_passes_though_no_yaml_file_lists_it(config, overrides: li
 
 def test_what_is_taken_out_counts_as_none_or_is_missed(config):
     check(config("~logger", "~scheduler", "callbacks=[]"))
-    with pytest.raises(InputError, match="there is no threads in the config, which a run needs: leave ~threads out"):
+    with pytest.raises(InputError, match="the config has no threads, but a run needs it: leave ~threads out"):
         check(config("~threads"))
 
 

@@ -85,7 +85,7 @@ def warnings_of_files() -> Iterator[list[str]]:
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    files._say_changed.cache_clear()
+    files._warn_of_change.cache_clear()
     files.log.addHandler(handler)
     yield said
     files.log.removeHandler(handler)

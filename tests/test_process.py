@@ -181,7 +181,7 @@ def test_a_signal_in_a_destructor_is_not_lost():
 
 
 def test_a_signal_that_a_library_swallows_is_raised_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(process, "SECONDS_TO_LOOK", 0.01)
+    monkeypatch.setattr(process, "SECONDS_BETWEEN_CHECKS", 0.01)
     done = []
 
     def stopped() -> None:
@@ -225,7 +225,7 @@ def signalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_signal_while_a_module_is_imported_waits_for_its_end(signalled: str, monkeypatch: pytest.MonkeyPatch):
     """Where C++ code imports a module, as torch does, an exception would end the process with its memory dumped."""
-    monkeypatch.setattr(process, "SECONDS_TO_LOOK", 0.01)
+    monkeypatch.setattr(process, "SECONDS_BETWEEN_CHECKS", 0.01)
     imported = []
 
     def stopped() -> None:
@@ -241,7 +241,7 @@ def test_a_signal_that_waits_is_not_taken_for_an_end_of_the_program(
     signalled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Lightning may see SIGTERM first: it ends training with a SystemExit, and a sweep's other jobs were not run."""
-    monkeypatch.setattr(process, "SECONDS_TO_LOOK", 3600.0)
+    monkeypatch.setattr(process, "SECONDS_BETWEEN_CHECKS", 3600.0)
 
     class Importing(Callback):
         def on_train_batch_start(self, *_: Any) -> None:
@@ -254,7 +254,7 @@ def test_a_signal_that_waits_is_not_taken_for_an_end_of_the_program(
 
 def test_too_little_address_space_is_said_before_libraries_are_loaded():
     """They would end the process with its memory dumped, or wait for ever."""
-    needed = process.MIN_BYTES + process.BYTES_A_CORE * machine.cores()
+    needed = process.MIN_BYTES + process.BYTES_PER_CORE * machine.cores()
     done = within(needed // 1024 - 1, "data=penguins")
     assert (done.returncode, done.stderr) == (
         2,
@@ -265,7 +265,7 @@ def test_too_little_address_space_is_said_before_libraries_are_loaded():
 
 @pytest.mark.slow
 def test_what_is_said_to_be_enough_address_space_is_enough(tmp_path: Path):
-    needed = process.MIN_BYTES + process.BYTES_A_CORE * machine.cores()
+    needed = process.MIN_BYTES + process.BYTES_PER_CORE * machine.cores()
     for number in range(3):
         done = within(
             needed // 1024 + 1, "data=penguins", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / str(number)}"

@@ -1,8 +1,9 @@
-"""Reading what `torch.save` wrote, without trusting it: undamaged, and tensors and plain values alone.
+"""Reads files of `torch.save` without trusting them: they must be undamaged and hold only tensors and plain values.
 
-`torch.load` checks no sums, so that a flipped bit of a weight goes unnoticed; it believes what a file says of the size
-of its arrays; and it can be made to take any amount of memory. So the file is read here. Its parts must be stored
-uncompressed and agree with their sums (CRC-32), and its pickle can make nothing but tensors within those parts.
+`torch.load` verifies no checksums, so it does not notice a flipped bit of a weight. It believes the sizes of arrays
+that a file states, and a file can make it take any amount of memory. So this module reads the file itself. The
+archive's parts must be stored uncompressed and agree with their checksums (CRC-32). Its pickle can create only plain
+values and tensors that lie within those parts.
 """
 
 import io
@@ -21,8 +22,8 @@ from torch import Tensor
 from litmlp.errors import InputError
 from litmlp.plain import NotPlain, plain
 
-DEPTH = 32
-DTYPES = {
+MAX_DEPTH = 32  # of nested dicts, lists and tuples
+DTYPES = {  # by the names of torch's storage classes, which a file holds
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
     "HalfStorage": torch.float16,
@@ -34,19 +35,19 @@ DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-MAX_OF_FILE = 16  # times a file's size are all tensors together: several may share memory
+MAX_OF_FILE = 16  # all tensors together may take this many times the file's size, since several may share memory
 
 
 class Damaged(InputError):
-    """A file is not what was written."""
+    """A file is not an archive of `torch.save`, or is damaged."""
 
 
 def read(path: Path) -> Any:
     """Return the content of a file that `torch.save` wrote: tensors on the CPU, and plain values.
 
     Raises:
-        Damaged: the file is no such archive, or a damaged one.
-        InputError: it holds anything else, or more than its size allows.
+        Damaged: the file is not such an archive, or it is damaged.
+        InputError: it holds other objects, or more than its size allows.
     """
     with path.open("rb") as file:
         return _checked(path, file)
@@ -57,11 +58,11 @@ def _checked(path: Path, file: BinaryIO) -> Any:
         parts = _parts(file)
         (name,) = (name for name in parts if name.endswith("/data.pkl"))
         if parts.get(name.replace("data.pkl", "byteorder"), b"little") != sys.byteorder.encode():
-            raise NotPlain("it was written on a machine with another order of bytes")
+            raise NotPlain("it was written on a machine with another byte order")
         pickled = bytes(parts[name])
-        _check_places(pickled)
+        _check_memo_indices(pickled)
         unpickler = _Unpickler(pickled, parts, name.removesuffix("data.pkl"))
-        content = plain(unpickler.load(), most=len(pickled), depth=DEPTH, other=_tensor)
+        content = plain(unpickler.load(), most=len(pickled), depth=MAX_DEPTH, other=_tensor)
         _check_size(content, MAX_OF_FILE * path.stat().st_size)
     except NotPlain as error:
         raise InputError(
@@ -78,7 +79,7 @@ def _checked(path: Path, file: BinaryIO) -> Any:
 
 
 def _parts(file: BinaryIO) -> dict[str, bytearray]:
-    # Each part by its name. Reading one checks its sum.
+    # Maps each part's name to its bytes. `ZipFile.read` checks the part's CRC-32.
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -88,15 +89,18 @@ def _parts(file: BinaryIO) -> dict[str, bytearray]:
         return {member.filename: bytearray(archive.read(member)) for member in members}
 
 
-def _check_places(pickled: bytes) -> None:
-    # The unpickler reserves memory up to the highest place in which a value is kept.
+def _check_memo_indices(pickled: bytes) -> None:
+    # The unpickler reserves memory for its memo up to the highest index: a few bytes could ask for gigabytes.
     for operation, argument, _ in pickletools.genops(pickled):
         if operation.name == "LONG_BINPUT" and int(argument or 0) > len(pickled):
-            raise NotPlain("a place that is too high")
+            raise NotPlain("an index of its pickle that is too high")
 
 
 class _Numbers(NamedTuple):
-    """Numbers of a part of the archive, and which of them a tensor has; a tensor itself could be told to change."""
+    """The numbers of one part of the archive, and which of them form a tensor.
+
+    The unpickler gets this tuple and no tensor, because a pickle could change the state of a tensor.
+    """
 
     numbers: Tensor
     offset: int = 0
@@ -105,14 +109,14 @@ class _Numbers(NamedTuple):
 
 
 class _Mapping(dict):
-    """What an OrderedDict becomes; a module's has an attribute, which is not needed."""
+    """Takes the place of an OrderedDict. A module's state dict has an attribute besides its items; it is ignored."""
 
     def __setstate__(self, state: Any) -> None:
         pass
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes plain values, and tells which numbers tensors have; nothing else can be called."""
+    """Creates only plain values and `_Numbers`; a pickle can call nothing else."""
 
     def __init__(self, pickled: bytes, parts: dict[str, bytearray], folder: str) -> None:
         super().__init__(io.BytesIO(pickled))
@@ -120,7 +124,7 @@ class _Unpickler(pickle.Unpickler):
         self.folder = folder
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for the few names that torch writes."""
+        """Return the substitute for one of the few names that torch writes; raise NotPlain for any other name."""
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _rebuilt
         if (module, name) == ("collections", "OrderedDict"):
@@ -130,7 +134,7 @@ class _Unpickler(pickle.Unpickler):
         raise NotPlain(f"{module}.{name}")
 
     def persistent_load(self, identity: Any) -> _Numbers:
-        """Return the numbers of a part, as many as it should have."""
+        """Return the numbers of a part; raise NotPlain unless there are as many as the pickle states."""
         kind, dtype, key, _, count = identity
         if kind != "storage" or type(dtype) is not torch.dtype or type(key) is not str or type(count) is not int:
             raise NotPlain("numbers of another kind")
@@ -147,11 +151,11 @@ def _rebuilt(numbers: _Numbers, offset: int, size: tuple[int, ...], stride: tupl
 def _tensor(value: Any) -> Tensor:
     if type(value) is not _Numbers:
         raise NotPlain(f"a value of type {type(value).__name__}")
-    return value.numbers.as_strided(value.size, value.stride, value.offset)  # which torch refuses beyond the end
+    return value.numbers.as_strided(value.size, value.stride, value.offset)  # torch refuses to go beyond the part's end
 
 
-def _check_size(content: Any, most_bytes: int) -> None:
-    if sum(tensor.nbytes for tensor in tensors(content)) > most_bytes:
+def _check_size(content: Any, max_bytes: int) -> None:
+    if sum(tensor.nbytes for tensor in tensors(content)) > max_bytes:
         raise NotPlain("tensors larger than the file")
 
 

@@ -1,4 +1,4 @@
-"""From a config's nodes to objects. Shapes flow from the data to the network and the task."""
+"""Builds objects from the nodes of a config. The data's columns decide the shapes of the network and the task."""
 
 import logging
 from collections.abc import Sequence
@@ -22,42 +22,42 @@ from litmlp.training.compat import untested_lightning
 log = logging.getLogger(__name__)
 
 Config = dict[str, Any]
-MARKS = ("_target_", "_partial_")  # keys of a node that are no arguments
-REFUSALS = (  # of a constructor's arguments
+MARKS = ("_target_", "_partial_")  # keys of a node that are not arguments
+REFUSALS = (  # exceptions by which a constructor refuses its arguments
     *(ValueError, TypeError, AssertionError, MisconfigurationException, RuntimeError, ArithmeticError, LookupError),
     AttributeError,
 )
-MAX_ARGUMENTS = 4  # of those in a description
-MAX_REASON = 300  # characters of what a library says
-COPIES = 5  # of a network's weights: themselves, gradients, two means of the optimizer's, the best
+MAX_ARGUMENTS = 4  # in a description of a node
+MAX_REASON = 300  # characters of a library's message
+COPIES = 5  # of a network's weights in memory: weights, gradients, two means of the optimizer, best weights
 
 
 def make(config: Config, key: str, **arguments: Any) -> Any:
-    """Build `config[key]`; what its constructor refuses becomes one sentence that names the key."""
+    """Build `config[key]`; raise InputError with a sentence that names the key if the constructor refuses it."""
     try:
         return built(config[key], **arguments)
     except InputError:
         raise
     except ModuleNotFoundError as error:
-        what = (
+        reason = (
             needed_extra(error, str(config[key].get("_target_")))
             or f"a package is not installed: {str(error).splitlines()[0]}"
         )
-        raise InputError(f"{key} cannot be built, for {what}") from error
+        raise InputError(f"{key} cannot be built, for {reason}") from error
     except REFUSALS as error:
         raise refused(key, config[key], error) from error
 
 
 def built(node: Any, **arguments: Any) -> Any:
-    """Return what a node of a config names, with its arguments built first; a plain value stays as it is.
+    """Return the object that a node of a config describes, with its arguments built first; plain values stay as is.
 
-    As Hydra's `instantiate`, for configs of plain values: `_target_` names a class or function, and with
-    `_partial_: true` it is called later. Nothing else is looked at, and no interpolation is resolved, so that a config
-    does no more than it shows.
+    This works like Hydra's `instantiate` for configs of plain values: `_target_` names a class or function, and
+    `_partial_: true` returns a partial instead of calling it. No other special key has an effect and no interpolation
+    is resolved, so that a config does nothing that one cannot see in it.
 
     Args:
-        node: of a config.
-        arguments: passed on as they are, instead of the node's.
+        node: a node of a config.
+        arguments: passed on unchanged; they replace the node's arguments of the same names.
     """
     if isinstance(node, list):
         return [built(value) for value in node]
@@ -73,7 +73,7 @@ def built(node: Any, **arguments: Any) -> Any:
 
 
 def refused(key: str, node: Config, error: BaseException) -> InputError:
-    """Return what to raise where the values of a node are refused: its target, the values in question, the reason."""
+    """Return the InputError for a node whose values were refused: its target, the values concerned, and the reason."""
     if isinstance(error, InputError):
         return error
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -81,7 +81,7 @@ def refused(key: str, node: Config, error: BaseException) -> InputError:
 
 
 def describe(key: str, node: Config, reason: str = "") -> str:
-    """Return the node as it would be called, with those arguments that a reason names, if it names some.
+    """Return a node as a call in Python; of its arguments, only those that the reason names, if it names any.
 
     Example:
         >>> describe("optimizer", {"_target_": "torch.optim.Adam", "lr": -1, "fused": True}, "lr is below 0")
@@ -90,10 +90,10 @@ def describe(key: str, node: Config, reason: str = "") -> str:
     given = {name: value for name, value in node.items() if not str(name).startswith("_")}
     named = {name: value for name, value in given.items() if str(name) in reason}
     named = named or {name: value for name, value in given.items() if isinstance(value, str) and value in reason}
-    shown_ones = named if reason else given
-    arguments = [f"{name}={shown(value)}" for name, value in shown_ones.items() if not isinstance(value, dict)]
-    more = ["..."] if len(arguments) > MAX_ARGUMENTS or (given and not arguments) else []
-    return f"{key}: {node.get('_target_', '')}({', '.join([*arguments[:MAX_ARGUMENTS], *more])})"
+    selected = named if reason else given
+    arguments = [f"{name}={shown(value)}" for name, value in selected.items() if not isinstance(value, dict)]
+    ellipsis = ["..."] if len(arguments) > MAX_ARGUMENTS or (given and not arguments) else []
+    return f"{key}: {node.get('_target_', '')}({', '.join([*arguments[:MAX_ARGUMENTS], *ellipsis])})"
 
 
 def task_class(config: Config) -> type[Task]:
@@ -105,9 +105,9 @@ def data(config: Config, frame: Any = None, target_type: type[Target] | None = N
     """Build the data; nothing is read yet.
 
     Args:
-        config: of the run.
-        frame: rows of a table, instead of those of a file.
-        target_type: the kind of target; that of the task if None.
+        config: the run's config.
+        frame: a table to use instead of the file that the config names.
+        target_type: class of the target; the task's if None.
     """
     data = make(config, "data", target_type=target_type or task_class(config).target_type)
     if frame is not None:
@@ -118,7 +118,7 @@ def data(config: Config, frame: Any = None, target_type: type[Target] | None = N
 
 
 def network(config: Config, spec: Spec, copies: int = COPIES) -> nn.Module:
-    """Build the network, unless so many copies of its weights would not fit into memory."""
+    """Build the network; raise InputError if so many copies of its weights would not fit into memory."""
     with fitting_memory("network", copies):
         network = make(config, "network", spec=spec)
     if not isinstance(network, nn.Module):
@@ -136,26 +136,32 @@ def loss(config: Config) -> nn.Module:
 
 
 def task(config: Config, spec: Spec, trainable: bool = True) -> Task:
-    """Build network and task for columns as in `spec`; without optimizer and schedule unless `trainable`."""
+    """Build the network and the task for the columns of `spec`; with optimizer and schedule only if `trainable`."""
     parts = {key: make(config, key) for key in ("optimizer", "scheduler") if trainable and config[key]}
     return make(config, "task", network=network(config, spec, COPIES if trainable else 1), spec=spec, **parts)
 
 
-def trainer(config: Config, folder: str, more: Sequence[L.Callback] = (), in_sweep: bool = False) -> L.Trainer:
-    """Build the trainer with callbacks, `more` among them, and loggers, all of which write to `folder`.
+def trainer(
+    config: Config, folder: str, extra_callbacks: Sequence[L.Callback] = (), in_sweep: bool = False
+) -> L.Trainer:
+    """Build the trainer with its loggers and callbacks, `extra_callbacks` among them; all of them write to `folder`.
 
-    In a sweep, progress bars and callbacks that say `in_sweeps = False` are left out.
+    In a sweep, progress bars and callbacks with `in_sweeps = False` are left out.
     """
-    timer = time_limit(config)  # Lightning adds no other
+    timer = time_limit(config)  # Lightning adds no Timer of its own if there is one
     callbacks = group(config, "callbacks")
     if in_sweep:
         callbacks = [callback for callback in callbacks if _is_in_sweeps(callback)]
     loggers = group(config, "logger", save_dir=folder)
-    settings = {"callbacks": [timer, *callbacks, *more], "logger": loggers or False, "default_root_dir": folder}
+    settings = {
+        "callbacks": [timer, *callbacks, *extra_callbacks],
+        "logger": loggers or False,
+        "default_root_dir": folder,
+    }
     if in_sweep:
-        settings["enable_progress_bar"] = False  # Lightning would draw its own
+        settings["enable_progress_bar"] = False  # or Lightning adds a progress bar of its own
     trainer = make(config, "trainer", **settings)
-    if version := untested_lightning():  # whose loop may be another one, and may have other private names
+    if version := untested_lightning():  # its loop may differ, and so may the private names that RoundsOfSteps uses
         log.info("steps are taken one by one: rounds of steps were not tried with Lightning %s", version)
     else:
         from litmlp.training.loop import RoundsOfSteps
@@ -175,9 +181,9 @@ def group(config: Config, key: str, **arguments: Any) -> list[Any]:
 
 
 def time_limit(config: Config) -> Timer:
-    """Build what ends a run after `trainer.max_time`."""
+    """Build the timer that ends a run after `trainer.max_time`."""
     try:
         return Timer(config["trainer"].get("max_time"))
     except REFUSALS as error:
-        given = shown(config["trainer"]["max_time"])
-        raise InputError(f"trainer.max_time is {given}: write days, hours, minutes, seconds, as 00:01:30:00") from error
+        value = shown(config["trainer"]["max_time"])
+        raise InputError(f"trainer.max_time is {value}: write days, hours, minutes, seconds, as 00:01:30:00") from error

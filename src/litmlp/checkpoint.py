@@ -1,8 +1,8 @@
-"""Checkpoints that need nothing else: how they are described, and rebuilt without trusting them.
+"""Writes the description of a run into its checkpoint, and rebuilds a model from a checkpoint without trusting it.
 
-A checkpoint outlives the name of the package that wrote it: it names classes of the package as `.networks.MLP`, as
-relative imports do. Older ones hold the whole name, `package.networks.MLP`. Which package that was, the data says,
-whose class is never another's; so no former name is written down anywhere.
+A checkpoint stays valid when the package is renamed: it names the package's classes like relative imports do, for
+example `.networks.MLP`. Older checkpoints hold the whole name, `package.networks.MLP`. The package's name at that time
+is then taken from the class of the data, which always belongs to the package. So no list of former names is needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,18 +23,21 @@ from litmlp.plain import NotPlain, plain
 from litmlp.tasks import Task
 from litmlp.training.compat import dispatch_mode
 
-REBUILT = ("data", "network", "task")  # what is needed to predict
-PATHS = ("path", "val_path", "test_path")  # of data
+REBUILT = ("data", "network", "task")  # the parts that prediction needs
+PATHS = ("path", "val_path", "test_path")  # keys of data that hold paths
 OWN = __package__.partition(".")[0]
+# Classes of torch that a checkpoint may name. MultiheadAttention is listed among the activations but is a layer.
 FROM_TORCH = {*nn.modules.loss.__all__, *nn.modules.activation.__all__} - {"MultiheadAttention"}
-MAX_VALUES, DEPTH = 100_000, 16  # of a description
-ROOM = 2**26  # bytes that may be taken beside those that the file's tensors explain
-TIMES_FILE, TENSORS_MORE = 20, 1000
+MAX_VALUES, MAX_DEPTH = 100_000, 16  # of a description
+# While a model is rebuilt, new tensors may have so many times the bytes and the number of the file's tensors, and so
+# many more bytes and tensors in addition.
+TIMES_FILE, EXTRA_BYTES, EXTRA_TENSORS = 20, 2**26, 1000
+# Exceptions that a description or weights raise which do not fit the present code.
 NOT_FITTING = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError, RuntimeError)
 
 
 class Loaded(NamedTuple):
-    """A checkpoint, rebuilt."""
+    """What a checkpoint was rebuilt to."""
 
     task: Task
     data: TabularData
@@ -42,15 +45,15 @@ class Loaded(NamedTuple):
 
 
 def description(config: Config) -> Config:
-    """Return what a checkpoint says of its run: plain values, no path of this machine, no name of this package."""
+    """Return the part of a config that a checkpoint stores: plain values, no path of this machine, no package name."""
     kept = {key: config[key] for key in (*REBUILT, "optimizer", "scheduler", "seed", "monitor", "mode")}
     paths = {key: portable(path) for key in PATHS if (path := kept["data"].get(key)) is not None}
     kept["data"] = kept["data"] | paths
-    return _moved(kept, OWN, "")
+    return _renamed(kept, OWN, "")
 
 
 def resolve(checkpoint: str) -> Path:
-    """Return the file that `checkpoint` means: itself, or the best of a run's folder."""
+    """Return the checkpoint's file: the path itself if it is a file, or `best.ckpt` if it is a run's folder."""
     path = find(checkpoint)
     if path.is_file():
         return path
@@ -64,7 +67,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content: tensors and plain values.
 
     Raises:
-        InputError: the file is damaged, or holds anything else.
+        InputError: the file is damaged, is no checkpoint, or holds other objects or weights that are not finite.
     """
     content = archive.read(path)
     if not isinstance(content, dict) or not all(
@@ -78,16 +81,16 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Loaded:
-    """Rebuild task and data from a checkpoint alone.
+    """Rebuild the task and the data from nothing but a checkpoint.
 
     Raises:
-        InputError: the file is damaged, or asks for anything but this package's classes and torch's losses and
-            activations, of the size of the tensors that it holds.
+        InputError: the file is damaged, or it names a class that is neither this package's nor one of torch's losses
+            and activations, or it describes a network larger than the tensors that it holds.
     """
     content = read(path)
     config = harmless(content["hyper_parameters"], path)
     try:
-        with _room_for([*archive.tensors(content)]):
+        with _limited_by([*archive.tensors(content)]):
             data = build.data(config)
             data.load_state_dict(content[type(data).__qualname__])
             task = build.task(config, data.spec, trainable=False)
@@ -98,7 +101,7 @@ def load(path: Path) -> Loaded:
 
 
 def load_weights(task: Task, path: Path) -> None:
-    """Start `task` from a checkpoint's weights; its columns and layers must be the same."""
+    """Copy a checkpoint's weights into `task`; both must have the same columns and layers."""
     try:
         task.load_state_dict(read(path)["state_dict"])
     except RuntimeError as error:
@@ -108,22 +111,22 @@ def load_weights(task: Task, path: Path) -> None:
 
 
 def harmless(config: Config, path: Path) -> Config:
-    """Return what a checkpoint says of data, network and task, with classes by the name that this package has now.
+    """Return a checkpoint's description of data, network and task, with this package's present name in each class.
 
     Raises:
-        InputError: that holds anything but plain values, or a class that is none of ours nor one of torch's losses and
-            activations, or an argument that the class does not take, or of another type.
+        InputError: the description holds a value that is not plain, or a class that is neither this package's nor one
+            of torch's losses and activations, or an argument that a class does not take or whose type is wrong.
     """
     try:
-        given = plain({name: config.get(name) for name in REBUILT}, MAX_VALUES, DEPTH)
+        given = plain({name: config.get(name) for name in REBUILT}, MAX_VALUES, MAX_DEPTH)
     except NotPlain as error:
         raise InputError(f"'{path}' describes its run by more than plain values ({error}): not loaded") from error
     if missing := [
         name for name in REBUILT if "_target_" not in (given[name] if isinstance(given[name], dict) else ())
     ]:
         raise InputError(f"'{path}' does not say what to build as {missing[0]}: train one with litmlp-train")
-    former = next((str(node["_target_"]).partition(".")[0] for key, node in nodes(given) if key == "data"), "")
-    renamed = _moved(_moved(given, former, OWN), "", OWN)
+    former_package = next((str(node["_target_"]).partition(".")[0] for key, node in nodes(given) if key == "data"), "")
+    renamed = _renamed(_renamed(given, former_package, OWN), "", OWN)
     for (key, node), (_, built) in zip(nodes(given), nodes(renamed), strict=True):
         if not _is_harmless(key, str(built["_target_"])):
             raise InputError(f"'{path}' wants to build {node['_target_']} as {key}: not loaded")
@@ -141,19 +144,19 @@ def harmless(config: Config, path: Path) -> Config:
     return renamed
 
 
-def _moved(config: Any, package: str, to: str) -> Any:
-    """Return `config` with `to.x` for each `_target_: package.x`."""
+def _renamed(config: Any, package: str, new_package: str) -> Any:
+    """Return `config` with `new_package.x` for each `_target_: package.x`."""
     if isinstance(config, list):
-        return [_moved(value, package, to) for value in config]
+        return [_renamed(value, package, new_package) for value in config]
     if not isinstance(config, dict):
         return config
-    moved = {key: _moved(value, package, to) for key, value in config.items()}
-    first, dot, rest = str(moved.get("_target_")).partition(".")
-    return moved | {"_target_": to + dot + rest} if dot and first == package else moved
+    renamed = {key: _renamed(value, package, new_package) for key, value in config.items()}
+    first, dot, rest = str(renamed.get("_target_")).partition(".")
+    return renamed | {"_target_": new_package + dot + rest} if dot and first == package else renamed
 
 
 def _is_harmless(key: str, target: str) -> bool:
-    if target.partition(".")[0] not in (OWN, "torch"):  # importing alone can run code
+    if target.partition(".")[0] not in (OWN, "torch"):  # importing any other package could run code
         return False
     try:
         cls = resolve_name(target)
@@ -163,8 +166,8 @@ def _is_harmless(key: str, target: str) -> bool:
         return False
     if cls.__module__.startswith("torch."):
         return key not in REBUILT and cls in [getattr(nn, name) for name in FROM_TORCH]
-    kind = {"data": TabularData, "task": Task}.get(key, nn.Module)
-    return cls.__module__.startswith(f"{OWN}.") and issubclass(cls, kind)
+    base = {"data": TabularData, "task": Task}.get(key, nn.Module)
+    return cls.__module__.startswith(f"{OWN}.") and issubclass(cls, base)
 
 
 def _items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -178,27 +181,27 @@ def _items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def _room_for(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """Let no more be built than the tensors of a file explain; raise RuntimeError before that memory is used."""
-    num_bytes = TIMES_FILE * sum(tensor.nbytes for tensor in tensors) + ROOM
-    with _Counted(num_bytes, TIMES_FILE * len(tensors) + TENSORS_MORE):
+def _limited_by(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Limit the tensors that are created in this context in proportion to a file's tensors; else raise RuntimeError."""
+    num_bytes = TIMES_FILE * sum(tensor.nbytes for tensor in tensors) + EXTRA_BYTES
+    with _Limit(num_bytes, TIMES_FILE * len(tensors) + EXTRA_TENSORS):
         yield
 
 
-class _Counted(dispatch_mode()):  # type: ignore[misc]
+class _Limit(dispatch_mode()):  # type: ignore[misc]
     def __init__(self, num_bytes: int, num_tensors: int) -> None:
         super().__init__()
         self.num_bytes = num_bytes
         self.num_tensors = num_tensors
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = function(*args, **(kwargs or {}))
-        if isinstance(made, Tensor) and not any(made is given for given in args):
-            self.num_bytes -= made.nbytes
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and not any(result is argument for argument in args):  # a new tensor
+            self.num_bytes -= result.nbytes
             self.num_tensors -= 1
             if self.num_bytes < 0 or self.num_tensors < 0:
                 raise RuntimeError("it describes a network that is larger than the weights that it holds")
-        return made
+        return result
 
 
 def _first_line(error: BaseException) -> str:

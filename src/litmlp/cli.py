@@ -1,4 +1,7 @@
-"""What the commands share: Hydra around a function, and mistakes as one sentence. Imports nothing heavy."""
+"""What the commands share: they call a function through Hydra, and they report mistakes in one sentence.
+
+This module imports nothing that takes seconds.
+"""
 
 import os
 import re
@@ -30,28 +33,30 @@ from litmlp.files import read_yaml
 from litmlp.training import compat
 from litmlp.trust import check_command, check_config
 
-SAID_IN_A_SENTENCE = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError, MemoryError)
+KNOWN_ERRORS = (InputError, HydraException, OmegaConfBaseException, TrainingDiverged, YAMLError, MemoryError)
 FOLDERS = ("resume", "init_from", "hydra.run.dir", "hydra.sweep.dir")
-LISTS = ("callbacks", "logger", "experiment")  # groups of which several options can be given
-TEXTS = {  # keys of a table that take text, so that 2 is a name, and 007 is not 7
+LISTS = ("callbacks", "logger", "experiment")  # groups that accept several options at once
+TEXTS = {  # keys of `data` that take text: a column may be named 2, and 007 must not become 7
     *("path", "val_path", "test_path", "target", "numeric", "categorical", "date", "ignore", "missing_values"),
     *("decimal", "thousands", "date_format", "delimiter", "quote", "header", "comment", "encoding"),
     *("split_column", "group_column", "time_column", "weight_column"),
 }
-OF_EXTRAS = {  # options that are there once an extra is installed
+OPTIONS_OF_EXTRAS = {  # options that exist only if an extra is installed, and the name of the extra
     "hydra/launcher/joblib": "sweep",
     **dict.fromkeys(("hydra/launcher/submitit_slurm", "hydra/launcher/submitit_local"), "slurm"),
 }
-NOTHING = ("null", "[]", "{}", "")  # in place of a group's option
-MAX_SAID = 400  # characters of what a library says
+NOTHING = ("null", "[]", "{}", "")  # values that choose no option of a group
+MAX_MESSAGE = 400  # characters of a library's message
 
 
 def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False) -> None:
-    """Run `job` on what Hydra composes from `conf/<name>.yaml` and the command line, and end the process.
+    """Let Hydra compose a config from `conf/<name>.yaml` and the command line, and run `job` with it.
+
+    An error ends the process.
 
     Args:
-        name: the command, and the name of its config.
-        job: a function of the config.
+        name: of the command and of its config.
+        job: a function that takes the config.
         open_keys: accept any `group.key=value`, because `job` checks keys itself.
     """
     with process.guarded(f"litmlp-{name}"), in_sentences():
@@ -60,13 +65,16 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
 
 @contextmanager
 def in_sentences() -> Iterator[None]:
-    """Raise InputError, with one sentence, for what the user gave that Hydra, a check or the system refuses."""
+    """Turn an error that the user or the system caused into an InputError with one sentence.
+
+    TrainingDiverged and faults of this project pass unchanged.
+    """
     try:
         yield
     except TrainingDiverged:
         raise
     except Exception as error:
-        is_known = isinstance(error, SAID_IN_A_SENTENCE) or _names_file(error) or no_room(error) is not None
+        is_known = isinstance(error, KNOWN_ERRORS) or _names_file(error) or no_room(error) is not None
         if is_known or _is_of_hydra(error):
             raise InputError(sentence(error)) from error
         raise
@@ -84,7 +92,7 @@ def _compose_and_run(name: str, job: Callable[[DictConfig], Any], open_keys: boo
 @contextmanager
 def _leaving_errors_to_us() -> Iterator[None]:
     before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then prints nothing of its own
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors instead of printing them
     try:
         yield
     finally:
@@ -95,11 +103,11 @@ def _leaving_errors_to_us() -> Iterator[None]:
 
 
 def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
-    """Return a command line as Hydra wants it: flags first, and overrides as `normalized` returns them.
+    """Return the arguments in the form that Hydra expects: flags first, then overrides as `normalized` returns them.
 
     Raises:
-        InputError: a flag that Hydra does not have, several options where a group takes one, or two folders for one
-            run.
+        InputError: for a flag that Hydra does not have, several options of a group that takes one, or two folders for
+            one run.
     """
     flags = [argument for argument in arguments if not _is_override(argument)]
     overrides = [normalized(argument, open_keys) for argument in arguments if _is_override(argument)]
@@ -115,11 +123,11 @@ def typed(arguments: list[str], open_keys: bool = False) -> list[str]:
 
 
 def normalized(argument: str, open_keys: bool) -> str:
-    """Return an override as Hydra wants it.
+    """Return an override in the form that Hydra expects.
 
-    Text that Hydra's grammar has no place for, such as `sin(x)` or `x1^2`, is quoted, and so is one with blanks around
-    it. With `open_keys`, `group.key=value` becomes `++group.key=value`, so that any argument of a constructor can be
-    given, listed in a config file or not. No option of a group, as null or [], is its option `none`.
+    Text that Hydra's grammar does not allow, such as `sin(x)` or `x1^2`, is quoted; so is text that begins or ends with
+    blanks. With `open_keys`, `group.key=value` becomes `++group.key=value`: so any argument of a constructor can be
+    given, even if no config file lists it. `null` or `[]` for a group becomes the group's option `none`.
     """
     key, equals, value = argument.partition("=")
     if argument.startswith("-") or not equals:
@@ -130,12 +138,13 @@ def normalized(argument: str, open_keys: bool) -> str:
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
     if key in FOLDERS and re.fullmatch(r"[-+.]?\d[\w.+-]*|true|false", value):
-        value = f"'{value}'"  # a folder called 0, as a sweep's are
+        value = f"'{value}'"  # a folder may be named 0, as those of a sweep's jobs are
     group, _, name = key.lstrip("+").partition(".")
     if group == "data" and name in TEXTS:
         value = _as_text(key, value, lists_only=name == "header")
     if value.startswith("choice(") and value.endswith(")") and not _parses(f"{key}={value}"):
-        value = value.removeprefix("choice(").removesuffix(")")  # which may then hold null
+        # Hydra's grammar allows null in a plain list with commas, but not in choice(...).
+        value = value.removeprefix("choice(").removesuffix(")")
     if not _parses(f"{key}={value}"):
         elements = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else None
         quoted = _quoted(value) if elements is None else f"[{','.join(map(_quoted, elements))}]"
@@ -155,37 +164,37 @@ def sweep_resumed(arguments: list[str]) -> list[str]:
         for folder in candidates:
             if (folder / "sweep.yaml").is_file():
                 command = check_command(read_yaml(folder / "sweep.yaml").get("command"), folder / "sweep.yaml")
-                others = [other for other in arguments if other not in (argument, "-m", "--multirun")]
-                return ["-m", *command, *others, f"hydra.sweep.dir={_quoted(str(folder.absolute()))}"]
+                further = [other for other in arguments if other not in (argument, "-m", "--multirun")]
+                return ["-m", *command, *further, f"hydra.sweep.dir={_quoted(str(folder.absolute()))}"]
     return arguments
 
 
 def sentence(error: BaseException) -> str:
-    """Return one sentence for what the user gave that Hydra or a check refused."""
+    """Return one sentence that explains an error to the user."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, InputError | TrainingDiverged):
             return str(link)
     for link in chain:
-        if said := _said_by_hydra(link):
-            return said
+        if message := _hydra_message(link):
+            return message
     if any(isinstance(link, MemoryError) for link in chain):
         return f"there is not enough memory ({_one_line(error)}): use fewer rows, or a smaller network"
     if (what_to_do := no_room(error)) is not None:
         return f"{what_to_do}, and go on with resume=<the run's folder>"
     if _names_file(error):
-        return f"cannot read or write {shown(error.filename2 or error.filename, MAX_SAID)}: {error.strerror}"
+        return f"cannot read or write {shown(error.filename2 or error.filename, MAX_MESSAGE)}: {error.strerror}"
     if _is_of_hydra(error):
         return f"Hydra refuses the command: {_one_line(error)}"
     return _one_line(error)
 
 
-def _said_by_hydra(error: BaseException) -> str | None:
-    """Return the sentence for an error of Hydra's or of what it builds on; None if it is none."""
+def _hydra_message(error: BaseException) -> str | None:
+    """Return a sentence for an error of Hydra, OmegaConf or PyYAML or for a missing extra; None for other errors."""
     if isinstance(error, ImportError):
         return needed_extra(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        if (extra := OF_EXTRAS.get(error.missing_cfg_file)) is not None:
+        if (extra := OPTIONS_OF_EXTRAS.get(error.missing_cfg_file)) is not None:
             chosen = "=".join(error.missing_cfg_file.rsplit("/", 1))
             return f"{chosen} needs an extra that is not installed: {install(extra)}"
         group, _, option = error.missing_cfg_file.rpartition("/")
@@ -203,28 +212,28 @@ def _said_by_hydra(error: BaseException) -> str | None:
         return f"there is no config key {shown(error.full_key)}: {did_you_mean(error.key, error.parent_node)}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         reason = str(error.msg or error).partition("\n")[0]
-        return f"{error.full_key} cannot be used: {reason[:MAX_SAID]}"
+        return f"{error.full_key} cannot be used: {reason[:MAX_MESSAGE]}"
     return None
 
 
 def _several_values(message: str) -> str:
     override = message.partition("'")[2].partition("'\n")[0].lstrip("+")
     key, _, value = override.partition("=")
-    a_list = (
+    list_advice = (
         "" if _is_group(key) and key not in LISTS else f", or write {key}=[{shown(value)[1:-1]}] where it takes a list"
     )
-    return f"{key} is given several values, {shown(value)[1:-1]}: add -m to run each{a_list}"
+    return f"{key} is given several values, {shown(value)[1:-1]}: add -m to run each{list_advice}"
 
 
 def _one_line(error: BaseException) -> str:
-    """Return all that an error says, without the lines in which OmegaConf repeats its fields."""
+    """Return an error's message in one line, without the lines in which OmegaConf repeats the fields of its error."""
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type=", "reference_type="))]
-    return " ".join(kept)[:MAX_SAID] or type(error).__name__
+    return " ".join(kept)[:MAX_MESSAGE] or type(error).__name__
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """Return a config as plain values; a seed of null becomes a random one, so that it is recorded."""
+    """Return a config as plain values. A random seed replaces a seed of null, so that the config records it."""
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise InputError(f"no {' and no '.join(missing)} is given: add {' '.join(f'{key}=...' for key in missing)}")
     if "seed" in config and config.seed is None:
@@ -234,28 +243,28 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the config of the run in `folder`, with the values that are given anew."""
+    """Return the stored config of the run in `folder`, with the values that the overrides change."""
     path = folder / "config.yaml"
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
-    before, typed_keys = read_yaml(path), []
+    stored, typed_keys = read_yaml(path), []
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
         if key == "resume":
             continue
         if not (rule := KEYS.get(key.partition(".")[0])) or not rule.may_change:
-            can = ", ".join(name for name, one in KEYS.items() if one.may_change)
+            changeable = ", ".join(name for name, key_rule in KEYS.items() if key_rule.may_change)
             raise InputError(
-                f"'{key}' cannot change when a run is resumed, only values of {can} can: start a new run, with "
+                f"'{key}' cannot change when a run is resumed, only values of {changeable} can: start a new run, with "
                 "init_from="
             )
-        _change(before, key.split("."), override)
+        _apply(override, stored, key.split("."))
         typed_keys.append(key)
-    check_config(before, path, typed_keys)
-    return before
+    check_config(stored, path, typed_keys)
+    return stored
 
 
-def _change(config: dict[str, Any], keys: list[str], override: Override) -> None:
+def _apply(override: Override, config: dict[str, Any], keys: list[str]) -> None:
     *groups, last = keys
     for group in groups:
         if not isinstance(config.get(group), dict):
@@ -280,7 +289,10 @@ def _names_file(error: BaseException) -> TypeGuard[OSError]:
 
 
 def _is_of_hydra(error: BaseException) -> bool:
-    """Tell whether an error comes of Hydra's code or of what it calls, but not of ours: a command line caused it."""
+    """Tell whether Hydra's code or a library that it calls raised an error: then the command line caused it.
+
+    The innermost frame that belongs to Hydra or to this project decides.
+    """
     trace, packages = error.__traceback__, []
     while trace is not None:
         packages.append(str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0])
@@ -290,7 +302,7 @@ def _is_of_hydra(error: BaseException) -> bool:
 
 
 def _keeping(errors: list[Exception], job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    # Around what a single run raises, Hydra would print lines of its own.
+    # Hydra prints lines of its own for an error of a single run. So the error is kept and raised after Hydra has ended.
     def keeping(config: DictConfig) -> Any:
         try:
             return job(config)
@@ -309,14 +321,14 @@ def _run_folder(resume: str | None, name: str) -> str:
 
 
 def unique() -> str:
-    """Return a name for a run's folder, by the time."""
+    """Return a new name for a run's folder: the time and some random letters."""
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{uuid.uuid4().hex[:6]}"
 
 
 def _parses(override: str) -> bool:
     try:
         OverridesParser.create().parse_override(override)
-    except (HydraException, ValueError):  # ValueError of a number of thousands of digits
+    except (HydraException, ValueError):  # Python raises ValueError for a number with thousands of digits
         return False
     return True
 
@@ -327,18 +339,18 @@ def _is_text(override: str) -> bool:
 
 
 def _as_text(key: str, value: str, lists_only: bool) -> str:
-    """Return a value with quotes around what Hydra would take for numbers or truth values."""
+    """Return a value with quotes around each element that Hydra would read as a number or as true or false."""
     if not _parses(f"{key}={value}") or any(quote in value for quote in "'\""):
         return value
     parsed = OverridesParser.create().parse_override(f"{key}={value}")
-    given = None if parsed.is_sweep_override() else parsed.value()
-    if isinstance(given, list) and not all(isinstance(one, str) for one in given):
+    read = None if parsed.is_sweep_override() else parsed.value()
+    if isinstance(read, list) and not all(isinstance(element, str) for element in read):
         return f"[{','.join(_quoted(element) for element in value[1:-1].split(','))}]"
-    return value if lists_only or not isinstance(given, bool | int | float) else _quoted(value)
+    return value if lists_only or not isinstance(read, bool | int | float) else _quoted(value)
 
 
 def _is_plain_value(override: str) -> bool:
-    # A number, true, or {...}, of which Hydra would raise errors of its own, where an option's name is wanted.
+    # A number, true, or {...} where the name of an option is expected: Hydra would raise an error of its own for it.
     if not _parses(override):
         return False
     parsed = OverridesParser.create().parse_override(override)
@@ -358,7 +370,7 @@ def _has_none(key: str) -> bool:
 
 
 def _check_flags(arguments: list[str]) -> None:
-    """Raise InputError for flags that Hydra would refuse with a text of its own."""
+    """Raise InputError for flags that Hydra does not have, before Hydra prints a message of its own."""
     parser = compat.arguments_parser()
 
     def refuse(message: str) -> NoReturn:
@@ -373,7 +385,7 @@ def _quoted(text: str, keeps_blanks: bool = False) -> str:
     return f"'{escaped}'"
 
 
-# There is one store, and what it gives out are copies; yet Hydra copies it whole for each group that --help lists,
-# which took two thirds of the time.
+# Hydra copies the whole store for each group that --help lists, which took two thirds of the command's time. No copy is
+# needed: there is only one store, and what it returns are copies.
 ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 OmegaConf.register_new_resolver("litmlp.run_folder", _run_folder, use_cache=True, replace=True)

@@ -1,4 +1,4 @@
-"""A config is checked before any data is read: every mistake is one sentence that names the key."""
+"""Checks a config before any data is read: each mistake raises an InputError, one sentence that names the key."""
 
 import inspect
 import math
@@ -29,8 +29,8 @@ PARTS: dict[str, type] = {
     "scheduler": torch.optim.lr_scheduler.LRScheduler,
     "trainer": L.Trainer,
 }
-GROUPS: dict[str, type] = {"callbacks": L.Callback, "logger": Logger}  # of any number of parts
-KINDS: dict[type, str] = {
+GROUPS: dict[str, type] = {"callbacks": L.Callback, "logger": Logger}  # each has any number of parts
+EXPECTED: dict[type, str] = {  # what a message says that _target_ must be
     TabularData: "a subclass of litmlp.data.TabularData",
     torch.nn.Module: "a torch.nn.Module",
     Task: "a subclass of litmlp.tasks.Task",
@@ -40,9 +40,9 @@ KINDS: dict[type, str] = {
     L.Callback: "a callback, a subclass of lightning.pytorch.Callback",
     Logger: "a logger, as lightning.pytorch.loggers has them",
 }
-COLUMNS_TRIED = ((2, 1), (1, 0), (0, 2), (30, 5))  # numbers of numeric and of categorical columns
+COLUMNS_TRIED = ((2, 1), (1, 0), (0, 2), (30, 5))  # numbers of numeric and categorical columns to try a network with
 ROWS_TRIED = 3
-MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # where these say so
+MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # here, _target_ may also be a function
 
 
 def check(config: Config) -> None:
@@ -62,21 +62,24 @@ def check(config: Config) -> None:
     build.data(config)
 
 
-def worded(config: Config) -> Config:
-    """Return a config with text in place of the numbers of a YAML file where data takes only text, as names do."""
+def numbers_as_text(config: Config) -> Config:
+    """Return a config in which arguments of `data` that take only text, such as names of columns, hold no numbers.
+
+    YAML reads a column's name `2` as a number, for example.
+    """
     node = config.get("data")
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         return config
     hints, _ = arguments_of(imported("data", node["_target_"]))
-    return config | {"data": {name: _worded(value, hints.get(name)) for name, value in node.items()}}
+    return config | {"data": {name: _number_as_text(value, hints.get(name)) for name, value in node.items()}}
 
 
-def _worded(value: Any, hint: Any) -> Any:
-    kinds = {*get_args(hint)} or {hint}
-    lists = [kind for kind in kinds if get_origin(kind) is list and get_args(kind) == (str,)]
-    if isinstance(value, list) and lists:
-        return [str(one) if _is_number(one) else one for one in value]
-    return str(value) if str in kinds and not kinds & {int, float} and _is_number(value) else value
+def _number_as_text(value: Any, hint: Any) -> Any:
+    types = {*get_args(hint)} or {hint}
+    takes_list_of_text = any(get_origin(member) is list and get_args(member) == (str,) for member in types)
+    if isinstance(value, list) and takes_list_of_text:
+        return [str(item) if _is_number(item) else item for item in value]
+    return str(value) if str in types and not types & {int, float} and _is_number(value) else value
 
 
 def _is_number(value: Any) -> bool:
@@ -84,12 +87,12 @@ def _is_number(value: Any) -> bool:
 
 
 def check_parts(config: Config) -> None:
-    """Raise InputError for a key that is not there, or a part of the run that does not say what to build."""
+    """Raise InputError for an unknown or a missing key, or for a part of the run without a `_target_` to build."""
     for key in config:
         if key not in KEYS:
             raise InputError(f"there is no config key '{key}': {did_you_mean(key, KEYS)}")
     for key in sorted(KEYS.keys() - config.keys()):
-        raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
+        raise InputError(f"the config has no {key}, but a run needs it: leave ~{key} out")
     for path, value in leaves(config):
         check_leaf(path, value)
     for key in PARTS:
@@ -97,7 +100,7 @@ def check_parts(config: Config) -> None:
         if key == "scheduler" and not node:
             continue
         if key == "task" and isinstance(node, dict) and node.get("_target_", "") is None:
-            continue  # it follows from the target, which is not read yet
+            continue  # task=auto: the target column decides, and it has not been read yet
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             raise InputError(f"{key} names no _target_ to build: choose an option of the group with {key}=...")
     for group in GROUPS:
@@ -105,12 +108,12 @@ def check_parts(config: Config) -> None:
             raise InputError(f"{group} is {config[group]!r}: choose options of the group with {group}=[...]")
         for name, node in (config[group] or {}).items():
             if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-                others = [other for other in config[group] if other != name]
-                raise InputError(f"{group}.{name} names no _target_ to build: {did_you_mean(name, others)}")
+                known = [other for other in config[group] if other != name]
+                raise InputError(f"{group}.{name} names no _target_ to build: {did_you_mean(name, known)}")
 
 
 def leaves(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value that holds no others, with its path."""
+    """Yield the path and the value of each entry that is neither a dict nor a list."""
     if isinstance(config, dict | list):
         pairs = config.items() if isinstance(config, dict) else ((f"[{i}]", value) for i, value in enumerate(config))
         for key, value in pairs:
@@ -120,7 +123,7 @@ def leaves(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_leaf(path: str, value: Any) -> None:
-    """Raise InputError for a number that is not finite, or too large for the machine, and for a broken text."""
+    """Raise InputError for a number that is not finite or does not fit into 64 bits, and for text that is not UTF-8."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{path} is {value}: give a finite number")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -130,20 +133,20 @@ def check_leaf(path: str, value: Any) -> None:
 
 
 def check_kinds(config: Config) -> None:
-    """Raise InputError for a part that is to be built from a class of another kind."""
-    parts = [(key, config[key]["_target_"], kind) for key, kind in PARTS.items() if config[key]]
+    """Raise InputError for a part whose `_target_` is not a class of the required type."""
+    parts = [(key, config[key]["_target_"], base) for key, base in PARTS.items() if config[key]]
     for group in GROUPS:
         parts += [(f"{group}.{name}", node["_target_"], GROUPS[group]) for name, node in (config[group] or {}).items()]
-    for path, name, kind in parts:
+    for path, name, base in parts:
         target = imported(path, name)
         if not isinstance(target, type) and path in MADE_BY_FUNCTIONS:
             continue
-        if not (isinstance(target, type) and issubclass(target, kind)):
-            raise InputError(f"{path}._target_ is '{name}', but must be {KINDS[kind]}: choose another one")
+        if not (isinstance(target, type) and issubclass(target, base)):
+            raise InputError(f"{path}._target_ is '{name}', but must be {EXPECTED[base]}: choose another one")
 
 
 def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
-    """Yield each node that names a `_target_`, with its path."""
+    """Yield the path and the node of each dict that has a `_target_`."""
     if isinstance(config, dict):
         if "_target_" in config:
             yield path, config
@@ -155,22 +158,22 @@ def nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
 
 
 def check_arguments(path: str, node: Config) -> None:
-    """Raise InputError if the node's target does not exist or has no such argument, or takes another type."""
-    known, takes_any = arguments_of(imported(path, node["_target_"]))
+    """Raise InputError if a node's target does not exist, lacks one of the arguments, or takes another type for it."""
+    hints, takes_any = arguments_of(imported(path, node["_target_"]))
     for name, value in node.items():
         if name in MARKS:
             continue
-        if name not in known and not takes_any:
-            raise InputError(f"there is no config key '{path}.{name}': {did_you_mean(name, known)}")
-        if name in known and not (isinstance(value, dict) and "_target_" in value):
-            check_value(f"{path}.{name}", value, known[name])
+        if name not in hints and not takes_any:
+            raise InputError(f"there is no config key '{path}.{name}': {did_you_mean(name, hints)}")
+        if name in hints and not (isinstance(value, dict) and "_target_" in value):
+            check_value(f"{path}.{name}", value, hints[name])
 
 
 def imported(path: str, name: Any) -> Callable:
-    """Return the class or function of that name; raise InputError where there is none."""
+    """Return the class or function of that name; raise InputError if it cannot be imported or called."""
     try:
         target = resolve_name(name)
-    except Exception as error:  # of whatever module it is in
+    except Exception as error:  # importing runs the module's code, which can raise any exception
         raise InputError(f"{path}._target_ is {shown(name)}, which cannot be imported: check the name") from error
     if not callable(target):
         raise InputError(f"{path}._target_ is {shown(name)}, which cannot be called: name a class or a function")
@@ -178,37 +181,37 @@ def imported(path: str, name: Any) -> Callable:
 
 
 def arguments_of(target: Callable) -> tuple[dict[str, Any], bool]:
-    """Return the annotation of each argument of `target`, and whether it takes any other name as well.
+    """Return the annotation of each argument of `target`, and whether `target` accepts arguments of any name.
 
-    A class that takes `**arguments` passes them on to the next class in line.
+    A constructor with `**arguments` is taken to pass them to the constructor of the next class in the resolution order.
     """
     constructors: list[Callable] = [target]
     if isinstance(target, type):
         constructors = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
-    known: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     for constructor in constructors:
         parameters = inspect.signature(constructor).parameters.values()
         hints = _hints(constructor)
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                known.setdefault(parameter.name, hints.get(parameter.name, Any))
+                collected.setdefault(parameter.name, hints.get(parameter.name, Any))
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return {name: hint for name, hint in known.items() if name != "self"}, False
-    return {name: hint for name, hint in known.items() if name != "self"}, True
+            return {name: hint for name, hint in collected.items() if name != "self"}, False
+    return {name: hint for name, hint in collected.items() if name != "self"}, True
 
 
 def check_value(path: str, value: Any, hint: Any) -> None:
-    """Raise InputError unless `value` is of the annotated type; YAML writes a tuple as a list."""
-    given = tuple(value) if isinstance(value, list) and get_origin(hint) is tuple else value
+    """Raise InputError unless `value` has the annotated type. A list fits a tuple, since YAML has no tuples."""
+    converted = tuple(value) if isinstance(value, list) and get_origin(hint) is tuple else value
     expected = inspect.formatannotation(hint).replace("typing.", "")
     try:
-        check_type(given if "bool" in expected else _without_truth(given), hint)
+        check_type(converted if "bool" in expected else _without_bools(converted), hint)
     except TypeCheckError:
         raise InputError(f"{path} is {shown(value)}, but should be of type {expected}: correct the value") from None
 
 
 def check_values(config: Config) -> None:
-    """Raise InputError for a top-level value, or a rate, that cannot be."""
+    """Raise InputError for an invalid value of a top-level key, a seed or the learning rate."""
     for key, rule in KEYS.items():
         if not rule.fits(config[key]):
             raise InputError(f"{key} is {shown(config[key])}: {rule.advice}")
@@ -221,7 +224,7 @@ def check_values(config: Config) -> None:
 
 
 def check_monitor(config: Config, spec: Spec) -> None:
-    """Raise InputError unless the task logs each monitored metric, and `mode` is its better direction."""
+    """Raise InputError unless the task logs each monitored metric and each `mode` is the metric's better direction."""
     metrics = build.task_class(config).build_metrics(spec.target)
     better = {"loss": "min"} | {name: metric.mode for name, metric in metrics.items()}
     in_val, in_train = ({f"{stage}/{name}": mode for name, mode in better.items()} for stage in ("val", "train"))
@@ -232,53 +235,60 @@ def check_monitor(config: Config, spec: Spec) -> None:
 
 
 def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
-    """Raise InputError unless `monitor` of a node is among the metrics, whose modes `better` holds, and `mode` fits."""
+    """Raise InputError unless a node's `monitor` is a metric that is logged and its `mode` fits that metric.
+
+    Args:
+        prefix: the node's path with a dot at the end; empty for the top of the config.
+        node: has `monitor`, and perhaps `mode` and `patience`.
+        better: the better direction, `min` or `max`, of each metric that is logged.
+    """
     monitor, mode = node["monitor"], node.get("mode", "min")
     if not isinstance(monitor, str) or monitor not in better:
-        known = did_you_mean(monitor, better)
-        raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {known}")
+        advice = did_you_mean(monitor, better)
+        raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {advice}")
     if mode not in ("min", "max"):
         raise InputError(f"{prefix}mode is {shown(mode)}: use min or max")
     if better[monitor] != mode:
-        right = f"{prefix}mode={better[monitor]}"
-        raise InputError(f"{prefix}mode is {mode}, but {monitor} is better the other way: add {right}")
+        correct = f"{prefix}mode={better[monitor]}"
+        raise InputError(f"{prefix}mode is {mode}, but {monitor} is better the other way: add {correct}")
     if isinstance(patience := node.get("patience"), int) and patience < 0:
         raise InputError(f"{prefix}patience is {patience}: use a whole number from 0 up")
 
 
 def check_loss(config: Config) -> None:
-    """Raise InputError for a loss that cannot learn this task's targets, however many classes or targets there are.
+    """Raise InputError for a loss that cannot learn this task's targets.
 
-    A loss may be made for a certain number of them, as by a weight for each class: it must fit one of several.
+    The number of classes may not be known yet. So several numbers are tried, and the loss must fit one of them. A list
+    among the loss's arguments, such as one weight for each class, may fix the number.
     """
     if not config["task"].get("loss"):
         return
     lengths = {len(value) for value in config["task"]["loss"].values() if isinstance(value, list)}
     target_type, targets = build.task_class(config).target_type, config["data"].get("target")
     sizes = target_type.sizes(len(targets) if isinstance(targets, list) else 1)
-    refusal: InputError | None = None
+    first_error: InputError | None = None
     for size in (*sizes, *(lengths if len(sizes) > 1 else ())):
         target = target_type.example(size)
         try:
             try_loss(config, target.example_encoded(), target.num_outputs)
             return
         except InputError as error:
-            refusal = refusal or error
-    if refusal is not None:
-        raise refusal
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
 
 
 def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
-    """Raise InputError for a loss that cannot learn these targets.
+    """Raise InputError for a loss that cannot learn these targets, or that cannot be weighted but should be.
 
     Args:
-        config: of the run.
-        target: some encoded rows, `[N, O] float32` or `[N] int64`.
-        num_outputs: of the network.
+        config: the run's config.
+        target: a few encoded targets, `[N, O] float32` or `[N] int64`.
+        num_outputs: number of outputs of the network.
     """
     output = torch.linspace(-1, 1, len(target) * num_outputs).reshape(len(target), -1).requires_grad_()
     loss: Any = build.loss(config)
-    described = build.describe("task.loss", config["task"]["loss"])
+    description = build.describe("task.loss", config["task"]["loss"])
     try:
         with warnings.catch_warnings(action="error"):
             loss(output, target).backward()
@@ -286,19 +296,22 @@ def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
     except (*REFUSALS, UserWarning):
         learns = False
     if not learns:
-        raise InputError(f"{described} does not fit {config['task']['_target_']}: choose another task/loss")
-    weighted = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
+        raise InputError(f"{description} does not fit {config['task']['_target_']}: choose another task/loss")
+    weight_keys = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
     loss.reduction = "none"
-    if weighted and loss(output, target).shape[:1] != (len(target),):
-        raise InputError(f"{described} has no reduction='none', so rows cannot be weighted: leave out {weighted[0]}")
+    if weight_keys and loss(output, target).shape[:1] != (len(target),):
+        raise InputError(
+            f"{description} has no reduction='none', so rows cannot be weighted: leave out {weight_keys[0]}"
+        )
 
 
 def check_network(config: Config) -> None:
-    """Raise InputError for a network that is refused alike whatever the columns are.
+    """Raise InputError for a network that cannot be built for any of several sets of columns, always for one reason.
 
-    One that is refused for some columns only, as where it takes no levels, may yet fit those of the data.
+    The data's columns are not known yet. A network that fails for only some sets, for example because it takes no
+    categorical columns, may still fit the data.
     """
-    refusals: list[InputError] = []
+    errors: list[InputError] = []
     for num_numeric, num_categorical in COLUMNS_TRIED:
         spec = Spec.example(build.task_class(config).target_type, num_numeric, num_categorical)
         try:
@@ -307,35 +320,37 @@ def check_network(config: Config) -> None:
         except TooLarge:
             raise
         except InputError as error:
-            refusals.append(error)
-    if len({str(error) for error in refusals}) == 1:
-        raise refusals[0]
+            errors.append(error)
+    if len({str(error) for error in errors}) == 1:
+        raise errors[0]
 
 
 def try_out(config: Config, task: Task, data: TabularData) -> None:
-    """Raise InputError unless network and loss work on some rows of the data that is set up."""
+    """Raise InputError unless the network and the loss work with the first rows of the data, which is set up."""
     rows = data.tables["train"].rows(slice(ROWS_TRIED))
-    wanted = (len(rows.numeric), data.target.num_outputs)
-    described = build.describe("network", config["network"])
+    expected = (len(rows.numeric), data.target.num_outputs)
+    description = build.describe("network", config["network"])
     was_training = task.training
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
             output = task.eval().forward(rows)
     except REFUSALS as error:
         reason = " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
-        raise InputError(f"{described} cannot take the columns of this data ({reason}): choose another one") from error
+        raise InputError(
+            f"{description} cannot take the columns of this data ({reason}): choose another one"
+        ) from error
     finally:
         task.train(was_training)
-    if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
-        given = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise InputError(f"{described} gives {given} for {wanted[0]} rows, not {wanted}: choose another one")
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+        actual = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise InputError(f"{description} gives {actual} for {expected[0]} rows, not {expected}: choose another one")
     if config["task"].get("loss"):
         assert rows.target is not None
         try_loss(config, rows.target, data.target.num_outputs)
 
 
 def check_optimizer(config: Config) -> None:
-    """Raise InputError for values that optimizer or schedule refuse, by a step with a weight and a bias."""
+    """Raise InputError for values that the optimizer or the schedule refuses: each takes a step for a tiny layer."""
     layer = torch.nn.Linear(1, 1)
     layer(torch.zeros(1, 1)).sum().backward()
     groups = [{"params": [layer.weight]}, {"params": [layer.bias], "weight_decay": 0.0}]  # as a task makes them
@@ -351,31 +366,31 @@ def check_optimizer(config: Config) -> None:
             "the scheduler needs to know how many steps there will be, but training has no end: give "
             "trainer.max_epochs=60, or add scheduler=none"
         )
-    given = {"total_steps": 100} if takes_total else {}
-    _tried(config, "scheduler", lambda make: _step(make(optimizer, **given)))
+    arguments = {"total_steps": 100} if takes_total else {}
+    _tried(config, "scheduler", lambda make: _step(make(optimizer, **arguments)))
 
 
 def _tried(config: Config, key: str, use: Callable[[Any], Any]) -> Any:
-    made = build.make(config, key)
+    part = build.make(config, key)
     try:
         with warnings.catch_warnings(action="ignore"):
-            return use(made)
+            return use(part)
     except REFUSALS as error:
         raise build.refused(key, config[key], error) from error
 
 
-def _step(made: Any) -> None:
-    schedule = made["scheduler"] if isinstance(made, dict) else made
+def _step(scheduler: Any) -> None:
+    schedule = scheduler["scheduler"] if isinstance(scheduler, dict) else scheduler  # a dict, as Lightning takes it
     metrics = {"metrics": 0.0} if "metrics" in inspect.signature(schedule.step).parameters else {}
     schedule.step(**metrics)
 
 
-def _without_truth(value: Any) -> Any:
-    """Return `value` with something in place of true and false that is no number, as which Python takes them."""
+def _without_bools(value: Any) -> Any:
+    """Return `value` with a plain object for each bool, which would pass as a number: bool is a subclass of int."""
     if isinstance(value, list | tuple):
-        return type(value)(map(_without_truth, value))
+        return type(value)(map(_without_bools, value))
     if isinstance(value, dict):
-        return {key: _without_truth(one) for key, one in value.items()}
+        return {key: _without_bools(item) for key, item in value.items()}
     return object() if isinstance(value, bool) else value
 
 

@@ -1,6 +1,6 @@
-"""The keys at the top of a config: to add one is to add a line here and in conf/train.yaml.
+"""The top-level keys of a config. To add a key, add a line here and in conf/train.yaml.
 
-Imports nothing that takes time: reports and resuming look here, too.
+This module imports nothing that takes seconds, because reports and resuming use it, too.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,16 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 class Key(NamedTuple):
-    """What holds for a key.
+    """The rules for a key.
 
     Attributes:
-        fits: whether a value can be; groups of options are checked elsewhere, against the constructors they name.
-        advice: for a value that cannot be.
-        tells_apart: whether runs that differ in it are different in a report: not so for what changes no result.
-        may_change: whether it can be given anew when a run is resumed.
-        may_be_absent: whether it may be taken out of the config, as with `~scheduler`.
+        fits: tells whether a value is valid. Groups of options are checked against the constructors that they name, in
+            `config.py`.
+        advice: what a message says to do if the value is not valid.
+        tells_apart: whether a report shows two runs as different if they differ only in this key. False for keys that
+            do not change the result.
+        may_change: whether the key can be given a new value when a run is resumed.
+        may_be_absent: whether the key may be removed from the config, as `~scheduler` does.
     """
 
     fits: Callable[[Any], bool] = lambda value: True
@@ -53,7 +55,7 @@ KEYS: dict[str, Key] = {
     **dict.fromkeys(("callbacks", "logger"), Key(tells_apart=False, may_change=True, may_be_absent=True)),
     "seed": Key(is_seed, SEED),
     "monitor": Key(lambda value: isinstance(value, str), "give a text"),
-    "mode": Key(),  # with the monitor
+    "mode": Key(),  # config.check_monitor checks it together with the monitor
     "threads": Key(_is_threads, f"use auto, or a whole number from 1 to {MAX_THREADS}", False, may_change=True),
     "compile": Key(lambda value: isinstance(value, bool), "use true or false", tells_apart=False),
     "matmul_precision": Key(MATMUL_PRECISIONS.__contains__, f"use {', '.join(MATMUL_PRECISIONS)}", tells_apart=False),

@@ -1,4 +1,4 @@
-"""Where the commands start: the rest is imported only once signals and errors end in a sentence."""
+"""Starts the commands. It sets up the handling of signals and errors before the imports, which take seconds."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""What a run can end with, apart from success."""
+"""The errors that end a run, and the sentences that explain errors to the user."""
 
 import difflib
 import errno
@@ -8,24 +8,24 @@ import signal
 from collections.abc import Iterable, Iterator
 
 MAX_LENGTH_OF_REASON = 200  # characters
-OUT_OF_MEMORY = (
+OUT_OF_MEMORY = (  # parts of the messages by which libraries report a lack of memory
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc"),
     *("failed to map segment from shared object", "cannot create shared object", "insufficient memory"),
 )
 
-EXTRAS = {  # packages that an extra brings
+EXTRAS = {  # the extra that installs a package
     **dict.fromkeys(("optuna", "cmaes", "joblib", "hydra_joblib_launcher"), "sweep"),
     **dict.fromkeys(("submitit", "hydra_submitit_launcher"), "slurm"),
     **{"ray": "ray", "mlflow": "mlflow", "wandb": "wandb", "sklearn": "sklearn"},
 }
 MAX_SHOWN = 100  # characters of a value
-MAX_NAMES = 40  # in a list of those that are known
+MAX_NAMES = 40  # in a list of known names
 
 
 class InputError(ValueError):
-    """The user gave something that cannot work; the message is one sentence that says what to do.
+    """The user's input cannot work; the message is one sentence that says what to do.
 
-    It is a single line that any terminal shows as it is, whatever a column or a file is called.
+    The message is a single line of printable characters, even if the name of a column or a file has others.
     """
 
     def __init__(self, message: str) -> None:
@@ -37,11 +37,11 @@ class TrainingDiverged(RuntimeError):
 
 
 class JobsFailed(RuntimeError):
-    """Some jobs of a sweep failed; what they said is on record."""
+    """Some jobs of a sweep failed; their records hold the errors."""
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to stop. Not an `Exception`, so that no handler on the way swallows it."""
+    """A signal asked the run to stop. It is not an `Exception`, so that `except Exception` does not catch it."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal_number = signal_number
@@ -49,16 +49,16 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """The shell's convention for a process ended by a signal."""
+        """The exit code of a process that a signal has ended, by the shell's convention."""
         return 128 + self.signal_number
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?`, or the known names where none is near."""
+    """Return `did you mean 'x'?`, or the known names if none is similar."""
     names = {str(name).lower(): str(name) for name in known}
-    near = difflib.get_close_matches(str(given).lower()[:MAX_SHOWN], names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {_typed(names[near[0]])}?"
+    similar = difflib.get_close_matches(str(given).lower()[:MAX_SHOWN], names, n=1, cutoff=0.6)
+    if similar:
+        return f"did you mean {_quoted(names[similar[0]])}?"
     if not names:
         return "there are none"
     first = sorted(names.values())[:MAX_NAMES]
@@ -67,15 +67,15 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object, most: int = MAX_SHOWN) -> str:
-    """Return a value as Python writes it, cut in the middle to `most` characters."""
+    """Return the `repr` of a value; if it has more than `most` characters, its middle is left out."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no whole number of thousands of digits
+    except ValueError:  # Python refuses to convert a whole number with thousands of digits to text
         text = "a very long number"
     return text if len(text) <= most else f"{text[: most - 20]} ... {text[-15:]}"
 
 
-def _typed(name: str) -> str:
+def _quoted(name: str) -> str:
     if not name.isprintable():
         return f"{name!r}, which holds characters that do not show"
     if name != name.strip():
@@ -88,7 +88,7 @@ def _is_plain(name: str) -> bool:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, and those that it came of."""
+    """Yield an error, its cause, the cause of that, and so on."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         yield error
@@ -97,7 +97,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def interruption(error: BaseException) -> Interrupted | None:
-    """Return the signal that `error` came of: a library that tidies up may raise an error of its own over it."""
+    """Return the signal that led to `error`, if one did: a library may raise another error while it tidies up."""
     for link in chain(error):
         if isinstance(link, Interrupted):
             return link
@@ -107,7 +107,7 @@ def interruption(error: BaseException) -> Interrupted | None:
 
 
 def no_room(error: BaseException | None) -> str | None:
-    """Return what to do about a full disk, a user's share of it, or a limit of file size; None for other errors."""
+    """Return what to do about a full disk, a full quota or a limit of file size; None for other errors."""
     for link in chain(error):
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             return "the disk is full: make room"
@@ -117,12 +117,12 @@ def no_room(error: BaseException | None) -> str | None:
 
 
 def refusal_of_system(error: BaseException) -> str | None:
-    """Return a sentence for what the machine or its settings do not allow; None for an error that came of another."""
+    """Return a sentence for an error that the machine or its settings caused; None for any other error."""
     for link in chain(error):
         reason = _first_line(link)
         if isinstance(link, MemoryError) or any(words in reason.lower() for words in OUT_OF_MEMORY):
             return "the memory is too small for this: free some, raise its limit (ulimit -v), or ask for less of it"
-        if "toomanyopenfiles" in reason.replace(" ", "").lower():  # as Rust writes it
+        if "toomanyopenfiles" in reason.replace(" ", "").lower():  # Rust writes it as one word
             return "no more files may be open at once: raise their limit (ulimit -n)"
         if "can't start new thread" in reason:
             return "no more threads may be started: end other processes, or raise their limit (ulimit -u)"
@@ -131,12 +131,12 @@ def refusal_of_system(error: BaseException) -> str | None:
     if (what_to_do := no_room(error)) is not None:
         return f"{what_to_do}, and give the same command again"
     if isinstance(error, OSError):
-        what = (
+        problem = (
             f"cannot read or write '{os.fsdecode(error.filename)}'"
             if error.filename is not None
             else "the system refused a step"
         )
-        return f"{what}: {error.strerror or _first_line(error)}"
+        return f"{problem}: {error.strerror or _first_line(error)}"
     if isinstance(error, ImportError) and (extra := needed_extra(error)) is not None:
         return extra
     if isinstance(error, ImportError) and __package__ not in str(error.name).split("."):
@@ -145,15 +145,15 @@ def refusal_of_system(error: BaseException) -> str | None:
 
 
 def needed_extra(error: ImportError, target: str = "") -> str | None:
-    """Return how to install the package that could not be imported, if an extra brings it.
+    """Return how to install the package that could not be imported; None if no extra installs it.
 
     Args:
-        error: that of the import.
-        target: the class that was to be built, of which some errors do not say what it needs.
+        error: the error of the import.
+        target: name of the class that was to be built: some errors do not name the package that it needs.
     """
     words = {*str(error.name).split("."), *re.findall(r"\w+", str(error))}
-    found = (name for name in EXTRAS if name in words or name in target.rpartition(".")[2].lower())
-    package = next(found, None)
+    packages = (name for name in EXTRAS if name in words or name in target.rpartition(".")[2].lower())
+    package = next(packages, None)
     return None if package is None else f"{package} is not installed: {install(EXTRAS[package])}"
 
 
@@ -165,6 +165,6 @@ def install(extra: str) -> str:
 def _first_line(error: BaseException) -> str:
     try:
         text = str(error).strip()
-    except Exception:  # what makes the text is faulty itself
+    except Exception:  # the error's own `__str__` fails
         text = ""
     return text.partition("\n")[0][:MAX_LENGTH_OF_REASON]

@@ -1,7 +1,8 @@
-"""Files that are whole or not there: written beside their place, then renamed onto it, and checked when read.
+"""Writes files atomically, and checks them when they are read.
 
-JSON and YAML files end with a sum (CRC-32) of their content. A file whose sum differs, or is gone, was changed since it
-was written, perhaps by a person, so this is said and the file is used; one that cannot be parsed is refused.
+A file is written under a temporary name in the same folder and then renamed. So after a crash it is either complete or
+absent. JSON and YAML files end with a checksum (CRC-32) of their content. If the checksum differs or is absent, the
+file was changed, perhaps by a person: a warning says so, and the file is used. A file that cannot be parsed is refused.
 """
 
 import json
@@ -25,41 +26,41 @@ from litmlp.plain import NotPlain, plain
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 2**26  # of a JSON or YAML file
-MAX_NESTED = 32
-SUM = "crc32"
-GREATEST = 1e300  # of what is measured
+MAX_DEPTH = 32  # of nested dicts and lists
+SUM = "crc32"  # the key of the checksum
+MAX_METRIC = 1e300  # a larger value in a metrics file is damage
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads `1e-3` as the number that it is, and dates as text."""
+    """Reads `1e-3` as a number, where PyYAML reads text, and dates as text."""
 
 
 class Dumper(yaml.SafeDumper):
-    """Quotes text that the loader would take for something else, and repeats what occurs twice."""
+    """Quotes text that the loader would not read as text, and writes a value that occurs twice in full each time."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write no reference from one place to another."""
+        """Write no alias: `read_yaml` refuses aliases."""
         return True
 
 
 def _text(dumper: Dumper, text: str) -> yaml.Node:
-    # PyYAML writes some line ends as they are, and reads them as blanks.
+    # Without quotes, PyYAML writes some kinds of line ends unescaped and reads them back as blanks.
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
 Dumper.add_representer(str, _text)
-for _one in (Loader, Dumper):
-    _one.yaml_implicit_resolvers = {
+for _class in (Loader, Dumper):
+    _class.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     _number = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
-    _one.add_implicit_resolver("tag:yaml.org,2002:float", _number, [*"-+0123456789"])
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _number, [*"-+0123456789"])
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; rename it onto `path` unless an exception passes."""
+    """Yield a temporary path in the same folder; rename it to `path` at the end unless an exception was raised."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -77,7 +78,10 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: dict[str, Any], is_summed: bool = True) -> None:
     """Write `content` to `path` atomically, as indented JSON; a number that is not finite becomes null.
 
-    Without a sum where nothing but the user reads it.
+    Args:
+        path: the file.
+        content: plain values.
+        is_summed: add a checksum; False for a file that only the user reads.
     """
     finite = {key: _finite_or_none(value) for key, value in content.items()}
     summed = finite | ({SUM: _sum(_compact(finite))} if is_summed else {})
@@ -91,15 +95,15 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; raise InputError where it holds none."""
+    """Return the JSON object in `path`; raise InputError if it holds none."""
     content = _read(path, json.loads)
     if content.pop(SUM, None) != _sum(_compact(content)):
-        _say_changed(path)
+        _warn_of_change(path)
     return content
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file: plain values, and no reference from one place to another.
+    """Return the mapping in a YAML file, which must hold plain values and no aliases.
 
     Raises:
         InputError: the file holds anything else.
@@ -108,7 +112,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def as_read(content: dict[str, Any]) -> dict[str, Any]:
-    """Return `content` as it will be read once it is written as YAML: with lists for tuples."""
+    """Return `content` as `read_yaml` returns it after `write_yaml`: lists in place of tuples, for example."""
     return yaml.load(dump(content), Loader=Loader)
 
 
@@ -126,7 +130,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
         content = parse(text := path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise NotPlain(f"it holds {'nothing' if not text.strip() else 'no keys and values'}")
-        return plain(content, most=len(text), depth=MAX_NESTED)
+        return plain(content, most=len(text), depth=MAX_DEPTH)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
@@ -135,27 +139,28 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _parsed(path: Path, text: str) -> Any:
-    # Aliases multiply, and the parser's C part crashes where values are nested deeply: both are looked for first.
+    # Both are checked before the file is loaded: a few nested aliases can stand for billions of values, and the C
+    # parser crashes on deep nesting.
     depth = 0
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.AliasEvent):
             raise NotPlain("it holds an alias")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_NESTED:
+        if depth > MAX_DEPTH:
             raise NotPlain("its values are nested too deeply")
-    body, _, given = text.rpartition(f"# {SUM}: ")
-    if given.strip() != _sum(body):
-        _say_changed(path)
+    body, _, checksum = text.rpartition(f"# {SUM}: ")
+    if checksum.strip() != _sum(body):
+        _warn_of_change(path)
     return yaml.load(text, Loader=Loader)
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a run can have measured this; None is a number that is not finite."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < GREATEST)
+    """Tell whether a value can be a metric of a run; None stands for a number that is not finite."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_METRIC)
 
 
-@lru_cache(maxsize=1000)
-def _say_changed(path: Path) -> None:
+@lru_cache(maxsize=1000)  # so that each file is warned of only once
+def _warn_of_change(path: Path) -> None:
     log.warning("%s was changed since it was written: what it says now is used", display(path))
 
 

@@ -1,4 +1,4 @@
-"""Folders that this process made: no other folder is removed, however empty it is."""
+"""Remembers which folders this process made: no other folder is ever removed, even if it is empty."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,24 +12,24 @@ _made: set[Path] = set()
 
 
 class Watch(Callback):
-    """Notes which folders are not there yet, just before Hydra makes that of a run."""
+    """Records which folders do not exist yet, just before Hydra makes the folder of a run."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """See `Callback.on_run_start`."""
         if config.get("resume"):
             return
         with suppress(OmegaConfBaseException, OSError):  # Hydra meets the same error next, and raises it
-            _note(Path(config.hydra.run.dir))
+            _record(Path(config.hydra.run.dir))
 
 
 def make(folder: Path) -> None:
-    """Make a folder and those above it."""
-    _note(folder)
+    """Make a folder and its parents."""
+    _record(folder)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and those above it, as far as this process made them and they are empty."""
+    """Remove a folder and its parents, as long as this process made them and they are empty."""
     absolute = folder.absolute()
     for path in (absolute, *absolute.parents):
         if path not in _made:
@@ -41,6 +41,6 @@ def remove(folder: Path) -> None:
         _made.remove(path)
 
 
-def _note(folder: Path) -> None:
+def _record(folder: Path) -> None:
     absolute = folder.absolute()
     _made.update(path for path in (absolute, *absolute.parents) if not path.exists())

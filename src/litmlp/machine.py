@@ -1,4 +1,7 @@
-"""The machine that a run has: memory, cores, threads, GPUs. Imports nothing that takes time."""
+"""Finds out the memory, cores and GPUs that a run may use, and divides them among processes.
+
+This module imports nothing that takes seconds.
+"""
 
 import ctypes
 import math
@@ -16,34 +19,35 @@ if TYPE_CHECKING:
     from torch import nn
 
 MEMINFO = Path("/proc/meminfo")
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # of a container
-BYTES_A_NUMBER = 4
+# A container's limit of memory, in version 2 and version 1 of cgroups.
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+BYTES_PER_NUMBER = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory that the C library keeps
-PRODUCTS_FOR_THREADS = 100_000_000  # multiplications in a forward pass: several milliseconds of one core
+PRODUCTS_FOR_THREADS = 100_000_000  # multiplications of a forward pass that pay for threads: several ms on one core
 
-_slot: "tuple[int, FileLock] | None" = None  # held as long as this process lives
+_slot: "tuple[int, FileLock] | None" = None  # keeps the lock of this process's GPU until the process ends
 
 
 class TooLarge(InputError):
-    """What was asked for does not fit into memory."""
+    """The tensors that a config asks for do not fit into memory."""
 
 
 def available_memory() -> int:
-    """Return how many bytes of memory are free: of the machine, or of the container's part of it."""
+    """Return the number of free bytes of memory: of the machine, or the container's limit if that is lower."""
     return min(_memory_of_machine(), *map(_limit, LIMITS))
 
 
 @contextmanager
 def fitting_memory(what: str, copies: int, available: int | None = None) -> Iterator[None]:
-    """Raise InputError before the tensors that are made in this context take more memory than is free.
+    """Raise InputError before the tensors that are created in this context take more memory than is free.
 
-    Only the sizes of new tensors are added up: what is computed from other tensors is not counted.
+    Only tensors that are created by their size are counted, not those that are computed from other tensors.
 
     Args:
-        what: is made; the sentence names it.
-        copies: how many times as much memory will be needed.
-        available: bytes; those of this machine if None.
+        what: name of the thing that is built, for the message.
+        copies: how many copies of these tensors a run will need.
+        available: free bytes; those of this machine if None.
     """
     from litmlp.training.compat import dispatch_mode
 
@@ -54,7 +58,7 @@ def fitting_memory(what: str, copies: int, available: int | None = None) -> Iter
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if args and isinstance(args[0], list) and all(isinstance(size, int) for size in args[0]):
-                self.needed += math.prod(args[0]) * BYTES_A_NUMBER * copies
+                self.needed += math.prod(args[0]) * BYTES_PER_NUMBER * copies
                 if self.needed > free:
                     raise TooLarge(
                         f"{what} would take {readable(self.needed)} of memory or more, but {readable(free)} are "
@@ -67,11 +71,11 @@ def fitting_memory(what: str, copies: int, available: int | None = None) -> Iter
 
 
 def keep_freed_memory(num_bytes: int) -> None:
-    """Let the C library keep this much freed memory for later use, and give the rest back to the system.
+    """Let the C library keep this many bytes of freed memory for reuse, and return the rest to the system.
 
-    By default, glibc gives back what a training step frees and asks for it again in the next step, which costs several
-    hundred page faults a step; but it keeps what reading the data has freed. Blocks larger than an eighth of
-    `num_bytes` are always given back. Without glibc, nothing is done.
+    By default, glibc returns the memory that a training step frees and requests it again in the next step, which costs
+    several hundred page faults per step. Yet it keeps the memory that reading the data has freed. Blocks larger than an
+    eighth of `num_bytes` are always returned. Without glibc, this function does nothing.
     """
     with suppress(OSError, TypeError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -85,38 +89,40 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads(given: str | int, network: "nn.Module", batch_size: int) -> int:
-    """Return `given`; for `auto`, one thread where steps are too short to be divided among threads, else all cores.
+def threads(setting: str | int, network: "nn.Module", batch_size: int) -> int:
+    """Return the number of threads for training, which `setting` gives; `auto` depends on how long a step takes.
 
-    `OMP_NUM_THREADS` limits how many cores a process may keep busy: whoever starts several processes sets it.
+    For `auto`, steps that are too short to divide among threads get one thread, others one per core. `OMP_NUM_THREADS`
+    then limits the number: whoever starts several processes side by side sets it, as `divide` does.
     """
-    if given != "auto":
-        return int(given)
+    if setting != "auto":
+        return int(setting)
     from torch.nn import Linear
 
     products = batch_size * sum(m.weight.numel() for m in network.modules() if isinstance(m, Linear))
     if products < PRODUCTS_FOR_THREADS:
         return 1
-    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # of nested loops, the outer one
+    # It may be a list, one number for each level of nested loops; the first is for the outer loop.
+    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(allowed) if allowed.isdecimal() and int(allowed) > 0 else cores()
 
 
 def gpus() -> list[str]:
     """Return the names of the GPUs that this process may use."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip()]
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]
 
 
 def divide(side_by_side: int, folder: Path) -> None:
-    """Limit this process to its part of the cores and GPUs, before a library asks how many there are.
+    """Limit this process to its part of the cores and GPUs. Call it before a library counts them.
 
     Args:
         side_by_side: the number of processes that use the machine at the same time.
-        folder: the sweep's folder, where each process locks a file for the GPU that it took.
+        folder: the sweep's folder, where each process locks the file of the GPU that it uses.
     """
     if side_by_side < 2:
         return
@@ -128,9 +134,9 @@ def divide(side_by_side: int, folder: Path) -> None:
 
 
 def slot(side_by_side: int, folder: Path) -> int:
-    """Return the first number that no other living process on this machine holds, and hold it.
+    """Lock the first number that no other living process of the sweep on this machine has locked, and return it.
 
-    The lock of a killed process is free at once, so that its GPU is used again.
+    The system releases the lock of a killed process at once, so that its GPU is used again.
     """
     from filelock import FileLock, Timeout
 
@@ -157,12 +163,12 @@ def _memory_of_machine() -> int:
 def _limit(path: Path) -> int:
     try:
         return int(path.read_text())
-    except (OSError, ValueError):  # there is none, or it is "max"
+    except (OSError, ValueError):  # there is no such file, or it holds "max", which means no limit
         return 2**63
 
 
 def readable(num_bytes: float) -> str:
-    """Return a number of bytes with its unit."""
+    """Return a number of bytes as text with three digits and a unit."""
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if num_bytes < 1000:
             return f"{num_bytes:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Where a command may write what the user names with `output=`."""
+"""Checks the file that the user names with `output=` before a command writes it."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ OF_A_SWEEP = (SWEEP, RESULTS, BEST)
 
 
 def text(config: DictConfig, key: str) -> str | None:
-    """Return a value that has to be text, as a path has, if it is given; a whole number is taken for such."""
+    """Return the text of a key, such as a path; None if it is not given. A whole number is converted to text."""
     value = OmegaConf.select(config, key)
     if isinstance(value, bool | float) or OmegaConf.is_config(value):
         raise InputError(f"{key} is {value}, where a path is expected: if it is one, write {key}=\"'...'\"")
@@ -24,15 +24,15 @@ def text(config: DictConfig, key: str) -> str | None:
 
 
 def check(output: Path, endings: Sequence[str], read: Iterable[Path]) -> None:
-    """Make sure, before anything is computed, that a file can be written and that no other is lost by it.
+    """Check, before anything is computed, that a file can be written and that writing it loses no other file.
 
     Args:
-        output: the file to be.
-        endings: of its name, with the dot.
-        read: what the command reads.
+        output: the file to write.
+        endings: the allowed suffixes of its name, with the dot.
+        read: the files that the command reads.
 
     Raises:
-        InputError: the file cannot be written, or it is one that is read, or that a run or a sweep writes.
+        InputError: the file cannot be written, or the command reads it, or a run or a sweep writes it.
     """
     shown = f"output '{output}'"
     if output.suffix.lower() not in endings:
@@ -43,7 +43,7 @@ def check(output: Path, endings: Sequence[str], read: Iterable[Path]) -> None:
         if output.is_dir():
             raise InputError(f"{shown} is a folder: name a file in it")
         if _is_of_a_run(output):
-            raise InputError(f"{shown} has the place of a file that a run or a sweep writes: give another name")
+            raise InputError(f"{shown} is a file that a run or a sweep writes: give another name")
         if output.exists():
             _check_replaced(output, read)
         _try_to_write(output)
@@ -79,6 +79,6 @@ def is_run(folder: Path) -> bool:
 
 
 def _try_to_write(output: Path) -> None:
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")  # as it is called until it is whole
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")  # the name that files.replacing writes to first
     temporary.touch()
     temporary.unlink()

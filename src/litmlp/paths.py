@@ -1,4 +1,4 @@
-"""Where things are: the configs, shipped tables, and the folder of runs."""
+"""The paths of the configs, of the tables of this project and of the folder of runs."""
 
 from pathlib import Path
 
@@ -11,24 +11,24 @@ CONF = ROOT / "conf"
 
 
 def runs() -> Path:
-    """Return the folder that new runs go to: the clone's, or the current one's for an installed wheel."""
+    """Return the folder for new runs: `runs` in the clone, or in the current folder if a wheel is installed."""
     return (Path.cwd() if IN_WHEEL else ROOT) / "runs"
 
 
 def find(path: str | Path) -> Path:
-    """Return `path` as seen from the current folder or else from the project; raise InputError if in neither."""
+    """Return `path` relative to the current folder or else to the project; raise InputError if neither has it."""
     for candidate in (expanded(path), ROOT / path):
         try:
             if candidate.exists():
                 return candidate
-        except OSError as error:  # the name is too long, or leads through a folder of somebody else's
+        except OSError as error:  # the name is too long, or it leads through a folder that may not be read
             raise InputError(f"cannot look for {shown(str(path))} ({error.strerror}): check the path") from error
-    places = " nor under ".join(str(place) for place in dict.fromkeys((Path.cwd(), ROOT)))
-    raise InputError(f"there is no file '{path}' under {places}: check the path")
+    folders = " nor under ".join(str(folder) for folder in dict.fromkeys((Path.cwd(), ROOT)))
+    raise InputError(f"there is no file '{path}' under {folders}: check the path")
 
 
 def expanded(path: str | Path) -> Path:
-    """Return `path` with a user's folder for `~`, where there is such a user."""
+    """Return `path` with the home folder in place of `~`; unchanged if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -36,7 +36,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def portable(path: str) -> str:
-    """Return `path` without this machine's part: relative to the project where inside it, else the bare name."""
+    """Return `path` without this machine's folders: relative to the project if it is inside, else only the name."""
     absolute = expanded(path)
     if not absolute.is_absolute():
         return path
@@ -44,10 +44,10 @@ def portable(path: str) -> str:
 
 
 def display(path: Path) -> str:
-    """Return `path` as one would type it here: relative where it lies below the current folder."""
+    """Return `path` in the form that a user would type: relative if it is below the current folder, else absolute."""
     try:
         here = Path.cwd()
-    except OSError:  # it was removed
+    except OSError:  # the current folder was removed
         return str(path)
     absolute = path.absolute()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

@@ -1,4 +1,4 @@
-"""What a file may hold that somebody else may have written: plain values, of bounded depth and number."""
+"""Checks the content of a file that a stranger may have written: only plain values, limited in depth and number."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,20 +11,20 @@ class NotPlain(ValueError):
 
 
 def plain(content: Any, most: int, depth: int, other: Callable[[Any], Any] | None = None) -> Any:
-    """Return a copy of `content`, which is made of plain values alone.
+    """Return a copy of `content`, which must consist of plain values only.
 
-    Those are, exactly and not as subclasses: dict with text as keys, list, text, whole number of 64 bits, float, bool
-    and None.
+    Plain values are dicts with text as keys, lists, text, whole numbers of up to 64 bits, floats, bools and None.
+    Subclasses of these types are not plain.
 
     Args:
-        content: what a parser returned.
-        most: the most values in it; one that is reached twice counts twice.
-        depth: the most levels of dicts and lists.
-        other: returns what a value of another type becomes, or raises NotPlain. With it, tuples and numbers as keys are
-            plain as well, and what is derived from dict becomes one.
+        content: the result of a parser.
+        most: the maximum number of values. A value that is reached twice counts twice.
+        depth: the maximum number of nested dicts and lists.
+        other: converts a value of another type, or raises NotPlain. If it is given, tuples and whole numbers as keys
+            are plain as well, and an instance of a subclass of dict becomes a dict.
 
     Raises:
-        NotPlain: it holds anything else.
+        NotPlain: `content` holds another value, too many values or too many levels.
     """
     num_left = most
 

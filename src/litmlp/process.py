@@ -1,4 +1,7 @@
-"""A command's process: its streams, its signals, and how it ends. Imports nothing that takes time."""
+"""Handles a command's process: its streams, its signals, and how it ends.
+
+This module imports nothing that takes seconds.
+"""
 
 import io
 import logging
@@ -25,38 +28,39 @@ from litmlp.errors import (
 )
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-SECONDS_TO_TIDY_UP = 2.0
-SECONDS_TO_LOOK = 1.0
+SECONDS_TO_TIDY_UP = 2.0  # after the first signal; later, another signal ends the process at once
+SECONDS_BETWEEN_CHECKS = 1.0  # that a signal's exception is still being handled
 HAS_ALARM = hasattr(signal, "setitimer")  # Windows has none
-MIN_BYTES, BYTES_A_CORE = 2_400_000_000, 30_000_000  # of address space: a small run takes 2.35 GB on two cores
+# Address space that a run needs. Measured: a small run takes 2.35 GB on two cores.
+MIN_BYTES, BYTES_PER_CORE = 2_400_000_000, 30_000_000
 MAX_LENGTH_OF_SENTENCE = 900  # characters
 FAILED, REFUSED, FAULT = 1, 2, 70  # exit codes; the last is EX_SOFTWARE of sysexits.h
 
 
 def begin() -> None:
-    """Let Ctrl-C just end the process while it imports, as SIGTERM does: nothing has been done yet."""
+    """Let Ctrl-C end the process at once during the imports, as SIGTERM does: there is nothing to tidy up yet."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
 def guarded(program: str) -> Iterator[None]:
-    """Let a command end in silence or in one sentence of `program`, whatever happens in it.
+    """Report any error of a command in one sentence that begins with `program`, and end the process.
 
-    Without an error it goes on. Else the process ends: with 128 and the number of a signal that stopped it, 1 for a run
-    that failed, 2 for what the user or the system refused, and 70 for a fault of this project. What cannot be printed
-    because the reader has gone, as in `| head -1`, is dropped, and changes nothing.
+    Without an error, the process continues. The exit code is 128 plus the signal's number if a signal stopped it, 1 if
+    a run failed, 2 if the user's input was wrong or the system refused something, and 70 for a fault of this project.
+    Output that cannot be printed because its reader has gone, as in `| head -1`, is dropped without an error.
 
     Raises:
-        SystemExit: the process ends.
+        SystemExit: there was an error.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     use_own_streams()
     code = 0
     try:
-        with raising_on_signals(program), _threads_in_a_sentence(program):
+        with raising_on_signals(program), _reporting_errors_of_threads(program):
             try:
-                _check_surroundings()
+                _check_environment()
                 with _flushed():
                     yield
             except SystemExit:
@@ -64,8 +68,8 @@ def guarded(program: str) -> Iterator[None]:
             except BaseException as error:
                 if wants_traceback and not isinstance(error, Interrupted):
                     raise
-                code = _say(program, error)
-    except Interrupted as stop:  # while the end was told
+                code = _report(program, error)
+    except Interrupted as stop:  # raised again after its report, or by a signal that came during another report
         code = stop.exit_code
     if code:
         sys.exit(code)
@@ -73,46 +77,47 @@ def guarded(program: str) -> Iterator[None]:
 
 @contextmanager
 def raising_on_signals(program: str) -> Iterator[None]:
-    """Raise `Interrupted` at Ctrl-C, SIGTERM and the end of the terminal.
+    """Raise `Interrupted` at Ctrl-C, at SIGTERM, and when the terminal is closed.
 
-    The first signal counts. Others change nothing while the first has its effects; after two seconds they end a
-    process that hangs.
+    Only the first signal raises it. Later signals do nothing for two seconds, so that the process can tidy up; after
+    that, they end the process at once, because it hangs.
 
-    Some libraries drop every exception in places. So an alarm looks each second whether the exception is still being
-    handled, and raises it again if it is not. The end of this context does so as well, also if it is a `SystemExit`:
-    Lightning ends training with one at SIGTERM. While a module is imported, nothing is raised, since code in C++ that
-    imports another one may end the process then; the alarm does it later.
+    Some libraries swallow all exceptions in some places. So an alarm checks every second whether the exception is still
+    being handled, and raises it again if not. The end of this context raises it again as well, even in place of a
+    `SystemExit`, with which Lightning ends training at SIGTERM. While a module is being imported, nothing is raised,
+    because an exception in an import that C++ code has started may end the process; the alarm raises it later.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stopping: list[tuple[int, float]] = []  # by which signal, since when
+    stopping: list[tuple[int, float]] = []  # the first signal and its time; empty before it
 
     def handle(number: int, frame: FrameType | None) -> None:
         if not stopping:
             stopping.append((number, time.monotonic()))
-            _look_each(SECONDS_TO_LOOK)
-            if HAS_ALARM and _imports(frame):
+            _set_alarm(SECONDS_BETWEEN_CHECKS)
+            if HAS_ALARM and _is_importing(frame):
                 return
             raise Interrupted(number)
         if time.monotonic() - stopping[0][1] > SECONDS_TO_TIDY_UP:
             os.write(2, f"{program}: {Interrupted(number)} at once\n".encode())
             os._exit(Interrupted(number).exit_code)
 
-    def look(number: int, frame: FrameType | None) -> None:
-        handled_now = sys.exception()  # also if it is a caller whose `finally` or `except` is at work
-        if stopping and not _imports(frame) and not (handled_now and interruption(handled_now)):
+    def check(number: int, frame: FrameType | None) -> None:
+        handled_now = sys.exception()  # also one that a caller handles in its `except` or `finally`
+        if stopping and not _is_importing(frame) and not (handled_now and interruption(handled_now)):
             raise Interrupted(stopping[0][0])
 
-    def drop(unraisable: Any) -> None:  # what is raised in a destructor is lost, until `look` finds out
+    def drop(unraisable: Any) -> None:  # Python loses an exception in a destructor; `check` then raises it again
         if not isinstance(unraisable.exc_value, Interrupted):
             hook(unraisable)
 
     hook = sys.unraisablehook
+    # SIGHUP stays ignored if it is ignored already, as under nohup.
     handled = [number for number in SIGNALS if number != SIGNALS[-1] or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in handled}
     if HAS_ALARM:
-        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, look)
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, check)
     sys.unraisablehook = drop
     try:
         try:
@@ -123,15 +128,15 @@ def raising_on_signals(program: str) -> Iterator[None]:
         if stopping:
             raise Interrupted(stopping[0][0])
     finally:
-        _look_each(0)
-        stopping.append((0, time.monotonic()))
+        _set_alarm(0)
+        stopping.append((0, time.monotonic()))  # from here on, `handle` raises nothing
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _imports(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported where the program is."""
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether a frame or one of its callers is importing a module."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -139,21 +144,24 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def _look_each(seconds: float) -> None:
+def _set_alarm(seconds: float) -> None:
     if HAS_ALARM:
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
 
 @contextmanager
-def _threads_in_a_sentence(program: str) -> Iterator[None]:
-    """Have an error that ends a thread said as one that ends the process; but TensorBoard's hands on a full disk."""
+def _reporting_errors_of_threads(program: str) -> Iterator[None]:
+    """Report an error that ends a thread in one sentence, like an error that ends the process.
 
-    def say(ended: Any) -> None:
-        is_said = isinstance(ended.exc_value, SystemExit) or no_room(ended.exc_value) is not None
-        if ended.exc_value is not None and not is_said:
-            _say(program, ended.exc_value)
+    A full disk is not reported here: TensorBoard's thread passes that error on to the main thread.
+    """
 
-    before, threading.excepthook = threading.excepthook, say
+    def report(ended: Any) -> None:
+        is_silent = isinstance(ended.exc_value, SystemExit) or no_room(ended.exc_value) is not None
+        if ended.exc_value is not None and not is_silent:
+            _report(program, ended.exc_value)
+
+    before, threading.excepthook = threading.excepthook, report
     try:
         yield
     finally:
@@ -161,43 +169,43 @@ def _threads_in_a_sentence(program: str) -> Iterator[None]:
 
 
 class Stream(io.FileIO):
-    """Standard output or error, which may stop to accept anything: from then on, what is written is dropped.
+    """Standard output or standard error. After an error in writing, it drops everything that is written to it.
 
     Attributes:
-        error: why it stopped.
+        error: the error; None before one occurs.
     """
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write bytes; return how many were written or dropped."""
+        """Write bytes; return the number of bytes that were written or dropped."""
         while self.error is None:
             try:
-                written = super().write(data)
+                num_written = super().write(data)
             except OSError as error:
                 self.error = error
                 break
-            if written is not None:
-                return written
-            select.select([], [self], [])  # another program has set the terminal not to block
+            if num_written is not None:
+                return num_written
+            select.select([], [self], [])  # wait: another program has made the terminal non-blocking, and it is full
         return memoryview(data).nbytes
 
 
 def use_own_streams() -> None:
-    """Have print, logging and progress bars write what the terminal can show, as long as it is there.
+    """Replace standard output and error by streams that escape what the terminal cannot show and outlive the terminal.
 
-    Streams that a test or a notebook has put in place stay.
+    Streams that a test or a notebook has put in place are kept.
     """
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # closed by whoever started us: a file of ours would get its number
+        except OSError:  # closed by the parent process: the next file that is opened would get its number
             os.open(os.devnull, os.O_RDWR)
     for name, number in (("stdout", 1), ("stderr", 2)):
         before = getattr(sys, name)
         if before is getattr(sys, f"__{name}__"):
             setattr(sys, name, _own_stream(number, before))
-            logging.raiseExceptions = False  # a log that cannot be written has no place for a traceback either
+            logging.raiseExceptions = False  # where a log cannot be printed, its traceback cannot either
 
 
 def _own_stream(number: int, before: TextIO | None) -> TextIO:
@@ -215,7 +223,7 @@ def _own_stream(number: int, before: TextIO | None) -> TextIO:
     )
 
 
-def _check_surroundings() -> None:
+def _check_environment() -> None:
     try:
         os.getcwd()  # noqa: PTH109
     except OSError as error:
@@ -231,13 +239,13 @@ def _check_surroundings() -> None:
 
 
 def _check_address_space() -> None:
-    """Raise InputError if a run would be short of address space: libraries then end the process, or wait for ever."""
+    """Raise InputError if the address space is too small for a run: libraries then end the process or wait for ever."""
     try:
         import resource
-    except ImportError:  # of Windows
+    except ImportError:  # Windows has no such module
         return
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = MIN_BYTES + BYTES_A_CORE * machine.cores()  # each library starts a thread a core
+    needed = MIN_BYTES + BYTES_PER_CORE * machine.cores()  # each library starts one thread per core
     if 0 <= allowed < needed:
         raise InputError(
             f"the process may use {allowed / 1e9:.2f} GB of address space, but PyTorch and Polars need "
@@ -245,12 +253,12 @@ def _check_address_space() -> None:
         )
 
 
-def _check_variable(name: str, expected: str, is_good: Callable[[str], bool]) -> None:
-    given = os.environ.get(name, "")
+def _check_variable(name: str, expected: str, is_valid: Callable[[str], bool]) -> None:
+    value = os.environ.get(name, "")
     with suppress(ValueError):
-        if not given or is_good(given):
+        if not value or is_valid(value):
             return
-    raise InputError(f"the environment variable {name} is '{given}': give {expected}, or unset it")
+    raise InputError(f"the environment variable {name} is '{value}': give {expected}, or unset it")
 
 
 @contextmanager
@@ -265,14 +273,14 @@ def _flushed() -> Iterator[None]:
         raise InputError(f"standard output cannot be written ({raw.error.strerror}): all else is done")
 
 
-def _say(program: str, error: BaseException) -> int:
-    sentence, code = _ending(error)
-    print(f"{program}: {_in_a_line(sentence)}", file=sys.stderr, flush=True)
+def _report(program: str, error: BaseException) -> int:
+    sentence, code = _sentence_and_exit_code(error)
+    print(f"{program}: {_printable_line(sentence)}", file=sys.stderr, flush=True)
     return code
 
 
-def _in_a_line(sentence: str) -> str:
-    # Names and texts of the user's may hold line ends, controls of the terminal, and thousands of letters.
+def _printable_line(sentence: str) -> str:
+    # A sentence quotes names and texts of the user, with line ends, control characters or thousands of letters.
     line = " ".join(sentence.splitlines())
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
     return (
@@ -282,8 +290,8 @@ def _in_a_line(sentence: str) -> str:
     )
 
 
-def _ending(error: BaseException) -> tuple[str, int]:
-    """Return what is said of an error, and the exit code."""
+def _sentence_and_exit_code(error: BaseException) -> tuple[str, int]:
+    """Return the sentence that reports an error, and the exit code."""
     if stop := interruption(error):
         return str(stop), stop.exit_code
     if isinstance(error, TrainingDiverged | JobsFailed):
@@ -296,24 +304,24 @@ def _ending(error: BaseException) -> tuple[str, int]:
 
 
 def _fault(error: BaseException) -> str:
-    """Keep all that is known of an error of ours in a file, and return the sentence that names it."""
+    """Write the details of a fault of this project to a file, and return the sentence that names the file."""
     import tempfile
     import traceback
 
     reason = traceback.format_exception_only(error)[-1].partition("\n")[0][:200]
-    known = f"{_surroundings()}\n{''.join(traceback.format_exception(error))}"
+    details = f"{_environment()}\n{''.join(traceback.format_exception(error))}"
     try:
-        place, name = tempfile.mkstemp(prefix="litmlp-fault-", suffix=".txt")
-        with open(place, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
-            file.write(known)
+        descriptor, name = tempfile.mkstemp(prefix="litmlp-fault-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+            file.write(details)
         where = f"'{name}'"
     except OSError:
-        print(known, file=sys.stderr)
-        where = "what stands above"
+        print(details, file=sys.stderr)
+        where = "the lines above"
     return f"this is a fault of litmlp, not of yours ({reason}): report it as CONTRIBUTING.md says, with {where}"
 
 
-def _surroundings() -> str:
+def _environment() -> str:
     import platform
     import shlex
     from importlib import metadata

@@ -1,8 +1,8 @@
-"""A run's folder, which explains itself: what was asked, how it went, what came out.
+"""A run's folder, which holds the run's config, its status, its log and its results.
 
-Its files come in this order, each whole or not there: `.lock`, `status.json`, `config.yaml`, then all others. So a
-process may be killed at any moment: before `config.yaml`, the same command takes the folder over; after, `resume=` goes
-on with it.
+Its files are created in this order: `.lock`, `status.json`, `config.yaml`, then all others. Each is either complete or
+absent. So a process may be killed at any time: before `config.yaml` exists, the same command takes the folder over;
+afterwards, `resume=` continues the run.
 """
 
 import errno
@@ -27,24 +27,31 @@ log = logging.getLogger(__name__)
 CONFIG, METRICS, STATUS, LOG = "config.yaml", "metrics.json", "status.json", "train.log"
 COLUMNS = "columns.json"
 CHECKPOINTS, PLOTS = "checkpoints", "plots"
-LOCK = ".lock"  # of a living process
+LOCK = ".lock"  # the run's process holds it; the system releases it when the process dies, even by kill -9
 EVENTS = "events.out.tfevents.*"
 FILES = (LOCK, STATUS, CONFIG, COLUMNS, METRICS, LOG)
-WRITTEN = (*FILES, CHECKPOINTS, PLOTS, EVENTS, "evaluate-*.json", "job.json", "sweep.yaml", "results.csv")
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of the log
+# Patterns of all names that a run or a sweep writes.
+PATTERNS = (*FILES, CHECKPOINTS, PLOTS, EVENTS, "evaluate-*.json", "job.json", "sweep.yaml", "results.csv")
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)  # error numbers of a folder that may not be written to
+LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # format of a line of the log
 
 
 class Busy(InputError):
-    """Another process has the run."""
+    """Another process is working on the run."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keep other processes from a run, until this one leaves it or dies; raise Busy if one has it."""
+    """Lock a run's folder against other processes while this context lasts or until this process dies.
+
+    Raises:
+        Busy: another process has locked it.
+        InputError: the folder cannot be written to.
+    """
     from filelock import FileLock, Timeout
 
     folders.make(folder)
+    # A singleton, since a job of a sweep claims its folder and the run that it starts claims the same folder again.
     lock = FileLock(folder / LOCK, is_singleton=True)
     try:
         lock.acquire(blocking=False)
@@ -64,8 +71,8 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Tell whether a living process has the run."""
-    if not (folder / LOCK).is_file():
+    """Tell whether a living process is working on the run."""
+    if not (folder / LOCK).is_file():  # to try the lock would create the file
         return False
     try:
         with claimed(folder):
@@ -76,14 +83,14 @@ def is_claimed(folder: Path) -> bool:
 
 @contextmanager
 def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
-    """Keep `status.json` true: running, then completed, failed (with the traceback) or interrupted; and write the log.
+    """Claim a run's folder, keep its `status.json` up to date, and write the log.
 
-    A new run takes a folder that holds nothing of what a run writes; one that ends with the user's mistake leaves
-    nothing of its own behind.
+    The status is running, then completed, failed (with the traceback) or interrupted. A new run needs a folder without
+    any file that a run writes. A new run that ends with the user's mistake removes its files again.
 
     Args:
-        folder: the run's.
-        new: what a new run is asked to do; None to go on with the run that is there.
+        folder: the run's folder.
+        new: the config of a new run; None to continue the run in the folder.
     """
     if new is None:
         check_files(folder)
@@ -92,14 +99,14 @@ def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
     before = _names(folder)
     with claimed(folder):
         if new is not None:
-            check_free(folder)  # again: another process may have been here
+            check_free(folder)  # again: until the lock was taken, another process could start a run here
         _remove_unfinished(folder)
         yield from _recorded(folder, new, before)
 
 
 def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> Iterator[None]:
     status = {"status": "running", "started": _now(), "host": socket.gethostname(), "pid": os.getpid()}
-    write_json(folder / STATUS, status)
+    write_json(folder / STATUS, status)  # before the config: the order decides how a killed run is treated, see above
     if new is not None:
         write_config(folder, new)
     with _logged(folder):
@@ -118,12 +125,12 @@ def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> It
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
-    """Put on record what the run shall do."""
+    """Write the run's config to its folder."""
     write_yaml(folder / CONFIG, config)
 
 
 def status_of(folder: Path) -> dict[str, Any]:
-    """Return what `status.json` says; empty if there is none, or a damaged one."""
+    """Return the content of `status.json`; an empty dict if the file is absent or damaged."""
     try:
         return read_json(folder / STATUS)
     except InputError:
@@ -131,7 +138,7 @@ def status_of(folder: Path) -> dict[str, Any]:
 
 
 def metrics_of(folder: Path) -> dict[str, Any] | None:
-    """Return what a complete run's `metrics.json` says; None if it must be measured, or measured again."""
+    """Return the content of a completed run's `metrics.json`; None if the metrics must be measured (again)."""
     if status_of(folder).get("status") != "completed":
         return None
     try:
@@ -143,8 +150,8 @@ def metrics_of(folder: Path) -> dict[str, Any] | None:
     return metrics if needed <= metrics.keys() and all(map(is_number, metrics.values())) else None
 
 
-def is_asked(folder: Path) -> bool:
-    """Tell whether `config.yaml` says what the run shall do."""
+def has_config(folder: Path) -> bool:
+    """Tell whether the folder has a `config.yaml` that is readable and not empty."""
     try:
         return bool(read_yaml(folder / CONFIG))
     except InputError:
@@ -152,45 +159,50 @@ def is_asked(folder: Path) -> bool:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return where a stopped run goes on from; None if it got to the end of no epoch."""
+    """Return the checkpoint from which a stopped run continues; None if the run has not written it yet."""
     path = folder / CHECKPOINTS / "last.ckpt"
     return path if path.is_file() else None
 
 
 def best_checkpoint(folder: Path) -> Path | None:
-    """Return where the best weights are; None if no callback keeps them."""
+    """Return the checkpoint of the best weights; None if no callback keeps them."""
     path = folder / CHECKPOINTS / "best.ckpt"
     return path if path.is_file() else None
 
 
 def check_free(folder: Path) -> None:
-    """Raise InputError if a new run would overwrite something; what a run left that was asked nothing yet is free."""
-    left, shown = _left(folder), display(folder)
-    if left and is_asked(folder) and _is_ours(folder):
+    """Raise InputError if a new run would overwrite something.
+
+    Files of a run that was stopped before it wrote its config may be overwritten.
+    """
+    protected, shown = _protected(folder), display(folder)
+    if protected and has_config(folder) and _is_ours(folder):
         raise InputError(
             f"'{shown}' already holds a run: continue it with resume={shown}, or choose another hydra.run.dir"
         )
-    if left:
-        raise InputError(f"'{shown}' holds {min(left)}, which this run would overwrite: choose another hydra.run.dir")
+    if protected:
+        raise InputError(
+            f"'{shown}' holds {min(protected)}, which this run would overwrite: choose another hydra.run.dir"
+        )
 
 
 def check_begun(folder: Path) -> None:
-    """Raise InputError unless a run's folder says what the run shall do."""
+    """Raise InputError unless the folder holds a run that has a config, so that the run can be resumed."""
     shown, is_ours = display(folder), _is_ours(folder)
-    if is_ours and is_asked(folder):
+    if is_ours and has_config(folder):
         return
     if is_claimed(folder):
         raise _busy(folder)
-    if not _left(folder):
+    if not _protected(folder):
         raise InputError(f"'{shown}' holds no run yet: if its command was stopped, type the same command again")
     if not is_ours:
         raise InputError(f"'{shown}' is no run's folder, for it holds no {STATUS} of one: give one that does")
-    begin = f"init_from={shown}" if best_checkpoint(folder) else "another hydra.run.dir"
-    raise InputError(f"'{shown}' has lost its {CONFIG}, so it cannot go on: start a new run, with {begin}")
+    advice = f"init_from={shown}" if best_checkpoint(folder) else "another hydra.run.dir"
+    raise InputError(f"'{shown}' has lost its {CONFIG}, so it cannot go on: start a new run, with {advice}")
 
 
 def check_files(folder: Path) -> None:
-    """Raise InputError for a folder, a pipe or a broken link in place of a run's file."""
+    """Raise InputError if a folder, a pipe or a broken link has the name of one of the run's files, or vice versa."""
     checkpoints = [f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/best.ckpt"]
     for name in (*FILES, *checkpoints):
         path = folder / name
@@ -203,13 +215,13 @@ def check_files(folder: Path) -> None:
 
 
 def discard(folder: Path, before: Sequence[str]) -> None:
-    """Remove what a run has written in which nothing was trained, but for the names that were there before."""
-    if (folder / CHECKPOINTS).exists():
+    """Remove the files of a run that has not trained yet, except those whose names are in `before`."""
+    if (folder / CHECKPOINTS).exists():  # it has trained
         return
     for handler in _handlers(folder):
         handler.close()
         logging.getLogger().removeHandler(handler)
-    for name in _written(folder):
+    for name in _names_of_run(folder):
         if (name in FILES or fnmatch(name, EVENTS)) and name not in before:
             (folder / name).unlink()
     folders.remove(folder)
@@ -217,14 +229,14 @@ def discard(folder: Path, before: Sequence[str]) -> None:
 
 @contextmanager
 def _logged(folder: Path) -> Iterator[None]:
-    if _handlers(folder):  # of another hydra/job_logging
+    if _handlers(folder):  # another option of hydra/job_logging has opened a log file in this folder
         yield
         return
     handler = LogFile(folder / LOG, encoding="utf-8", delay=True, errors="backslashreplace")
     handler.setFormatter(logging.Formatter(LINE))
     ours = logging.getLogger(__package__)
     level = ours.level
-    ours.setLevel(min(logging.INFO, level or logging.INFO))  # called from Python, where it may be WARNING
+    ours.setLevel(min(logging.INFO, level or logging.INFO))  # in Python, the level may be WARNING
     logging.getLogger().addHandler(handler)
     try:
         yield
@@ -235,17 +247,20 @@ def _logged(folder: Path) -> Iterator[None]:
 
 
 def write_to_log(folder: Path, logger: logging.Logger, line: str) -> None:
-    """Write a line to a run's log alone: where a bar is drawn, a printed line would tear it."""
+    """Write a line to the run's log file only: a line on the terminal would break a progress bar in two."""
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None)
     for handler in _handlers(folder):
         handler.handle(record)
 
 
 class LogFile(logging.FileHandler):
-    """A log that cannot be written, on a full disk, is an error as for any other file."""
+    """A log file that raises an error if it cannot be written, for example on a full disk.
+
+    `logging.FileHandler` would only print the error and continue.
+    """
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Raise the error that is being handled."""
+        """Raise the current exception again."""
         raise
 
 
@@ -254,37 +269,40 @@ def _handlers(folder: Path) -> list[logging.FileHandler]:
     return [handler for handler in files if Path(handler.baseFilename).parent == folder.absolute()]
 
 
-def _written(folder: Path) -> list[str]:
-    """Return the names in a folder that a run writes as well, but for a log that Hydra has just opened."""
+def _names_of_run(folder: Path) -> list[str]:
+    """Return the names in a folder that are also names of a run's files, except a log that Hydra has just opened."""
     names = _names(folder)
-    opened = [Path(handler.baseFilename) for handler in _handlers(folder)]
-    new = {path.name for path in opened if _is_empty_file(path)}
-    return [name for name in names if any(fnmatch(name, pattern) for pattern in WRITTEN) and name not in new]
+    logs = [Path(handler.baseFilename) for handler in _handlers(folder)]
+    new_logs = {path.name for path in logs if _is_empty_file(path)}
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in PATTERNS) and name not in new_logs]
 
 
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
-def _left(folder: Path) -> set[str]:
-    """Return those names that are more than a run leaves which was stopped before it was asked anything."""
-    left = set(_written(folder))
-    if not _is_ours(folder) or (STATUS in left and not _is_cut(folder / STATUS) and not status_of(folder)):
-        return left
-    left -= {LOCK, STATUS, LOG} if STATUS in left else {LOCK}
-    return set() if left == {CONFIG} and not is_asked(folder) else left
+def _protected(folder: Path) -> set[str]:
+    """Return the names of files that a new run must not overwrite.
+
+    Not among them are the files of a run that was stopped before it wrote its config.
+    """
+    names = set(_names_of_run(folder))
+    if not _is_ours(folder) or (STATUS in names and not _is_truncated(folder / STATUS) and not status_of(folder)):
+        return names
+    names -= {LOCK, STATUS, LOG} if STATUS in names else {LOCK}
+    return set() if names == {CONFIG} and not has_config(folder) else names
 
 
 def _is_ours(folder: Path) -> bool:
-    """Tell whether a run was here: by its status, or by its lock if the status is lost or damaged."""
+    """Tell whether a folder is a run's: its status shows it, or its empty lock if the status is lost or damaged."""
     try:
         return {"status", "pid"} <= read_json(folder / STATUS).keys()
     except InputError:
         return _is_empty_file(folder / LOCK)
 
 
-def _is_cut(path: Path) -> bool:
-    """Tell whether a file holds nothing, or perhaps the beginning of JSON, as a full disk leaves it."""
+def _is_truncated(path: Path) -> bool:
+    """Tell whether a file is absent, holds nothing, or starts like JSON, so that a full disk may have cut it short."""
     return not path.is_file() or path.read_bytes().strip(b"\0 \n")[:1] in (b"", b"{")
 
 
@@ -293,10 +311,10 @@ def _is_empty_file(path: Path) -> bool:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process was about to rename."""
-    for place in (folder, folder / CHECKPOINTS):
-        for path in place.glob(".*.tmp"):
-            name = path.name.removeprefix(".").rsplit(".", 2)[0]
+    """Remove temporary files of a process that was killed before it renamed them."""
+    for parent in (folder, folder / CHECKPOINTS):
+        for path in parent.glob(".*.tmp"):
+            name = path.name.removeprefix(".").rsplit(".", 2)[0]  # named .<name>.<process>.tmp, see files.replacing
             if name in (*FILES, "best.ckpt", "last.ckpt") and path.is_file():
                 path.unlink()
 

@@ -1,4 +1,4 @@
-"""What a trainer can be asked for; what Lightning would refuse late, or take for something else, is refused here."""
+"""Checks the settings of the trainer: refuses early what Lightning would refuse late or understand differently."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from litmlp.errors import InputError
 
 Config = dict[str, Any]
-Rule = tuple[Callable[[Any], bool], str]  # which values are right, and what to use instead of others
+Rule = tuple[Callable[[Any], bool], str]  # tells whether a value is valid; the values to use instead, in words
 
 
 def _whole(least: int) -> Rule:
@@ -17,8 +17,8 @@ def _limit(unit: str) -> Rule:
     return lambda value: value == -1 or value >= 1, f"a number of {unit} from 1 up, or -1 for no limit"
 
 
-def _share(least: int) -> Rule:
-    # 1 is one batch, and 1.0 is all of them.
+def _batches(least: int) -> Rule:
+    # As in Lightning: the whole number 1 means one batch, and 1.0 means all batches.
     words = f"a whole number of batches from {least} up, or a fraction with a decimal point, above 0 and up to 1.0"
     return lambda value: value >= least if isinstance(value, int) else 0 < value <= 1, words
 
@@ -28,11 +28,11 @@ RULES: dict[str, Rule] = {
     "max_steps": _limit("steps"),
     **dict.fromkeys(("min_epochs", "min_steps", "log_every_n_steps", "reload_dataloaders_every_n_epochs"), _whole(0)),
     **dict.fromkeys(("accumulate_grad_batches", "check_val_every_n_epoch"), _whole(1)),
-    **dict.fromkeys(("limit_train_batches", "val_check_interval"), _share(1)),
-    **dict.fromkeys(("limit_val_batches", "limit_test_batches", "limit_predict_batches"), _share(0)),
-    "overfit_batches": (lambda value: value >= 0 if isinstance(value, int) else 0 <= value <= 1, _share(0)[1]),
+    **dict.fromkeys(("limit_train_batches", "val_check_interval"), _batches(1)),
+    **dict.fromkeys(("limit_val_batches", "limit_test_batches", "limit_predict_batches"), _batches(0)),
+    "overfit_batches": (lambda value: value >= 0 if isinstance(value, int) else 0 <= value <= 1, _batches(0)[1]),
     "num_sanity_val_steps": (lambda value: value >= -1, "a whole number from 0 up, or -1 for all batches"),
-    "num_nodes": (lambda value: value == 1, "1, for runs do not span machines"),
+    "num_nodes": (lambda value: value == 1, "1, for a run uses one machine only"),
     "gradient_clip_val": (lambda value: value > 0, "a number above 0, or null for no clipping"),
     "gradient_clip_algorithm": (lambda value: value in ("norm", "value"), "norm or value"),
 }
@@ -40,14 +40,14 @@ ELSEWHERE = {"callbacks": "the group callbacks", "logger": "the group logger", "
 
 
 def check_trainer(config: Config) -> None:
-    """Raise InputError for a setting of the trainer with which nothing would be trained, or not as asked."""
+    """Raise InputError for settings with which the trainer would not train, or not as the user expects."""
     trainer = config["trainer"]
     for name, instead in ELSEWHERE.items():
         if name in trainer:
             raise InputError(f"trainer.{name} is set when the trainer is built: leave it out, and use {instead}")
-    for name, (is_right, words) in RULES.items():
+    for name, (is_valid, words) in RULES.items():
         value = trainer.get(name)
-        if isinstance(value, int | float) and not is_right(value):
+        if isinstance(value, int | float) and not is_valid(value):
             raise InputError(f"trainer.{name} is {value}: use {words}")
     if has_no_end(trainer) and trainer.get("max_epochs") is None and not trainer.get("max_time"):
         raise InputError("trainer.max_epochs is not given: add trainer.max_epochs=60, or -1 for no limit")
@@ -56,25 +56,25 @@ def check_trainer(config: Config) -> None:
 
 
 def has_no_end(trainer: Config) -> bool:
-    """Tell whether neither epochs nor steps are limited, so that nobody knows how many steps there will be."""
+    """Tell whether neither epochs nor steps are limited, so that the total number of steps is unknown."""
     return trainer.get("max_epochs") in (None, -1) and trainer.get("max_steps") in (None, -1)
 
 
 def check_processes(trainer: Config) -> None:
-    """Raise InputError for no process, and for several that would each start the whole command again."""
+    """Raise InputError for no process, and for several processes that would each run the whole command again."""
     devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
     if str(devices).strip("[]") == "" or str(devices) == "0":
         raise InputError(f"trainer.devices is {devices}, but a run needs a process: use trainer.devices=1")
     starts_inside = any(word in str(strategy) for word in ("spawn", "fork", "notebook"))
     if (str(devices) not in ("1", "[0]") or "ddp" in str(strategy)) and not starts_inside:
         raise InputError(
-            f"trainer.devices={devices} with strategy {strategy} would start the run anew for each process"
+            f"trainer.devices={devices} with strategy {strategy} would start the whole run again in each process"
             ": add trainer=ddp"
         )
 
 
 def check_precision(config: Config) -> None:
-    """Raise InputError for weights of half precision, and for a fused optimizer that could not clip in mixed."""
+    """Raise InputError for weights in half precision, and for mixed precision with a fused optimizer and clipping."""
     precision, clips = config["trainer"].get("precision"), config["trainer"].get("gradient_clip_val") is not None
     if precision in ("bf16-true", "16-true"):
         mixed = precision.replace("true", "mixed")

@@ -1,7 +1,7 @@
-"""What a run's or a sweep's folder may ask for: somebody else may have made it.
+"""Checks what the config or the command in a run's or a sweep's folder may do: a stranger may have made the folder.
 
-A checkpoint may ask for less, see `checkpoint.py`. To evaluate, predict and report, nothing that a folder's YAML names
-is built at all.
+A checkpoint may do less, see `checkpoint.py`. The commands evaluate, predict and report build nothing that a folder's
+YAML names.
 """
 
 import re
@@ -16,13 +16,15 @@ from litmlp.errors import InputError
 from litmlp.paths import display
 
 OWN = __package__
-# Classes of torch, and of the parts of this package that hold what a config names.
+# Classes of torch, and of those parts of this package whose classes a config may name.
 CLASS = re.compile(
     r"(torch\.nn(\.modules\.\w+)?|torch\.optim(\.lr_scheduler)?"
     rf"|{OWN}\.(networks|tasks|data|callbacks|loggers|optimizers)(\.[a-z_0-9]+)*)\.[A-Z]\w*"
 )
+# Keys that have a meaning for Hydra: with them, an override could name a class to build.
 MARK = re.compile("_(target|args|partial|recursive|convert)_")
-GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!cmaes)\w+")  # which unpickles
+# The options and the keys of Hydra that a sweep's command may set. Not cmaes, which unpickles values from the study.
+GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!cmaes)\w+")
 SETTING = re.compile(
     r"hydra\.(sweeper\.(n_trials|n_jobs|timeout|on_failure|retry_failed|study_name|repeat|params\.[\w.]+"
     r"|sampler\.\w+|pruner\.\w+)"
@@ -33,10 +35,15 @@ SETTING = re.compile(
 
 
 def check_config(config: dict[str, Any], file: Path, typed: Sequence[str] = ()) -> None:
-    """Raise InputError if a run's config names a class that is not this project's, or a place outside the folder.
+    """Raise InputError if a run's config names a class that is not trusted, or a path outside the run's folder.
 
-    Classes are the project's if a file in `conf/` names them, or if they belong to this package or to torch. What the
-    user has typed, by its keys, is as it should be.
+    A class is trusted if a file in `conf/` names it, or if it belongs to this package or to torch. Keys in `typed` are
+    not checked.
+
+    Args:
+        config: the config.
+        file: from which it was read.
+        typed: keys that the user has given on the command line.
     """
     for key, target in _targets(config):
         if not _is_among(f"{key}._target_", typed) and not (
@@ -56,7 +63,7 @@ def check_config(config: dict[str, Any], file: Path, typed: Sequence[str] = ()) 
 
 
 def check_command(command: Any, file: Path) -> list[str]:
-    """Return the arguments that made a sweep; raise InputError for one that could do more than choose values."""
+    """Return the command that made a sweep; raise InputError for an argument that could do more than choose values."""
     if not isinstance(command, list) or not all(isinstance(argument, str) for argument in command):
         raise InputError(f"'{display(file)}' holds no command: type the command that made the sweep")
     for argument in command:
@@ -70,23 +77,24 @@ def check_command(command: Any, file: Path) -> list[str]:
 
 
 def _is_among(key: str, typed: Sequence[str]) -> bool:
-    return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in typed)
+    return any(key == other or key.startswith((f"{other}.", f"{other}[")) for other in typed)
 
 
 def only_chooses(argument: str) -> bool:
-    """Tell whether an override does no more than choose options and values, and no place outside the folder."""
+    """Tell whether an override only chooses options and values, and no path outside the folder."""
     key, _, value = argument.lstrip("+~").partition("=")
     if argument.startswith("-") or "${" in argument or MARK.search(argument):
         return False
     if key.startswith("hydra"):
         return bool(GROUP.fullmatch(argument) or SETTING.fullmatch(argument.lstrip("+")))
-    is_data = "." in key and key.partition(".")[0] not in ("callbacks", "logger")  # an option is a file of conf/
-    return is_data or not (".." in value or re.search(r"(^|['\"\[{:,])\s*[/~]", value))
+    # A path could do harm in callbacks and loggers, which write files, and as a group's option, which Hydra reads.
+    may_be_path = "." in key and key.partition(".")[0] not in ("callbacks", "logger")
+    return may_be_path or not (".." in value or re.search(r"(^|['\"\[{:,])\s*[/~]", value))
 
 
 @lru_cache(maxsize=1)
 def named_in_conf() -> frozenset[str]:
-    """Return each `_target_` in the files of `conf/`."""
+    """Return all values of `_target_` in the files of `conf/`."""
     texts = (file.read_text(encoding="utf-8") for file in paths.CONF.rglob("*.yaml"))
     return frozenset(target for text in texts for target in re.findall(r"^\s*_target_:\s*(\S+)", text, flags=re.M))
 

@@ -1,1 +1,1 @@
-"""What a user types: train, evaluate, predict. Each is a function on a config or a folder, and a thin Hydra main."""
+"""The commands train, evaluate and predict. Each has a function for use from Python and a thin `main` for Hydra."""

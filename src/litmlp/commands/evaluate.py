@@ -1,6 +1,6 @@
-"""Measure a checkpoint on a split of its data, or on another file."""
+"""Measure a checkpoint on a split of its data or on another file."""
 
-if __name__ == "__main__":  # before the imports, in which signals and errors can come
+if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
     from litmlp import entry
 
     entry.evaluate()
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: str, split: str = "test", path: str | None = None, written: Mapping[str, Any] | None = None
+    checkpoint: str, split: str = "test", path: str | None = None, file_format: Mapping[str, Any] | None = None
 ) -> dict[str, float]:
     """Return the metrics of a checkpoint.
 
     Args:
         checkpoint: a run's folder, or a `.ckpt` file.
-        split: `train`, `val` or `test` rows of the data that the checkpoint was trained on.
-        path: another file with the same columns; all of its rows are measured, and `split` only names them.
-        written: keys of a table, such as `delimiter`, where that file is written in another way than that of training.
+        split: `train`, `val` or `test`: which rows of the training data to measure.
+        path: another file with the same columns. All of its rows are measured; `split` then only names the metrics.
+        file_format: keys of a table, such as `delimiter`, if the file's format differs from the training data's.
     """
     from litmlp import checkpoint as checkpoints
     from litmlp.data.splits import SPLITS
@@ -41,31 +41,34 @@ def evaluate(
     file = checkpoints.resolve(checkpoint)
     model = load(file)
     if path is None:
-        if written:
-            key = next(iter(written))
-            raise InputError(f"data.{key} says how another file is written: give that file too, as data.path=...")
+        if file_format:
+            key = next(iter(file_format))
+            raise InputError(f"data.{key} describes the format of another file: give that file too, as data.path=...")
         _point_to_table(model.data, file)
         model.data.setup()
     else:
-        model.data.tables[split] = model.data.encode_rows(path, True, written)
+        model.data.tables[split] = model.data.encode_rows(path, True, file_format)
     return measure(model.task, model.data, split)
 
 
 def _point_to_table(data: "TabularData", file: Path) -> None:
-    # A checkpoint says nothing of this machine; the config beside it does, where there is one.
+    # A checkpoint holds no paths of a machine, but the run's config.yaml does; so the table is found through it.
     from litmlp.checkpoint import PATHS
     from litmlp.data import TableData
 
     config = file.parent.parent / run.CONFIG
     if isinstance(data, TableData) and config.is_file():
-        beside = read_yaml(config).get("data")
+        data_config = read_yaml(config).get("data")
         for key in PATHS:
-            if isinstance(beside, dict) and isinstance(beside.get(key), str):
-                setattr(data, key, beside[key])
+            if isinstance(data_config, dict) and isinstance(data_config.get(key), str):
+                setattr(data, key, data_config[key])
 
 
 def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
-    """Yield the files of `rows`, a checkpoint, those of its run, and its table if that is here."""
+    """Yield each file that must not be overwritten: those of `rows`, the checkpoint, its run's files and its table.
+
+    The table is left out if it cannot be found.
+    """
     from litmlp import checkpoint as checkpoints
     from litmlp.data.reading import files_of
 
@@ -83,7 +86,7 @@ def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
 
 
 def keys_of_rows(config: "DictConfig") -> dict[str, Any]:
-    """Return what is said of how a file is written; raise InputError for a value of another type."""
+    """Return the keys that describe a file's format and are given; raise InputError for a value of the wrong type."""
     from omegaconf import OmegaConf
 
     from litmlp.config import arguments_of, check_value
@@ -105,8 +108,8 @@ def _job(config: "DictConfig") -> None:
         raise InputError("no checkpoint is given: add checkpoint=<run folder or .ckpt file>")
     if split not in SPLITS:
         raise InputError(f"split is '{split}': use {', '.join(SPLITS)}")
-    given = output.text(config, "output")
-    file = expanded(given) if given else _beside(checkpoint, split, rows)
+    name = output.text(config, "output")
+    file = expanded(name) if name else _default_output(checkpoint, split, rows)
     output.check(file, [".json"], files_read(checkpoint, rows))
     metrics = evaluate(checkpoint, split, rows, keys_of_rows(config))
     width = max(map(len, metrics))
@@ -115,14 +118,14 @@ def _job(config: "DictConfig") -> None:
     print(display(file))
 
 
-def _beside(checkpoint: str, split: str, rows: str | None) -> Path:
-    given = find(checkpoint)
+def _default_output(checkpoint: str, split: str, rows: str | None) -> Path:
+    path = find(checkpoint)
     name = split if rows is None else Path(rows).stem
-    folder = given if given.is_dir() else given.parent
-    place = given.absolute().parent
-    if given.is_file() and place.name == run.CHECKPOINTS and output.is_run(place.parent):
-        folder = place.parent  # its checkpoints lie alone
-        name = name if given.name == "best.ckpt" else f"{name}-{given.stem}"
+    folder = path if path.is_dir() else path.parent
+    parent = path.absolute().parent
+    if path.is_file() and parent.name == run.CHECKPOINTS and output.is_run(parent.parent):
+        folder = parent.parent  # the run's folder: its folder checkpoints/ holds nothing but checkpoints
+        name = name if path.name == "best.ckpt" else f"{name}-{path.stem}"
     return folder / f"evaluate-{name}.json"
 
 

@@ -1,6 +1,6 @@
-"""Predict raw rows of a file with a checkpoint."""
+"""Predict the raw rows of a file with a checkpoint."""
 
-if __name__ == "__main__":  # before the imports, in which signals and errors can come
+if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
     from litmlp import entry
 
     entry.predict()
@@ -23,19 +23,19 @@ WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
 def predict(
-    checkpoint: str, rows: str | Path, keep: Sequence[str] = (), written: Mapping[str, Any] | None = None
+    checkpoint: str, rows: str | Path, keep: Sequence[str] = (), file_format: Mapping[str, Any] | None = None
 ) -> "DataFrame":
-    """Return a prediction for each row of a file of text or Parquet; see `Model.predict`.
+    """Return a prediction for each row of a text or Parquet file; see `Model.predict`.
 
     Args:
         checkpoint: a run's folder, or a `.ckpt` file.
-        rows: the file, a folder of files, or a pattern.
+        rows: the file, a folder of files, or a pattern of file names.
         keep: columns of the file to put before the predictions.
-        written: keys of a table, such as `delimiter`, where the file is written in another way than that of training.
+        file_format: keys of a table, such as `delimiter`, if the file's format differs from the training data's.
     """
     from litmlp.model import load
 
-    return load(checkpoint).predict(rows, keep, written)
+    return load(checkpoint).predict(rows, keep, file_format)
 
 
 def _job(config: "DictConfig") -> None:

@@ -1,6 +1,6 @@
-"""Train a network, test its best weights, and leave a folder that explains the run."""
+"""Train a network, test its best weights, and record the whole run in its folder."""
 
-if __name__ == "__main__":  # before the imports, in which signals and errors can come
+if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
     from litmlp import entry
 
     entry.train()
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_COLUMNS = 40  # in the log
+MAX_COLUMNS = 40  # that the log lists; columns.json lists them all
 
 
 def train(
@@ -40,29 +40,30 @@ def train(
     columns: Sequence[str] | None = None,
     frame: Any = None,
 ) -> dict[str, Any]:
-    """Do the run that a resolved config describes, in `folder`.
+    """Train as a resolved config describes, and write everything to `folder`.
 
     Args:
         config: plain values, as in a run's `config.yaml`.
-        folder: where all of the run is kept.
-        resume: go on from the folder's `last.ckpt`, if there is one, instead of starting a new run.
-        callbacks: more than those of the config.
-        columns: of a run of a sweep, the names of all its runs' hyperparameters, so that TensorBoard's table has the
-            same for each. Such a run has no progress bar, and none of the callbacks that say `in_sweeps = False`.
-        frame: rows of a table, instead of those of a file.
+        folder: the run's folder.
+        resume: continue from the folder's `last.ckpt` if it exists, instead of starting a new run.
+        callbacks: additional to those of the config.
+        columns: the names of all hyperparameters of a sweep, if this run belongs to one, so that TensorBoard's table
+            has the same columns for each run. A run of a sweep has no progress bar and no callback with
+            `in_sweeps = False`.
+        frame: a table to use instead of the file that the config names.
 
     Returns:
-        What `metrics.json` holds: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
+        The content of `metrics.json`: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
         `fit_seconds`, `parameters`.
     """
     with run.recorded(folder, new=None if resume else config):
-        from litmlp.auto_task import with_task  # takes seconds, so only now
-        from litmlp.config import check, check_parts, worded
+        from litmlp.auto_task import with_task  # this import takes seconds: by now the folder is claimed
+        from litmlp.config import check, check_parts, numbers_as_text
 
         check_parts(config)
-        asked, config = config, with_task(worded(config), frame)
+        original, config = config, with_task(numbers_as_text(config), frame)
         check(config)
-        if resume or config != asked:
+        if resume or config != original:
             run.write_config(folder, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns, frame)
         write_json(folder / run.METRICS, metrics)
@@ -88,27 +89,27 @@ def _fit_and_test(
     _quiet_libraries()
     seed_everything(config["seed"], verbose=False)
     data = build.data(config, frame)
-    machine.keep_freed_memory(machine.KEPT)
+    machine.keep_freed_memory(machine.KEPT)  # reading frees large blocks, which go back to the system at once
     data.setup()
-    told = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
-    write_json(folder / run.COLUMNS, told)
+    decisions = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
+    write_json(folder / run.COLUMNS, decisions)
     task = build.task(config, data.spec)
     try_out(config, task, data)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
-    begun = resuming.State.of(folder) if resume else None
-    if config["init_from"] and begun is None:
+    saved_state = resuming.State.of(folder) if resume else None
+    if config["init_from"] and saved_state is None:  # a resumed run takes its weights from last.ckpt instead
         checkpoint.load_weights(task, checkpoint.resolve(config["init_from"]))
-    machine.keep_freed_memory(machine.KEPT_BETWEEN_STEPS)
+    machine.keep_freed_memory(machine.KEPT_BETWEEN_STEPS)  # steps reuse the memory that the step before has freed
     torch.set_num_threads(machine.threads(config["threads"], task.network, data.batch_size))
     torch.set_float32_matmul_precision(config["matmul_precision"])
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
-    more = callbacks if begun is None else [*callbacks, begun]
-    trainer = build.trainer(config, str(folder), more, in_sweep=columns is not None)
+    extra_callbacks = callbacks if saved_state is None else [*callbacks, saved_state]
+    trainer = build.trainer(config, str(folder), extra_callbacks, in_sweep=columns is not None)
     _log_start(config, task, data, trainer)
 
-    _fit(trainer, task, data, begun)
+    _fit(trainer, task, data, saved_state)
     machine.keep_freed_memory(machine.KEPT)
 
     if best := run.best_checkpoint(folder):
@@ -118,7 +119,7 @@ def _fit_and_test(
     metrics = {
         **scores,
         "objective": scores[config["monitor"]],
-        **_effort(trainer, folder),
+        **_training_effort(trainer, folder),
         "parameters": sum(p.numel() for p in task.network.parameters()),
     }
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -128,34 +129,36 @@ def _fit_and_test(
     return metrics
 
 
-def _fit(trainer: "L.Trainer", task: "Task", data: "TabularData", begun: "State | None") -> None:
+def _fit(trainer: "L.Trainer", task: "Task", data: "TabularData", saved_state: "State | None") -> None:
     last = None
-    if begun is not None:
+    if saved_state is not None:
         from litmlp.resuming import InMemoryCheckpointIO
 
-        last, trainer.strategy.checkpoint_io = begun.file, InMemoryCheckpointIO(begun.state)
+        # Lightning gets the state that has been read and checked already, and does not open the file itself.
+        last, trainer.strategy.checkpoint_io = saved_state.file, InMemoryCheckpointIO(saved_state.state)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     except Interrupted:
-        if trainer.strategy.launcher is not None:  # processes of our own would go on without us
+        if trainer.strategy.launcher is not None:  # its processes would continue after this one has ended
             import signal
 
             trainer.strategy.launcher.kill(signal.SIGTERM)
         raise
     except Exception as error:
-        refusal = _refusal(error)
-        if refusal is None and begun is not None:
-            refusal = begun.refusal(error, trainer)
-        if refusal is None:
+        input_error = _as_input_error(error)
+        if input_error is None and saved_state is not None:
+            input_error = saved_state.refusal(error, trainer)
+        if input_error is None:
             raise
-        raise refusal from error
+        raise input_error from error
 
 
-def _refusal(error: Exception) -> InputError | None:
-    """Return what to say of what Lightning or the compiler refuses; None for another error."""
+def _as_input_error(error: Exception) -> InputError | None:
+    """Return an InputError for a setting that Lightning or the compiler refuses; None for any other error."""
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    is_about_batches = isinstance(error, ValueError) and "val_check_interval" in str(error)  # more than there are
+    # Lightning raises a ValueError if val_check_interval is larger than the number of training batches.
+    is_about_batches = isinstance(error, ValueError) and "val_check_interval" in str(error)
     if isinstance(error, MisconfigurationException) or is_about_batches:
         return InputError(" ".join(str(error).split()))
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
@@ -165,15 +168,15 @@ def _refusal(error: Exception) -> InputError | None:
 
 
 def _quiet_libraries() -> None:
-    # Lightning's advice and its warnings about itself; what a user can act on stays.
+    # Hides Lightning's advice and its warnings about its own code; warnings that a user can act on are still shown.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")
-    warnings.filterwarnings("ignore", "GPU available but not used")  # trainer=cpu says so
+    warnings.filterwarnings("ignore", "GPU available but not used")  # the user asked for trainer=cpu
 
 
-def _effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
-    # From the checkpoint where there is one: with several processes, this one's trainer has not trained.
+def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
+    # From last.ckpt if it exists: with several processes, others have trained, so this one's trainer counts nothing.
     from lightning.pytorch.callbacks import Timer
 
     from litmlp import checkpoint
@@ -193,11 +196,12 @@ def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", traine
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
-    decisions = sorted(data.inputs.decisions.items(), key=lambda pair: ";" not in pair[1])  # those with a remark first
+    # A semicolon in a decision precedes a remark: the log lists these columns first.
+    decisions = sorted(data.inputs.decisions.items(), key=lambda pair: ";" not in pair[1])
     for name, decision in decisions[:MAX_COLUMNS]:
         log.info("  %s: %s", name, decision)
-    if (more := len(decisions) - MAX_COLUMNS) > 0:
-        log.info("  ... and %d more columns, see %s", more, run.COLUMNS)
+    if (num_more := len(decisions) - MAX_COLUMNS) > 0:
+        log.info("  ... and %d more columns, see %s", num_more, run.COLUMNS)
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
@@ -205,18 +209,18 @@ def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", traine
 
 
 def _regularisation(config: dict[str, Any]) -> str:
-    # Another optimizer has another weight decay, which decides more than its steps do.
-    found = {
+    # Shown because optimizers differ in their default weight decay, which matters more than how they step.
+    strengths = {
         "weight decay": config["optimizer"].get("weight_decay"),
         "dropout": config["network"].get("dropout"),
         "l1": config["task"].get("l1"),
     }
-    told = [f"{name} {value:g}" for name, value in found.items() if isinstance(value, int | float) and value > 0]
-    return ", ".join(told) or "nothing"
+    parts = [f"{name} {value:g}" for name, value in strengths.items() if isinstance(value, int | float) and value > 0]
+    return ", ".join(parts) or "nothing"
 
 
 def _job(config: "DictConfig") -> float:
-    """Train what Hydra composed; the objective is what a sweep improves."""
+    """Train with the config that Hydra composed; return the objective, which a sweep improves."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -230,12 +234,12 @@ def _job(config: "DictConfig") -> float:
 
 
 def begin(config: "DictConfig", folder: Path, overrides: Sequence[str], **more: Any) -> dict[str, Any]:
-    """Do the run that a composed config describes, or go on with the one that it names; return its metrics.
+    """Start a run from a composed config, or resume the run that its `resume` names; return the metrics.
 
     Args:
         config: as Hydra composes it.
-        folder: of the run.
-        overrides: what was typed, of which a resumed run takes those that may change.
+        folder: the run's folder.
+        overrides: from the command line. A resumed run applies them to its stored config; only some keys may change.
         **more: see `train`.
     """
     if not config.resume:
@@ -248,13 +252,13 @@ def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
     try:
         return cli.resolved(config)
     except (InputError, OmegaConfBaseException):
-        folders.remove(folder)
+        folders.remove(folder)  # if Hydra has just made it for this run
         raise
 
 
 def _resume(config: dict[str, Any], folder: Path, **more: Any) -> dict[str, Any]:
-    before = read_yaml(folder / run.CONFIG)
-    if config == before and (metrics := run.metrics_of(folder)) is not None:
+    stored = read_yaml(folder / run.CONFIG)
+    if config == stored and (metrics := run.metrics_of(folder)) is not None:
         log.info("this run is complete: raise trainer.max_epochs to train further")
         return metrics
     _check_epochs(config, folder)
@@ -264,13 +268,13 @@ def _resume(config: dict[str, Any], folder: Path, **more: Any) -> dict[str, Any]
 def _check_epochs(config: dict[str, Any], folder: Path) -> None:
     from litmlp.resuming import State
 
-    begun, wanted = State.of(folder), config["trainer"].get("max_epochs")
-    if begun is not None and wanted is not None and -1 < wanted < (done := begun.state["epoch"]):
-        raise InputError(f"trainer.max_epochs is {wanted}, but the run has done {done} epochs: give {done} or more")
+    saved_state, max_epochs = State.of(folder), config["trainer"].get("max_epochs")
+    if saved_state is not None and max_epochs is not None and -1 < max_epochs < (done := saved_state.state["epoch"]):
+        raise InputError(f"trainer.max_epochs is {max_epochs}, but the run has done {done} epochs: give {done} or more")
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """Return validation and test metrics of the best weights as a table."""
+    """Return the validation and test metrics of the best weights as a table of text."""
     names = [name.removeprefix("val/") for name in metrics if name.startswith("val/")]
     width = max(map(len, names))
     rows = [f"{name:{width}}  {_cell(metrics[f'val/{name}'])}  {_cell(metrics[f'test/{name}'])}" for name in names]
@@ -279,7 +283,7 @@ def summary(metrics: dict[str, Any]) -> str:
 
 
 def _cell(value: float | None) -> str:
-    return f"{math.nan if value is None else value:10.4f}"  # as JSON, a number that is not finite is null
+    return f"{math.nan if value is None else value:10.4f}"  # metrics.json has null for a number that is not finite
 
 
 def main() -> None:

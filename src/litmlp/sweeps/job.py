@@ -121,8 +121,8 @@ class Job:
         for index, (folder, repeat) in enumerate(self._repeats(number)):
             metrics, pruning = run.metrics_of(folder), None
             if metrics is None or (study is not None and self.sweep.description["pruner"] is not None):
-                is_asked = run.is_asked(folder)
-                config = self._stored(folder) if is_asked else self._composed([*record["overrides"], *repeat])
+                has_config = run.has_config(folder)
+                config = self._stored(folder) if has_config else self._composed([*record["overrides"], *repeat])
                 pruning = self._pruning(record, study, config, index)
             if metrics is None:
                 callbacks, columns = [pruning] if pruning else [], self.sweep.description["columns"]

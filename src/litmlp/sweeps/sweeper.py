@@ -82,7 +82,7 @@ class ResumableSweeper(Sweeper):
         fixed = [*space.fixed(self.params), *fixed]
         base = self._composed(fixed)
         for key in sorted({"monitor", "mode"} - base.keys()):
-            raise InputError(f"there is no {key} in the config, which a run needs: leave ~{key} out")
+            raise InputError(f"the config has no {key}, but a run needs it: leave ~{key} out")
         description = self._describe(axes) | {
             "monitor": base["monitor"],
             "mode": base["mode"],
