@@ -212,14 +212,14 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     ),
     # sweeps/folder.py
     (
-        "'{}' is damaged, or no sweep's: choose another hydra.sweep.dir",
+        "'{}' is damaged or does not describe a sweep: choose another hydra.sweep.dir",
         *(f"echo 'a: 1' > grid/sweep.yaml; {GRID}=grid", f"{GRID}=again"),
     ),
     (OTHER_SWEEP, "small -m seed=0,2 hydra.sweep.dir=grid", "small -m seed=0,2 hydra.sweep.dir=again"),
     (OTHER_SWEEP, "small -m seed=0,2 hydra.sweep.dir=grid", f"{GRID}=grid"),
     ("'{}' cannot be made ({}): choose another hydra.sweep.dir", f"{GRID}=rows.csv/a", f"{GRID}=a"),
     (
-        "'{}' holds {} but no {}, so a sweep could overwrite what is not its own: choose another hydra.sweep.dir",
+        "'{}' holds {} but no {}, so a sweep could overwrite other files: choose another hydra.sweep.dir",
         *(f"rm grid/sweep.yaml; {GRID}=grid", f"{GRID}=again"),
     ),
     # sweeps/space.py, sweeps/study.py
