@@ -147,7 +147,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         "report run r2 --metric val/r2 --mode max",
     ),
     ("no run has the metric '{}': {}", "report run --metric val/rmsee", "report run --metric val/rmse"),
-    ("there is no whole run in {}: {}", "rm run/metrics.json; report run", "train resume=run; report run"),
+    ("there is no undamaged run in {}: {}", "rm run/metrics.json; report run", "train resume=run; report run"),
     (LOST, "echo > run/metrics.json; report run", "train resume=run; report run"),
     (LOST, "rm run/status.json; report run", "train resume=run; report run"),
     (LOST, "echo [] > run/status.json; report run", "train resume=run; report run"),

@@ -48,8 +48,9 @@ def values(override: Override) -> list[str]:
 
 
 def distribution(override: Override) -> Distribution:
-    """Return the distribution that a search draws the values of an axis from; raise InputError if it is empty.
+    """Return the distribution that a search draws the values of an axis from.
 
+    Raises InputError if the axis is empty, or if it is logarithmic and not above 0.
     A range does not include its stop, as everywhere in Hydra. An interval of whole numbers includes both ends.
     """
     name = shown(override.get_key_element())

@@ -95,9 +95,8 @@ class ResumableSweeper(Sweeper):
         sweep.collect()
         # The number of trials is no part of the description: a sweep can have more jobs than the command asks for.
         total = max(self._total(sweep), *(number + 1 for number in sweep.numbers()), 1)
-        if (
-            self.retry_failed or self.on_failure == "stop"
-        ):  # with `stop`, an earlier failure would keep all jobs from beginning
+        # With `stop`, a failure of an earlier command would keep all jobs from beginning.
+        if self.retry_failed or self.on_failure == "stop":
             self._reset_failed(sweep, total)
         job = Job(
             sweep=sweep,
