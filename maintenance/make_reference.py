@@ -42,7 +42,7 @@ libraries, see the documentation of the library. `litmlp-train --cfg job` shows 
 
 
 class Key(NamedTuple):
-    """A key of a YAML file: its dotted name with the keys above it, the text of its value, and the comment beside it."""
+    """A key of a YAML file: its dotted name, from the top of the file; its value as text; and the comment beside it."""
 
     name: str
     value: str
@@ -137,7 +137,7 @@ def command(name: str) -> str:
 def sections(group: str, files: list[Path]) -> Iterator[str]:
     """Yield the section of a group, and another one for each part of the template that has options in the group.
 
-    Comments mark the sections of parts, so that `scripts/rename.py` can remove a section with its part.
+    Comments mark the sections of parts, so that a section can be removed with its part.
     """
     by_part: dict[str, list[Path]] = {"": []}
     for path in files:
