@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 import torch
 
-from sweeping import TINY, Said, command
+from sweeping import TINY, Finished, command
 from test_advice import APART, ELSEWHERE, ERRORS, assert_said, messages
 
 TOLD = ("info", "print")  # with these, a command goes on
@@ -427,7 +427,7 @@ def test_who_follows_an_advice_succeeds(message: str, mistake: str, advice: str)
     assert ended.code == 0, ended
 
 
-def followed(script: str) -> Said:
+def followed(script: str) -> Finished:
     """Do steps as a shell would; those before the last, with a mistake at the end, must succeed."""
     *steps, last = script.split("; ")
     for step in steps:
@@ -436,7 +436,7 @@ def followed(script: str) -> Said:
     return typed(last)
 
 
-def typed(step: str) -> Said:
+def typed(step: str) -> Finished:
     first, _, rest = step.partition(" ")
     name, equals, value = first.partition("=")
     if equals:
@@ -448,9 +448,9 @@ def typed(step: str) -> Said:
         return command(*shlex.split(rest), name=first)
     if first in HELPERS:
         HELPERS[first](*rest.split(" ", 1))
-        return Said(0, "", "")
+        return Finished(0, "", "")
     done = subprocess.run(step, shell=True, capture_output=True, text=True)
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Finished(done.returncode, done.stdout, done.stderr)
 
 
 def change_checkpoint(file: str, statement: str) -> None:
