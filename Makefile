@@ -1,4 +1,4 @@
-# Everything lives in .venv; `make` lists the targets.
+# `make` lists the targets. They install everything into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,40 +12,40 @@ SWEEP := sweep=mlp data=california trainer.max_epochs=15 hydra/launcher=joblib h
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(VENV)/.installed  ## set up .venv with what training needs
+install: $(VENV)/.installed  ## set up .venv with the packages that training needs
 
-install-dev: $(VENV)/.installed-dev  ## ... and with what tests and lint need
+install-dev: $(VENV)/.installed-dev  ## set up .venv with the packages that tests and lint need, too
 
 train: install  ## train; pass overrides as ARGS="data=adult trainer.max_epochs=5"
 	@$(BIN)/litmlp-train $(ARGS)
 
-test: install-dev  ## the tests a newcomer runs
+test: install-dev  ## run the quick tests
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak" $(ARGS)
 
-test-slow: install-dev  ## the proofs that take longer
+test-slow: install-dev  ## run the tests that take longer
 	$(BIN)/python -m pytest -n auto -m "slow or soak" $(ARGS)
 
-soak: install-dev  ## random hostile inputs, kills and full disks: MINUTES=10 SEED=1
+soak: install-dev  ## test with random bad inputs, kills and full disks: MINUTES=10 SEED=1
 	SOAK_MINUTES=$(or $(MINUTES),10) SOAK_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -n auto -m soak $(ARGS)
 
-lint: install-dev  ## ruff check, ruff format --check, mypy
+lint: install-dev  ## run ruff check, ruff format --check and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: install-dev  ## format the code and fix what can be fixed
-	$(BIN)/ruff check --fix --quiet --exit-zero  # what is left, lint says
+format: install-dev  ## format the code, and fix what ruff can fix
+	$(BIN)/ruff check --fix --quiet --exit-zero  # lint reports the other problems
 	$(BIN)/ruff format
 
-sweep: $(VENV)/.installed-sweep  ## search for better settings of california; or of others, as ARGS="sweep=mlp data=adult"
+sweep: $(VENV)/.installed-sweep  ## search for better settings for california, or for other data with ARGS="sweep=mlp data=adult"
 	@$(BIN)/litmlp-train -m $(or $(ARGS),$(SWEEP))
 
-tensorboard: install  ## look at all runs, or at one with RUN=<folder>
+tensorboard: install  ## show all runs in TensorBoard, or one with RUN=<folder>
 	$(BIN)/tensorboard --logdir $(RUN)
 
 # part: bench
 .PHONY: bench
-bench: $(VENV)/.installed-bench  ## measure speed, start-up and memory beside plain PyTorch and others
+bench: $(VENV)/.installed-bench  ## compare speed, start-up and memory with plain PyTorch and other libraries
 	$(BIN)/python showcase/bench.py $(ARGS)
 
 $(VENV)/.installed-bench: $(VENV)/.installed
@@ -63,13 +63,13 @@ $(VENV)/.installed-notebooks: $(VENV)/.installed
 
 # part: lecture
 .PHONY: lecture
-lecture: install  ## run the lecture's experiments, and write a page of plots and claims
+lecture: install  ## run the lecture's experiments, and write a page with their plots and claims
 	@$(BIN)/python showcase/lecture.py $(ARGS)
 # end of part: lecture
 
 # part: compare
 .PHONY: compare
-compare: install-dev  ## train this project and scikit-learn on the same rows of the shipped tables
+compare: install-dev  ## compare with scikit-learn on the same rows of the tables in data/
 	$(BIN)/python showcase/compare_peers.py $(ARGS)
 # end of part: compare
 
@@ -84,7 +84,7 @@ rename:  ## make the template a project of your own: NAME=my_project WITHOUT=ben
 clean-cache:  ## remove the encoded rows of large tables
 	rm -rf "$${LITMLP_CACHE:-.cache}"
 
-clean:  ## remove .venv and caches; runs stay
+clean:  ## remove .venv and caches, but no runs
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 

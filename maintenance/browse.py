@@ -1,6 +1,6 @@
-"""TensorBoard as a user sees it: served for a while, and looked at by a browser without a window.
+"""Serve TensorBoard for a while, and open its pages in a browser without a window, as a user sees them.
 
-The browser is Debian's Chromium (apt install chromium), or Chrome; Playwright drives it.
+The browser is Debian's Chromium (apt install chromium) or Chrome. Playwright controls it.
 """
 
 import re
@@ -22,14 +22,15 @@ SECONDS = 60
 
 
 def browser() -> str | None:
-    """Return the path of a browser, or None where there is none."""
+    """Return the path of a browser; None if there is none."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[str]:
-    """Serve a folder's runs, all of them read, and return the address."""
-    # the address is told when all runs have been read, and the page shows the folder as it is given
+    """Serve a folder's runs, and yield the address once all of them are read."""
+    # With these options TensorBoard prints its address only after it has read all runs. The folder is given by its
+    # name alone, since the page shows it as given.
     read = ("--load_fast", "false", "--reload_task", "blocking", "--reload_interval", "0")
     options = ["--logdir", folder.name, "--port", "0", *read]
     command = [sys.executable, "-m", "tensorboard.main", *options]
@@ -49,7 +50,7 @@ def tensorboard(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def page(width: int = 1400, height: int = 900) -> Iterator[Any]:
-    """Open a page of an empty browser."""
+    """Yield the page of a browser that has a new, empty profile."""
     from playwright.sync_api import sync_playwright
 
     path = browser()
@@ -66,8 +67,8 @@ def page(width: int = 1400, height: int = 900) -> Iterator[Any]:
 
 
 def show(page: Any, address: str, tab: str, awaited: str, count: int = 1) -> Any:
-    """Open a tab of TensorBoard, wait until `count` elements match a CSS selector, and return all that do."""
-    page.goto("about:blank")  # or a change of the tab alone would load nothing
+    """Open a tab of TensorBoard, wait until at least `count` elements match a CSS selector, and return all matches."""
+    page.goto("about:blank")  # otherwise only the part after # changes, and the browser loads nothing
     page.goto(f"{address}/#{tab}")
     found = page.locator(awaited)
     found.nth(count - 1).wait_for(timeout=SECONDS * 1000)

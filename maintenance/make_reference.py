@@ -1,4 +1,4 @@
-"""Write docs/configuration.md, all groups, options and keys, from conf/ and from docstrings.
+"""Write docs/configuration.md from conf/ and from docstrings: all groups with their options and keys.
 
 python maintenance/make_reference.py
 """
@@ -25,23 +25,24 @@ from litmlp.paths import CONF, PACKAGE, ROOT
 
 PAGE = ROOT / "docs" / "configuration.md"
 ORDER = ("data", "network", "task", "task/loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
-HIDDEN = ("hydra/help", "hydra/hydra_logging", "hydra/job_logging")  # nothing to choose
-PARTS: dict[str, tuple[str, ...]] = {}  # of the template that a project may leave out, with patterns of their files
+HIDDEN = ("hydra/help", "hydra/hydra_logging", "hydra/job_logging")  # groups without anything to choose
+PARTS: dict[str, tuple[str, ...]] = {}  # the parts of the template that a project may leave out: patterns of files
 # part: rename
 PARTS |= runpy.run_path(str(ROOT / "scripts/rename.py"))["PARTS"]
 # end of part: rename
 HEAD = """# Configuration
 
-All groups, their options and their keys. Made from `conf/` and the code by `python maintenance/make_reference.py`.
+This page lists all groups, their options and their keys. `python maintenance/make_reference.py` makes it from `conf/`
+and the code.
 
-A group's option is chosen with `group=option`, a value set with `group.key=value`. Any other argument of the class that
-an option names can be given, too; those of this project are listed below the options, those of libraries stand in
-their documentation. `litmlp-train --cfg job` shows what a command comes to.
+`group=option` chooses an option of a group, and `group.key=value` sets a value. You can also set any other argument of
+the class that an option names. The arguments of this project's classes are listed below the options; for those of
+libraries, see the documentation of the library. `litmlp-train --cfg job` shows the config of a command.
 """
 
 
 class Key(NamedTuple):
-    """A line of a YAML file: `name` with the keys above it, its value as written, and the comment beside it."""
+    """A key of a YAML file: its dotted name, from the top of the file; its value as text; and the comment beside it."""
 
     name: str
     value: str
@@ -49,10 +50,10 @@ class Key(NamedTuple):
 
 
 class Option(NamedTuple):
-    """A YAML file: what its first comment says, what it builds, on what it is based, and what it sets."""
+    """A YAML file: its first comment, the class that it builds, the options that it is based on, and its keys."""
 
     name: str
-    says: str
+    description: str
     target: str
     based_on: list[str]
     keys: list[Key]
@@ -62,19 +63,19 @@ def option(path: Path) -> Option:
     """Read an option of a group."""
     lines = path.read_text(encoding="utf-8").splitlines()
     header = takewhile(lambda line: line.startswith("#"), lines)
-    says = " ".join(line[1:].strip() for line in header if "@package" not in line)
+    description = " ".join(line[1:].strip() for line in header if "@package" not in line)
     content = yaml.safe_load("\n".join(lines)) or {}
     defaults = content.get("defaults", [])
     keys = list(keys_of(lines))
     target = next((key.value for key in keys if key.name.rpartition(".")[2] == "_target_"), "")
     own = [key for key in keys if not re.search(r"(^|\.)_\w+_$", key.name)]
     based_on = [entry for entry in defaults if isinstance(entry, str) and entry != "_self_"]
-    return Option(path.stem, says, target, based_on, own)
+    return Option(path.stem, description, target, based_on, own)
 
 
 def keys_of(lines: list[str]) -> Iterator[Key]:
-    """Yield the keys that have a value, of a YAML file of mappings; those of `defaults` are left out."""
-    above: list[tuple[int, str]] = []
+    """Yield the keys of a YAML file of mappings that have a value or a comment, but not those of `defaults`."""
+    above: list[tuple[int, str]] = []  # indentation and name of the mappings that the line is in
     for line in lines:
         match = re.match(r"( *)([\w./]+):(?: +(.*))?$", line)
         if match is None:
@@ -89,18 +90,18 @@ def keys_of(lines: list[str]) -> Iterator[Key]:
 
 
 def arguments(target: str) -> dict[str, tuple[str, str]]:
-    """Return default and meaning of each argument that a class or function of this project takes, and describes."""
-    thing: Callable = resolve_name(target)
-    known, _ = arguments_of(thing)
+    """Return the default and the description of each argument that a class or function of this project documents."""
+    target_object: Callable = resolve_name(target)
+    known, _ = arguments_of(target_object)
     found: dict[str, tuple[str, str]] = {}
-    for source in thing.__mro__ if isinstance(thing, type) else (thing,):
+    for source in target_object.__mro__ if isinstance(target_object, type) else (target_object,):
         if not is_own(source.__module__):
             continue
         parameters = inspect.signature(source).parameters
         described = re.split(r"\n *Args:\n", inspect.getdoc(source) or "")[1:]
         for name, text in re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", "\n".join(described), re.M):
-            takes_one = name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
-            if takes_one and name in known and not text.startswith("see "):
+            is_argument = name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+            if is_argument and name in known and not text.startswith("see "):
                 default = parameters[name].default
                 shown = "" if default is inspect.Parameter.empty else f"`{yaml_of(default)}`"
                 found.setdefault(name, (shown, re.sub(r"(?<!\.)\.$", "", " ".join(text.split()))))
@@ -113,28 +114,31 @@ def is_own(module: str) -> bool:
 
 
 def yaml_of(value: Any) -> str:
-    """Return a value as YAML has it on one line."""
+    """Return a value as YAML on one line."""
     return yaml.safe_dump(value, default_flow_style=True).partition("\n")[0]
 
 
 def page(files: Iterable[Path]) -> str:
-    """Return the whole page, of the groups' options in some YAML files."""
+    """Return the whole page for the options in these YAML files."""
     by_group: dict[str, list[Path]] = {}
     for path in sorted(files):
         by_group.setdefault(path.parent.relative_to(CONF).as_posix(), []).append(path)
-    others = [group for group in by_group if group not in (*ORDER, ".", *HIDDEN)]
-    of_groups = [text for group in [*ORDER, *others] for text in sections(group, by_group[group])]
+    remaining = [group for group in by_group if group not in (*ORDER, ".", *HIDDEN)]
+    of_groups = [text for group in [*ORDER, *remaining] for text in sections(group, by_group[group])]
     return "\n".join([HEAD, command("train"), *of_groups, command("evaluate"), command("predict")])
 
 
 def command(name: str) -> str:
-    """Return the section of a command's own keys."""
+    """Return the section about a command's own keys."""
     keys = [key for key in option(CONF / f"{name}.yaml").keys if not key.name.startswith("hydra")]
     return "\n".join([f"## litmlp-{name}\n", *key_table(keys)])
 
 
 def sections(group: str, files: list[Path]) -> Iterator[str]:
-    """Yield the section of a group, and one more for each part that has options in it, which leaves with the part."""
+    """Yield the section of a group, and another one for each part of the template that has options in the group.
+
+    Comments mark the sections of parts, so that a section can be removed with its part.
+    """
     by_part: dict[str, list[Path]] = {"": []}
     for path in files:
         by_part.setdefault(part_of(path), []).append(path)
@@ -148,20 +152,23 @@ def sections(group: str, files: list[Path]) -> Iterator[str]:
 
 
 def part_of(path: Path) -> str:
-    """Return the part of the template that a file leaves with; an empty text if it stays."""
+    """Return the part of the template that a file belongs to; an empty text if it belongs to none."""
     name = path.relative_to(ROOT).as_posix()
     return next((part for part, patterns in PARTS.items() if any(fnmatch(name, each) for each in patterns)), "")
 
 
 def section(title: str, files: Iterable[Path], described: Collection[str] = ()) -> str:
-    """Return a section: options with what they set, then the arguments of their classes that are not yet described."""
+    """Return a section: a table of options, then tables of the arguments of their classes.
+
+    Classes in `described` are left out of the latter, since another section describes them.
+    """
     options = [option(path) for path in files]
     lines = [f"## {title}\n", "| option | what it is | sets |", "| --- | --- | --- |"]
     for one in options:
-        named = f"as {' and '.join(f'`{name}`' for name in one.based_on)}; " if one.based_on else ""
-        says = cell(one.says if one.says.startswith("As ") else named + one.says)
+        bases = f"Based on {', '.join(f'`{name}`' for name in one.based_on)}. " if one.based_on else ""
+        description = cell(one.description if one.description.startswith("As ") else bases + one.description)
         sets = ", ".join(f"`{key.name}: {key.value}`" for key in one.keys if key.value)
-        lines.append(f"| `{one.name}` | {says} | {cell(sets)} |")
+        lines.append(f"| `{one.name}` | {description} | {cell(sets)} |")
     tables: dict[tuple[str, ...], list[str]] = {}
     for target in dict.fromkeys(one.target for one in options if one.target and one.target not in described):
         rows = argument_rows(target, [one for one in options if one.target == target])
@@ -173,7 +180,7 @@ def section(title: str, files: Iterable[Path], described: Collection[str] = ()) 
 
 
 def argument_rows(target: str, users: list[Option]) -> list[str]:
-    """Return the rows of a table of the arguments of a class, with what the options that name it say of them."""
+    """Return the table rows for the arguments of a class: from its docstrings, and from comments in its options."""
     described = arguments(target) if is_own(target) else {}
     commented = {key.name.partition(".")[2] or key.name: key for one in users for key in one.keys if key.comment}
     rows = []
@@ -188,13 +195,13 @@ def argument_rows(target: str, users: list[Option]) -> list[str]:
 
 
 def key_table(keys: list[Key]) -> list[str]:
-    """Return keys with their values and comments as a table."""
+    """Return a table of keys with their values and comments."""
     rows = [f"| `{key.name}` | {cell(f'`{key.value}`' if key.value else '')} | {cell(key.comment)} |" for key in keys]
     return ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""]
 
 
 def cell(text: str) -> str:
-    """Return text as a cell of a Markdown table."""
+    """Return text as a cell of a Markdown table, which must not hold a bare `|`."""
     return text.replace("|", "\\|")
 
 

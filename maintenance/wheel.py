@@ -1,4 +1,4 @@
-"""Bundles conf/ and data/ into the wheel; an editable install reads them where they are."""
+"""Adds conf/ and data/ to the wheel. An editable install reads them from the clone instead."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ from litmlp.files import write_text
 from litmlp.paths import CONF, ROOT, display
 
 TEMPLATE = """\
-# {num_rows} rows of {file}, as found by scripts/add_table.py; correct what is wrong with the lists
+# {num_rows} rows of {file}, as read by scripts/add_table.py. To correct how a column is read, use the lists
 # `numeric`, `categorical`, `date` and `ignore`, and `missing_values`.
 defaults:
   - override /task@_global_.task: {task}  # {reason}
@@ -37,29 +37,29 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", help="text such as CSV, also compressed, or Parquet; a folder, or a pattern")
+    parser.add_argument("path", help="a text file such as CSV, also compressed, or Parquet; or a folder or a pattern")
     parser.add_argument("--target", required=True, nargs="+", help="the column to predict; several for regression")
-    parser.add_argument("--name", help="of the new option of data; default: the file's name")
-    parser.add_argument("--task", choices=["regression", "classification"], help="default: what the target calls for")
-    parser.add_argument("--force", action="store_true", help="replace a config of that name")
+    parser.add_argument("--name", help="the name of the new option of data; default: the file's name")
+    parser.add_argument("--task", choices=["regression", "classification"], help="default: inferred from the target")
+    parser.add_argument("--force", action="store_true", help="replace a config that has this name")
     return parser.parse_args()
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> None:
     try:
-        written = add_table(given.path, given.target, given.name, given.task, given.force)
+        file = add_table(arguments.path, arguments.target, arguments.name, arguments.task, arguments.force)
     except ValueError as error:
         raise InputError(str(error)) from error
-    print(f"{display(written)}\ntry it: litmlp-train data={written.stem}")
+    print(f"{display(file)}\ntry it: litmlp-train data={file.stem}")
 
 
 def add_table(
     path: str, target: list[str], name: str | None, task: str | None, force: bool = False, conf: Path = CONF
 ) -> Path:
-    """Write `conf/data/<name>.yaml` and return it.
+    """Write `conf/data/<name>.yaml` and return its path.
 
     Raises:
-        InputError: the table cannot be used, or there is a config of that name.
+        InputError: the table cannot be used, or there is already a config of this name.
     """
     name = name or re.sub(r"\W+", "_", Path(path).name.partition(".")[0].lower()).strip("_") or "table"
     if not re.fullmatch(r"\w+", name):
@@ -72,7 +72,7 @@ def add_table(
         class_name, reason = task_of(TableData(path, columns, NumericTarget))
         task = "classification" if class_name == CLASSIFICATION else "regression"
     else:
-        reason = "as asked for"
+        reason = "as given by --task"
     data = TableData(path, columns, ClassTarget if task == "classification" else NumericTarget)
     data.setup()
     write_text(file, _config(data, Path(path).name, task, reason))
@@ -101,7 +101,7 @@ def _path(path: str) -> str:
 
 
 def _scalar(value: str | list[str]) -> str:
-    # As YAML in one line.
+    # YAML on one line; `...` is the end mark that PyYAML puts after a plain value.
     return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6).removesuffix("...\n").strip()
 
 

@@ -1,8 +1,9 @@
 """Make the template a project of your own: python scripts/rename.py my_project.
 
-Changes the package, its commands (`my-project-train`), configs, environment variables, texts, and names of files and
-folders, in all that git tracks. `--without` leaves parts of the template out. The old name is a coined word, which
-makes this safe; the new one need not be, so it is done once, and the script leaves with the old name.
+This changes the package, its commands (`my-project-train`), configs, environment variables, texts, and the names of
+files and folders, in all files that git tracks. `--without` leaves out parts of the template. The old name is a coined
+word that occurs nowhere else, so replacing it is safe. This may not be true of the new name: the project can be renamed
+only once, and this script is removed with the old name.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What a project may leave out: patterns of files. Lines of other files that belong to a part stand between two
-# comments, `part: bench` and `end of part: bench`. A part of which git lists no file is not offered.
+# The parts that a project may leave out, with patterns of their files. If a part has lines in other files, they stand
+# between two comments, such as `part: bench` and `end of part: bench`. A part is offered if git tracks a file of it.
 PARTS = {
     "bench": ("showcase/bench.py", "showcase/*_big_*", "tests/showcase/test_bench.py", "tests/showcase/*_big_*"),
     "compare": ("showcase/compare_peers.py", "tests/showcase/test_compare_peers.py"),
@@ -37,21 +38,25 @@ PARTS = {
     "showcase": ("docs/results.png", "docs/sweep.png", "docs/tensorboard-*.png", "showcase/make_images.py"),
 }
 ALWAYS = {"rename": ("scripts/rename.py", "tests/scripts/test_rename.py", "tests/maintenance/test_make_reference.py")}
-NEEDS = {"lecture": "playground", "notebooks": "playground", "showcase": "playground"}  # a part leaves with its need
+NEEDS = {
+    "lecture": "playground",
+    "notebooks": "playground",
+    "showcase": "playground",
+}  # is removed with the part it needs
 MARK = re.compile(r"^\W*(end of )?part: (\w+)\W*$")
 
 
 class Refused(Exception):
-    """What was asked for cannot be done; the message is one sentence that says what to do."""
+    """The project cannot be renamed in this way. The message is one sentence that says what to do."""
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="of the package: lower-case letters, digits and _")
-    parser.add_argument("--without", default="", metavar="PARTS", help=f"any of {','.join(PARTS)}")
+    parser.add_argument("name", help="the package's new name: lower-case letters, digits and _")
+    parser.add_argument("--without", default="", metavar="PARTS", help=f"parts to leave out, any of {','.join(PARTS)}")
     parser.add_argument(
-        "--anyway", action="store_true", help="take a name that occurs already, as in later versions of the template"
+        "--anyway", action="store_true", help="accept a name that already occurs, for later versions of the template"
     )
     given = parser.parse_args()
     without = [part for part in given.without.split(",") if part]
@@ -61,11 +66,11 @@ def main() -> None:
         print(f"rename: {error}", file=sys.stderr)
         sys.exit(2)
     if also := needing(without):
-        print(f"Left out as well, for they need a part that was left out: {', '.join(also)}.")
+        print(f"Also left out, since they need a part that was left out: {', '.join(also)}.")
     left_out = f", without {','.join(without)}" if without else ""
-    print(f"{old} is {given.name} now{left_out}. To keep it, and to take up later versions of the template:")
+    print(f"{old} is now {given.name}{left_out}. To keep this, and to merge later versions of the template:")
     print(f'  git commit -m "The template as {given.name}{left_out}"\n  git branch template')
-    print("Then sort the imports, and see whether all of it works:\n  make format lint test")
+    print("Then sort the imports, and test that everything works:\n  make format lint test")
     print("To undo it:\n  git reset --hard")
 
 
@@ -73,11 +78,11 @@ def rename(root: Path, name: str, without: Collection[str] = (), anyway: bool = 
     """Rename the project in `root`, a clean working tree, without some parts; return its old name.
 
     Raises:
-        Refused: the name cannot be a package's, a part is unknown, or there are changes that git could not undo.
+        Refused: the name cannot be that of a package, a part is unknown, or there are uncommitted changes.
     """
     check_name(name, root)
     if git(root, "status", "--porcelain"):
-        raise Refused("there are changes that git could not tell from the renaming's: commit or stash them")
+        raise Refused("there are uncommitted changes, which could not be told from the new ones: commit or stash them")
     old = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     before = {path: (root / path).read_bytes() for path in tracked(root)}
     kept = stripped(before, without)
@@ -89,11 +94,11 @@ def rename(root: Path, name: str, without: Collection[str] = (), anyway: bool = 
 
 
 def check_name(name: str, root: Path) -> None:
-    """Refuse what is no name for a package, or that of another one."""
+    """Refuse a name that a package cannot have, or that another package has."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise Refused(f"'{name}' is no name for a package: use lower-case letters, digits and _, as in my_project")
+        raise Refused(f"'{name}' cannot name a package: use lower-case letters, digits and _, as in my_project")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        raise Refused(f"'{name}' is a word of Python: choose another name")
+        raise Refused(f"'{name}' is a keyword of Python: choose another name")
     module = importlib.util.find_spec(name)
     is_installed = module and module.origin and root not in Path(module.origin).parents
     if name in sys.stdlib_module_names or is_installed:
@@ -101,7 +106,10 @@ def check_name(name: str, root: Path) -> None:
 
 
 def stripped(files: dict[str, bytes], without: Collection[str]) -> dict[str, bytes]:
-    """Return the files and lines that are not of these parts, nor of the renaming; comments that mark parts go."""
+    """Return the files without those files and lines that belong to these parts or to the renaming itself.
+
+    The comments that mark parts are removed, too.
+    """
     offered = [part for part, patterns in PARTS.items() if any(matches(path, patterns) for path in files)]
     for part in without:
         if part not in offered:
@@ -112,17 +120,17 @@ def stripped(files: dict[str, bytes], without: Collection[str]) -> dict[str, byt
 
 
 def needing(without: Collection[str]) -> list[str]:
-    """Return the parts that leave with these, for they need one of them."""
+    """Return the other parts that must be left out with these, since they need one of them."""
     return [part for part, needed in NEEDS.items() if needed in without and part not in without]
 
 
 def matches(path: str, patterns: Collection[str]) -> bool:
-    """Tell whether a path, written with /, is one of the patterns'."""
+    """Tell whether a path with / as separator matches one of the patterns."""
     return any(fnmatch(path, pattern) for pattern in patterns)
 
 
 def without_lines(path: str, content: bytes, parts: Collection[str]) -> bytes:
-    """Return a text without the lines of these parts and without marks; other content as it is."""
+    """Return a text without the lines of these parts and without marks; content that is no text as it is."""
     text = text_of(content)
     if text is None or "part: " not in text:
         return content
@@ -134,7 +142,7 @@ def without_lines(path: str, content: bytes, parts: Collection[str]) -> bytes:
             if (inside if ends else None) != (part if ends else inside):
                 raise Refused(f"the parts in {path} are not closed one after the other: correct '{line.strip()}'")
             if ends and part in parts and kept and not kept[-1].strip():
-                kept.pop()  # of the blank lines around it, one
+                kept.pop()  # the part had a blank line before and after it, of which one is enough
             inside = None if ends else part
         elif inside not in parts:
             kept.append(line)
@@ -144,17 +152,20 @@ def without_lines(path: str, content: bytes, parts: Collection[str]) -> bytes:
 
 
 def check_new(name: str, old: str, files: dict[str, bytes]) -> None:
-    """Refuse a name that could not be told from what is there."""
+    """Refuse a name that already occurs in the files, since it could not be told from those words later."""
     if old in name:
-        raise Refused(f"'{name}' holds the old name, '{old}': choose another name")
+        raise Refused(f"'{name}' contains the old name, '{old}': choose another name")
     word = re.compile(rf"(?<![a-z0-9]){name.replace('_', '[-_]')}(?![a-z0-9])", re.IGNORECASE)
     for path, content in files.items():
         if word.search(path) or word.search(text_of(content) or ""):
-            raise Refused(f"'{name}' occurs already, in {path}: choose another name")
+            raise Refused(f"'{name}' already occurs in {path}: choose another name")
 
 
 def spelled(text: str, old: str, name: str) -> str:
-    """Return a text with the new name, in each spelling of the old one: commands have dashes in theirs."""
+    """Return a text with the new name in place of the old one, in the same spelling.
+
+    The old name is one word. Where it is part of a word with a dash, as in a command, the new name has dashes for `_`.
+    """
 
     def spelling(match: re.Match[str]) -> str:
         found, dash = match.groups()
@@ -168,7 +179,7 @@ def spelled(text: str, old: str, name: str) -> str:
 
 
 def replaced(content: bytes, old: str, name: str) -> bytes:
-    """Return a file's content with the new name; what is no text stays as it is."""
+    """Return a file's content with the new name in place of the old one; content that is no text as it is."""
     text = text_of(content)
     return content if text is None else spelled(text, old, name).encode()
 
@@ -184,7 +195,16 @@ def text_of(content: bytes) -> str | None:
 
 
 def write(root: Path, before: dict[str, bytes], after: dict[str, bytes], origins: dict[str, str]) -> None:
-    """Make the files on disk what they shall be; a moved file keeps its mode, and no empty folder stays."""
+    """Write, move and remove files, from their old state to the new one.
+
+    A moved file keeps its mode. Folders that become empty are removed.
+
+    Args:
+        root: the project's folder.
+        before: the old content of each file.
+        after: the new content of each file, by its new path.
+        origins: by new path, the old path.
+    """
     for path, origin in origins.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / origin).rename(root / path)
@@ -195,24 +215,24 @@ def write(root: Path, before: dict[str, bytes], after: dict[str, bytes], origins
         for folder in (root / path).parents:
             if folder == root or not folder.is_dir() or any(entry.name != "__pycache__" for entry in folder.iterdir()):
                 break
-            shutil.rmtree(folder)  # nothing but what Python had compiled
+            shutil.rmtree(folder)  # it holds nothing but __pycache__
 
 
 def tracked(root: Path) -> list[str]:
-    """Return the files that git tracks, as it writes them, but no links."""
+    """Return the files that git tracks, as paths with /; links are left out."""
     paths = git(root, "ls-files", "-z").split("\0")
     return [path for path in paths if path and (root / path).is_file() and not (root / path).is_symlink()]
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Return what git says."""
+    """Run git, and return what it prints."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
     except FileNotFoundError:
-        raise Refused("there is no git, which lists the files and could undo this: install it") from None
+        raise Refused("git is not installed, which lists the files and can undo the renaming: install it") from None
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise Refused(f"git could not do '{arguments[0]}' ({said}): this needs a clone of the template") from None
+        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise Refused(f"git could not do '{arguments[0]}' ({reason}): this needs a clone of the template") from None
     return done.stdout.decode()
 
 

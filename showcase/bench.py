@@ -1,11 +1,12 @@
 """Measure training, start-up, memory and growth: python showcase/bench.py.
 
-Each contestant trains in a process of its own, in turn, several times; the table gives medians. `reference` is a loop
-in plain PyTorch, with nothing but steps: rows shuffled once an epoch, a fused optimizer, no validation. `litmlp` is
-the command as a user runs it: validation and all metrics each epoch, TensorBoard, both checkpoints, the progress bar.
-Both start from the same weights and see the same batches, so that their final losses must agree. `lightning` is a
-module with torchmetrics and `self.log` in each step, as tutorials show it, with the same extras. `scikit-learn` and
-`skorch` get the same network, batch and number of steps.
+The contestants train one after the other, each in a process of its own, and several times; the table gives medians.
+`reference` is a loop in plain PyTorch that does nothing but steps: rows shuffled once per epoch, a fused optimizer, no
+validation. `litmlp` is the command as a user runs it: validation and all metrics in each epoch, TensorBoard, both
+checkpoints, the progress bar. Both start from the same weights and see the same batches, so their final losses must
+agree. `lightning` is a module with torchmetrics and `self.log` in each step, as tutorials show it, which also
+validates, logs to TensorBoard and saves checkpoints. `scikit-learn` and `skorch` get the same network, batch size and
+number of steps.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 EVALUATED = 10  # training rows for each validation or test row
-FEWER_REPEATS, FEWER_EPOCHS = 2, 4  # of the slower contestants
+FEWER_REPEATS, FEWER_EPOCHS = 2, 4  # the slower contestants run at most 2 times, and for a quarter of the epochs
 
 
 class Size(NamedTuple):
@@ -45,7 +46,7 @@ class Size(NamedTuple):
 
     @property
     def operations(self) -> int:
-        """Count the floating-point operations of a step: forward, and backward but to the inputs."""
+        """Count the floating-point operations of a step: forward and backward, without the gradient of the inputs."""
         widths = [self.inputs, *self.hidden, 2]
         products = [a * b for a, b in pairwise(widths)]
         return self.batch * (6 * sum(products) - 2 * products[0])
@@ -57,7 +58,7 @@ SIZES = {
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
 PARTS = ("training", "side_by_side", "options", "callbacks", "startup", "sweep", "growth")
-JOBS = 40  # of the sweep
+JOBS = 40  # in the sweep
 PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
 
@@ -65,15 +66,15 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
-    parser.add_argument("--contestants", nargs="+", default=PEERS, choices=PEERS, help="beside the reference")
+    parser.add_argument("--contestants", nargs="+", default=PEERS, choices=PEERS, help="in addition to the reference")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
-    parser.add_argument("--json", type=Path, help="a file for all figures")
+    parser.add_argument("--json", type=Path, help="a file for all results")
     parser.add_argument("--call", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # also in a file
+        sys.stdout.reconfigure(line_buffering=True)  # each line is written at once, also to a file
     if given.call:
         name, arguments = given.call
         print(json.dumps(CALLED[name](*json.loads(arguments))))
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 class Bench:
-    """Runs processes one after the other and prints a table of each kind of figure."""
+    """Runs processes one after the other, and prints a table for each kind of measurement."""
 
     def __init__(self, folder: Path, repeats: int, device: str) -> None:
         self.folder, self.repeats, self.device = folder, repeats, device
@@ -99,7 +100,7 @@ class Bench:
         self.numbers = count(1)  # of runs
 
     def training(self, name: str, peers: Sequence[str]) -> None:
-        """Print steps a second of the reference and others on a table."""
+        """Print the steps per second of the reference and of its peers on one table of data."""
         size = SIZES[name]
         overrides = self.overrides(size, self.table(size.rows, size.inputs))
         results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in ("reference", *peers)}
@@ -116,10 +117,11 @@ class Bench:
             contestant: {key: statistics.median(r[key] for r in of if key in r) for key in of[0]}
             for contestant, of in results.items()
         }
-        for contestant, of in results.items():  # each beside the reference of the same turn
+        # The speed of the machine changes over time, so each is compared with the reference of the same turn.
+        for contestant, of in results.items():
             pairs = zip(of, results["reference"], strict=False)
             medians[contestant]["ratio"] = statistics.median(
-                own["steps_per_second"] / other["steps_per_second"] for own, other in pairs
+                own["steps_per_second"] / reference["steps_per_second"] for own, reference in pairs
             )
         self.figures[name] = medians
         reference = medians["reference"]
@@ -131,14 +133,17 @@ class Bench:
         )
         for contestant, median in medians.items():
             speed = median["steps_per_second"]
-            shares = f"{median['ratio']:.2f} | {speed * size.operations / peak:.2f}"
+            fractions = f"{median['ratio']:.2f} | {speed * size.operations / peak:.2f}"
             loss = f"{median['loss']:.5f}" if "loss" in median else ""
-            print(f"| {contestant} | {speed:.0f} | {shares} | {loss} |")
+            print(f"| {contestant} | {speed:.0f} | {fractions} | {loss} |")
         if "litmlp" in medians and name == "big":
             self.memory(size, max(run["peak_bytes"] for run in results["litmlp"]))
 
     def memory(self, size: Size, peak: float) -> None:
-        """Print the peak memory of the big run, the first of which encodes, less that of a run on hardly any data."""
+        """Print the peak memory of the big run beyond that of a run on hardly any data.
+
+        The peak is the largest of all repeats, since only the first of them encodes the table.
+        """
         small = Size(1_000, size.inputs, size.hidden, size.batch, 1)
         baseline = self.litmlp(self.overrides(small, self.table(small.rows, small.inputs)))["peak_bytes"]
         encoded = (1 + 2 / EVALUATED) * size.rows * (4 * size.inputs + 8)
@@ -147,7 +152,7 @@ class Bench:
         print(f"{(peak - baseline) / encoded:.2f} times the {encoded / 1e9:.2f} GB of encoded rows.")
 
     def side_by_side(self) -> None:
-        """Print how fast two runs at once are."""
+        """Print how fast each of two runs is when they run at the same time."""
         size = SIZES["tiny"]
         overrides = self.overrides(size, self.table(size.rows, size.inputs))
         alone = [self.litmlp(overrides)["steps_per_second"] for _ in range(self.repeats)]
@@ -162,12 +167,12 @@ class Bench:
                 thread.start()
             for thread in threads:
                 thread.join()
-        share = statistics.median(together) / statistics.median(alone)
-        self.figures["side_by_side"] = share
-        print(f"\nTwo runs of tiny at once: each at {share:.2f} of its speed alone.")
+        fraction = statistics.median(together) / statistics.median(alone)
+        self.figures["side_by_side"] = fraction
+        print(f"\nTwo runs of tiny at the same time: each has {fraction:.2f} of its speed alone.")
 
     def options(self) -> None:
-        """Print what compilation and lower precision do."""
+        """Print the speed with compilation and with lower precision."""
         print("\n### Options, by the median epoch\n\n| | mid, of the default |\n| --- | --: |")
         size = SIZES["mid"]
         overrides = self.overrides(size, self.table(size.rows, size.inputs))
@@ -181,21 +186,21 @@ class Bench:
             name: self.litmlp([*overrides, *given], look=True)["epoch_seconds"] for name, given in options.items()
         }
         self.figures["options"] = {name: seconds["default"] / value for name, value in seconds.items()}
-        for name, share in self.figures["options"].items():
-            print(f"| `{name}` | {share:.2f} |")
+        for name, ratio in self.figures["options"].items():
+            print(f"| `{name}` | {ratio:.2f} |")
 
     def callbacks(self) -> None:
-        """Print what each callback takes of the time of training on California's houses."""
+        """Print the fraction of the training time that each callback takes, on California's houses."""
         results = [self.child("time_in_callbacks", [str(self.new_folder())]) for _ in range(self.repeats)]
-        shares = {name: statistics.median(r[name] / r["fit"] for r in results) for name in results[0] if name != "fit"}
-        shares["all of them"] = statistics.median((sum(r.values()) - r["fit"]) / r["fit"] for r in results)
-        self.figures["callbacks"] = shares
-        print("\n### Callbacks: california\n\n| | share of the fit |\n| --- | --: |")
-        for name, share in sorted(shares.items(), key=lambda one: one[1]):
-            print(f"| {name} | {share:.1%} |")
+        parts = {name: statistics.median(r[name] / r["fit"] for r in results) for name in results[0] if name != "fit"}
+        parts["all of them"] = statistics.median((sum(r.values()) - r["fit"]) / r["fit"] for r in results)
+        self.figures["callbacks"] = parts
+        print("\n### Callbacks: california\n\n| | fraction of the fit |\n| --- | --: |")
+        for name, part in sorted(parts.items(), key=lambda one: one[1]):
+            print(f"| {name} | {part:.1%} |")
 
     def startup(self) -> None:
-        """Print what commands cost as whole processes."""
+        """Print the seconds that commands take as whole processes, with start-up."""
         size = SIZES["tiny"]
         one_epoch = self.overrides(size._replace(epochs=1), self.table(size.rows, size.inputs))
         commands: dict[str, Callable[[], list[str]]] = {
@@ -220,7 +225,7 @@ class Bench:
             print(f"| `{name}` | {median:.2f} | {median / medians['import lightning.pytorch']:.2f} |")
 
     def sweep(self) -> None:
-        """Print what a job of a sweep costs beside its training, and what a report costs."""
+        """Print the seconds that a job of a sweep takes in addition to its training, and those that a report takes."""
         folder = self.new_folder()
         size = SIZES["tiny"]._replace(epochs=1)
         small = [*self.overrides(size, self.table(size.rows, size.inputs)), "threads=1", "hydra.sweeper.n_jobs=1"]
@@ -236,7 +241,7 @@ class Bench:
         print(f"| `litmlp-report` of {JOBS} jobs | {report:.2f} |")
 
     def growth(self) -> None:
-        """Print the time of a step against rows and epochs."""
+        """Print the time of a step for different numbers of rows and epochs."""
         print("\n### Growth: tiny's network and batch\n\n| rows | epochs | milliseconds a step |\n| --: | --: | --: |")
         self.figures["growth"] = []
         runs = [(1_000, 2_000), *((10**k, 10_000) for k in range(3, 8)), (1_000, 50_000)]
@@ -249,7 +254,7 @@ class Bench:
             print(f"| {rows:,} | {steps * size.batch / rows:.3g} | {milliseconds:.3f} |")
 
     def table(self, rows: int, inputs: int, evaluated: int | None = None) -> Path:
-        """Return a file of standard normal inputs and a class that depends on them; the same for the same size."""
+        """Return a file of standard normal inputs and a class that depends on them; each size has one file."""
         evaluated = evaluated or rows // EVALUATED
         path = self.folder / f"{rows}-{inputs}-{evaluated}.parquet"
         if not path.exists():
@@ -257,7 +262,7 @@ class Bench:
         return path
 
     def overrides(self, size: Size, path: Path) -> list[str]:
-        """Return what a user would type for a size; everything else is the default."""
+        """Return the overrides for a size; all other settings have their defaults."""
         return [
             *("data=table", f"data.path={path}", "data.target=y", "data.split_column=part", "task=classification"),
             *(f"network.hidden_sizes={size.hidden}".replace(" ", ""), "network.activation=ReLU"),
@@ -266,7 +271,7 @@ class Bench:
         ]
 
     def litmlp(self, overrides: list[str], look: bool = False) -> dict[str, float]:
-        """Run the command; return steps a second and peak memory, and what `look_at_run` returns."""
+        """Run the command; return its steps per second and peak memory, with `look` also what `look_at_run` returns."""
         folder = self.new_folder()
         process = self.process(["-m", "litmlp.commands.train", *overrides, f"hydra.run.dir={folder}"])
         metrics = json.loads((folder / "metrics.json").read_text())
@@ -278,7 +283,10 @@ class Bench:
         return self.child(contestant, [overrides, self.device])
 
     def child(self, function: str, arguments: list[Any]) -> dict[str, float]:
-        """Call a function of this file in a process of its own; a child's peak memory starts with its parent's."""
+        """Call a function of this file in a process of its own.
+
+        The peak memory of a child includes that of its parent at its start, so this process must stay small.
+        """
         return json.loads(self.process([__file__, "--call", function, json.dumps(arguments)]).output.splitlines()[-1])
 
     def process(self, arguments: list[str]) -> "Process":
@@ -302,7 +310,7 @@ class Bench:
         return Process(output, seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
     def new_folder(self) -> Path:
-        """Return a folder for a run."""
+        """Return the path of a folder for another run."""
         return self.folder / f"run-{next(self.numbers)}"
 
 
@@ -315,7 +323,7 @@ class Process(NamedTuple):
 
 
 def drain(terminal: int, drawn: list[bytes]) -> None:
-    """Read all that a process draws on its terminal."""
+    """Read everything that a process writes to its terminal, until it ends."""
     try:
         while content := os.read(terminal, 65536):
             drawn.append(content)
@@ -354,7 +362,7 @@ def look_at_run(folder: str) -> dict[str, float]:
 
 
 def time_in_callbacks(folder: str) -> dict[str, float]:
-    """Train on California's houses; return the seconds of the fit, and those spent in each callback."""
+    """Train on California's houses; return the seconds of the fit, and the seconds in each callback."""
     from lightning.pytorch import Callback
 
     from litmlp import callbacks
@@ -371,7 +379,7 @@ def time_in_callbacks(folder: str) -> dict[str, float]:
 
         return wrapper
 
-    for name in set(callbacks.__all__) - {"Plots"}:  # whose hooks are those of its subclasses
+    for name in set(callbacks.__all__) - {"Plots"}:  # its hooks are timed in its subclasses
         kind = getattr(callbacks, name)
         hooks = {hook: getattr(kind, hook) for hook in dir(kind) if hook.startswith("on_") or hook == "finish"}
         for hook, function in hooks.items():
@@ -382,7 +390,7 @@ def time_in_callbacks(folder: str) -> dict[str, float]:
 
 
 def composed(overrides: list[str]) -> dict[str, Any]:
-    """Return the config that a user would get by overrides."""
+    """Return the config for these overrides of a user."""
     from hydra import compose, initialize_config_dir
 
     from litmlp import cli, paths
@@ -392,7 +400,7 @@ def composed(overrides: list[str]) -> dict[str, Any]:
 
 
 class Prepared(NamedTuple):
-    """What a run has before its first step."""
+    """A run before its first step."""
 
     config: dict[str, Any]
     task: Any
@@ -421,7 +429,7 @@ class Prepared(NamedTuple):
 
 
 def prepared(overrides: list[str]) -> Prepared:
-    """Return a run as it is before its first step, and set PyTorch's threads as there."""
+    """Return a run before its first step, and set the number of PyTorch's threads as the run would."""
     import torch
     from lightning.pytorch import seed_everything
 
@@ -488,7 +496,7 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
 
 
 def matmul_peak(device: str) -> float:
-    """Return the operations a second of the largest products that fit well."""
+    """Return the floating-point operations per second of the product of two large matrices."""
     import torch
 
     size = 8192 if device == "cuda" else 1024
@@ -515,7 +523,7 @@ def scikit_learn(overrides: list[str], device: str) -> dict[str, float]:
 
 
 def skorch(overrides: list[str], device: str) -> dict[str, float]:
-    """Train by skorch, which prints nothing here."""
+    """Train with skorch, without its printed progress."""
     import torch
     from skorch import NeuralNetClassifier
     from skorch.dataset import Dataset

@@ -1,9 +1,10 @@
-"""Compare with scikit-learn on the shipped tables: python showcase/compare_peers.py.
+"""Compare litmlp with scikit-learn on the tables that come with it: python showcase/compare_peers.py.
 
-Each seed splits a table anew (Adult keeps its official test rows). Default settings everywhere. This project trains
-on the training rows and stops early by the validation rows; scikit-learn gets both kinds of rows, from which
-HistGradientBoosting takes its own part to stop early where it does. Categorical columns are one-hot for its MLP and
-native for boosting; numbers are standardised, and the MLP's regression target too. One thread each.
+Each seed gives another split of a table (Adult keeps its official test rows). All settings are the defaults. This
+project trains on the training rows and stops early by the validation rows. scikit-learn trains on both kinds of rows;
+where HistGradientBoosting stops early, it holds out a part of them. Categorical columns are one-hot encoded for
+scikit-learn's MLP and native for boosting. Numbers are standardised for the MLP, and so is its regression target. Each
+contestant has one thread.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from litmlp.commands.train import train
 from litmlp.data import ClassTarget, NumericTarget, TableData
 
 TABLES = ("california", "diamonds", "adult", "penguins")
-Result = dict[str, float]  # metrics of the test rows, and seconds
+Result = dict[str, float]  # the metrics of the test rows, and the seconds of training
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def lines(table: str, results: list[dict[str, Result]]) -> Iterator[str]:
-    """Yield a line of the table for each metric: mean and deviation over seeds."""
+    """Yield a line of the table for each metric, with the mean and the standard deviation over seeds."""
     for metric in next(iter(results[0].values())):
         digits = 1 if metric == "seconds" else 4
         cells = []
@@ -70,7 +71,7 @@ def compare(table: str, seed: int) -> dict[str, Result]:
 
 
 def ours(config: dict[str, Any], data: TableData) -> Result:
-    """Train as the command does."""
+    """Train this project as its command does, and return the metrics."""
     with tempfile.TemporaryDirectory() as folder:
         metrics = train(config, Path(folder) / "run")
     if isinstance(data.target, ClassTarget):
@@ -82,7 +83,7 @@ def ours(config: dict[str, Any], data: TableData) -> Result:
 
 
 def peers(data: TableData, seed: int) -> dict[str, Result]:
-    """Train scikit-learn's estimators on training and validation rows."""
+    """Train scikit-learn's estimators on the training and validation rows."""
     frame = data.read()
     _, rows = data.parted(frame)
     known = np.concatenate([rows["train"], rows["val"]])
@@ -103,7 +104,7 @@ def peers(data: TableData, seed: int) -> dict[str, Result]:
 
 
 def estimators(data: TableData, numeric: list[str], texts: list[str], seed: int) -> dict[str, Any]:
-    """Return the contestants, with the preparation of columns that each needs."""
+    """Return scikit-learn's estimators, each with the preparation of columns that it needs."""
     filled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     one_hot = make_column_transformer((filled, numeric), (OneHotEncoder(handle_unknown="ignore"), texts))
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
@@ -121,7 +122,7 @@ def estimators(data: TableData, numeric: list[str], texts: list[str], seed: int)
 
 
 def scores(estimator: Any, inputs: pl.DataFrame, target: np.ndarray, data: TableData) -> Result:
-    """Measure predictions of the test rows."""
+    """Return the metrics of an estimator's predictions for the test rows."""
     if not isinstance(data.target, ClassTarget):
         return in_units(root_mean_squared_error(target, estimator.predict(inputs)), data)
     probabilities = estimator.predict_proba(inputs)
@@ -132,7 +133,7 @@ def scores(estimator: Any, inputs: pl.DataFrame, target: np.ndarray, data: Table
 
 
 def in_units(rmse: float, data: TableData) -> Result:
-    """Name an RMSE; that of prices in units of the training rows' deviation."""
+    """Return an RMSE with its name; for prices it is divided by the standard deviation of the training rows."""
     if isinstance(data.target, NumericTarget) and data.target.columns == ["price"]:
         return {"RMSE / deviation": rmse / float(data.target.scaling.std)}
     return {"RMSE": rmse}

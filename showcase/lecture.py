@@ -1,7 +1,7 @@
-"""Run the lecture's experiments, measure what they claim, and write one page about them: python showcase/lecture.py.
+"""Run the lecture's experiments, check its claims, and write one page about them: python showcase/lecture.py.
 
-The page is docs/lecture.md with new plots, and each claim's number beside it: runs/lecture/report.html. A name, such
-as `neuron`, runs the experiments of that plot only.
+The page, runs/lecture/report.html, is docs/lecture.md with new plots and with the measured numbers of each claim. A
+name, such as `neuron`, runs only the experiments of that plot.
 """
 
 import argparse
@@ -38,16 +38,16 @@ from litmlp.tasks import BrierLoss
 PAGE = ROOT / "docs" / "lecture.md"
 BLOCK = re.compile(r"```bash\n(?P<commands>[^`]*)```\n\n!\[[^\]]*\]\(lecture/(?P<name>\w+)\.png\)\n")
 EXPERIMENT = "experiment=lecture/"
-COLUMNS = 3  # of plots side by side
+COLUMNS = 3  # plots side by side
 
 
 class Claim(NamedTuple):
-    """What the lecture says, and what came out.
+    """A claim of the lecture, and what was measured.
 
     Attributes:
         says: the claim.
-        measured: the numbers that speak for it, or against it.
-        holds: whether they do.
+        measured: the numbers that confirm or refute it.
+        holds: whether they confirm it.
     """
 
     says: str
@@ -59,7 +59,7 @@ class Job:
     """A finished run.
 
     Args:
-        folder: where it is.
+        folder: the run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,14 +68,14 @@ class Job:
 
     @property
     def values(self) -> dict[str, str]:
-        """What the job was given in its sweep, by key."""
+        """The values of the job in its sweep, by key; empty if the run is not part of a sweep."""
         file = self.folder / "job.json"
         overrides = json.loads(file.read_text())["overrides"] if file.is_file() else []
         return dict(override.lstrip("+").split("=", 1) for override in overrides)
 
     @property
     def label(self) -> str:
-        """The job's values, or the name of its data."""
+        """The job's values as text; the name of its folder if it has none."""
         named = (f"{key.rpartition('.')[2].rpartition('/')[2]} {value}" for key, value in self.values.items())
         return ", ".join(named).replace("'", "") or self.folder.name
 
@@ -92,13 +92,13 @@ class Job:
         return np.asarray(Image.open(self.folder / run.PLOTS / f"{name}.png"))
 
     def loaded(self, weights: str = "best") -> tuple[Any, Any]:
-        """Return task and data, with the best weights or the last."""
+        """Return the task, with the best or the last weights, and the data."""
         task, data, _ = checkpoint.load(self.folder / "checkpoints" / f"{weights}.ckpt")
         data.setup()
         return task, data
 
 
-# What is claimed, by the name of the plot.
+# The claims: each function has the name of its plot.
 
 
 def neuron(jobs: Sequence[Job]) -> Iterator[Claim]:
@@ -113,13 +113,13 @@ def neuron(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def no_activation(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Look for any bend in what a deep network without activation functions draws."""
+    """Measure how far the curve of a deep network without activation functions is from a straight line."""
     task, data = jobs[0].loaded()
     x = np.linspace(data.low, data.high, 1001)
     y = curve_of(task, data, x)
     bend = np.abs(y - np.interp(x, x[[0, -1]], y[[0, -1]])).max() / np.ptp(y)
-    says = f"{jobs[0].metrics['parameters']:,} parameters draw a straight line, but for rounding"
-    yield Claim(says, f"farthest from the line through its ends: {bend:.0e} of its height", bend < 1e-5)
+    says = f"{jobs[0].metrics['parameters']:,} parameters draw a straight line, except for rounding"
+    yield Claim(says, f"largest distance to the line through its ends: {bend:.0e} of its height", bend < 1e-5)
     rows = rows_of(data)
     best_line = rmse(np.polyval(np.polyfit(*rows["train"], 1), rows["test"][0]), rows["test"][1])
     learned = jobs[0].metrics["test/rmse"]
@@ -128,16 +128,18 @@ def no_activation(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def activations(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Compare each activation function with none."""
+    """Compare the errors with each activation function and without one."""
     errors = {job.values["network.activation"]: job.metrics["test/rmse"] for job in jobs}
     without = errors.pop("Identity")
     for name, error in errors.items():
         yield Claim(
-            f"With {name} the error is smaller than without", f"{error:.3f}, without {without:.3f}", error < without
+            f"With {name} the error is smaller than without one", f"{error:.3f}, without {without:.3f}", error < without
         )
     best = min(errors, key=lambda name: errors[name])
     yield Claim(
-        "The best has a fifth of it, or less", f"{best}: {errors[best] / without:.3f}", errors[best] < 0.2 * without
+        "The best has at most a fifth of the error without one",
+        f"{best}: {errors[best] / without:.3f}",
+        errors[best] < 0.2 * without,
     )
 
 
@@ -149,7 +151,7 @@ def xor(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def playground(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Ask whether each problem is solved."""
+    """Check whether each problem is solved."""
     for job in jobs:
         name = "test/accuracy" if "test/accuracy" in job.metrics else "test/r2"
         least = {"plane": 0.99, "bumps": 0.9}.get(job.folder.name, 0.95)
@@ -159,7 +161,7 @@ def playground(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def universal_approximation(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Follow the distance between network and function over the width."""
+    """Compare the distance between network and function for each width."""
     errors = [error_of_curve(job) for job in jobs]
     shown = ", ".join(
         f"{job.values['network.hidden_sizes'][1:-1]}: {e:.2g}" for job, e in zip(jobs, errors, strict=True)
@@ -173,32 +175,32 @@ def universal_approximation(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def generalization(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Compare losses on training and validation rows, without and with each remedy."""
+    """Compare the losses on training and validation rows, and those without and with each remedy."""
     last = {tuple(map(float, job.values.values())): job.curve("val/loss")[-5:].mean() for job in jobs}
     plain = jobs[0].curve("val/loss")
     train = jobs[0].curve("train/loss")[-5:].mean()
     without = last.pop((0.0, 0.0))
     yield Claim(
-        "A large network learns few rows by heart: it knows them better than others by half",
+        "A large network overfits few rows: its loss on them is less than half of its loss on other rows",
         f"last loss on training rows {train:.3f}, on validation rows {without:.3f}",
         train < 0.5 * without,
     )
     yield Claim(
-        "Early stopping: the lowest validation loss lies a fifth below the last, or more",
+        "Early stopping: the lowest validation loss is at least a fifth lower than the last one",
         f"{plain.min():.3f} after {plain.argmin() + 1} epochs, {without:.3f} after {len(plain)}",
         plain.min() < 0.8 * without,
     )
     for (dropout, decay), loss in last.items():
         remedies = [*(["dropout"] if dropout else []), *(["weight decay"] if decay else [])]
-        says = f"With {' and '.join(remedies)} the last validation loss is lower by a fifth or more"
+        says = f"With {' and '.join(remedies)} the last validation loss is at least a fifth lower"
         yield Claim(says, f"{loss:.3f}, without {without:.3f}", loss < 0.8 * without)
 
 
 def sgd(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Compare training losses with what the update rule says of a parabola.
+    """Compare training losses with those that the update rule gives for a parabola.
 
-    With standardised rows the loss is (w - w*)^2 + (b - b*)^2 above its lowest, so a step scales the distance to it by
-    1 - 2 * learning rate.
+    With standardised rows, the loss is (w - w*)^2 + (b - b*)^2 above its minimum. So each step multiplies the distance
+    to the minimum by 1 - 2 * learning rate.
     """
     _, data = jobs[0].loaded()
     rows = data.tables["train"]
@@ -240,12 +242,12 @@ def batch_size(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def losses(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Compare the epochs that two losses need, and their gradients where the network is wrong for sure."""
+    """Compare the epochs that two losses need, and their gradients where the network is wrong and confident."""
     first = {}
     for job in jobs:
         accuracy = job.curve("val/accuracy")
         first[job.values["task/loss"]] = int(np.argmax(accuracy >= 0.9)) + 1 if accuracy.max() >= 0.9 else math.inf
-    says = "The cross entropy gets to 90 % accuracy in fewer epochs than the squared error"
+    says = "The cross entropy reaches 90 % accuracy in fewer epochs than the squared error"
     shown = f"{first['cross_entropy']} and {first['brier']} epochs"
     yield Claim(says, shown, first["cross_entropy"] < first["brier"])
     slopes = []
@@ -254,7 +256,7 @@ def losses(jobs: Sequence[Job]) -> Iterator[Claim]:
         loss(scores, torch.tensor([1])).backward()
         assert scores.grad is not None
         slopes.append(float(scores.grad.norm()))
-    says = "Wrong for sure, the squared error has a thousandth of the cross entropy's gradient, or less"
+    says = "Wrong and confident, the squared error has at most a thousandth of the cross entropy's gradient"
     yield Claim(says, f"{slopes[1]:.1e} and {slopes[0]:.2f}", slopes[1] < 1e-3 * slopes[0])
 
 
@@ -262,12 +264,12 @@ def outliers(jobs: Sequence[Job]) -> Iterator[Claim]:
     """Compare the distance to the function without its outliers."""
     errors = {job.values["task/loss"]: error_of_curve(job) for job in jobs}
     for name in ("huber", "l1"):
-        says = f"With task/loss={name}, the curve is twice as near to the true one, or more"
+        says = f"With task/loss={name}, the distance to the true curve is at most half as large"
         yield Claim(says, f"RMSE {errors[name]:.3f}, with mse {errors['mse']:.3f}", errors[name] < 0.5 * errors["mse"])
 
 
 def backpropagation(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Compare gradients with those of the chain rule, and follow them from the last layer to the first."""
+    """Compare the gradients with those of the chain rule, and those of the first layers with those of the last."""
     shrunk = {}
     for job in jobs:
         name = job.values["network.activation"]
@@ -276,7 +278,7 @@ def backpropagation(jobs: Sequence[Job]) -> Iterator[Claim]:
         says = f"The chain rule written out gives the gradients that autograd finds ({name}, {len(by_hand)} layers)"
         yield Claim(says, f"largest difference {difference:.0e} of a layer's largest gradient", difference < 1e-4)
         shrunk[name] = float(by_hand[1].norm() / by_hand[-2].norm())
-    says = "Through six layers of Sigmoid the gradient shrinks ten times as much as through ReLU's, or more"
+    says = "Through six layers of Sigmoid the gradient shrinks at least ten times as much as through six of ReLU"
     shown = f"to {shrunk['Sigmoid']:.1e}, with ReLU to {shrunk['ReLU']:.2f}"
     yield Claim(says, shown, shrunk["Sigmoid"] < 0.1 * shrunk["ReLU"])
 
@@ -311,12 +313,12 @@ def feature_extraction(jobs: Sequence[Job]) -> Iterator[Claim]:
 
 
 def more_data(jobs: Sequence[Job]) -> Iterator[Claim]:
-    """Follow the test error over the number of training rows."""
+    """Compare the test error for each number of training rows."""
     errors = [job.metrics["test/rmse"] for job in jobs]
     shown = ", ".join(
         f"{int(job.values['data.train_rows']):,}: {error:.3f}" for job, error in zip(jobs, errors, strict=True)
     )
-    says = "The more rows to train on, the smaller the error on others"
+    says = "The more rows to train on, the smaller the error on other rows"
     yield Claim(says, f"test RMSE by rows {shown}", all(a > b for a, b in pairwise(errors)))
 
 
@@ -327,7 +329,7 @@ CLAIMS: tuple[Callable[[Sequence[Job]], Iterator[Claim]], ...] = (
 
 
 def steps_as_counted(job: Job, batch_size: int) -> Claim:
-    """Claim that a run has made as many steps as its batches are."""
+    """Claim that the steps of a run are as many as its epochs have batches."""
     _, data = job.loaded()
     rows, epochs = len(data.tables["train"].numeric), job.metrics["epochs"]
     expected = epochs * math.ceil(rows / batch_size)
@@ -338,8 +340,8 @@ def steps_as_counted(job: Job, batch_size: int) -> Claim:
 def rows_of(data: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return x and y of each split of a curve's rows."""
     rows = data.read().collect()
-    _, places = data.parted(data.read())
-    return {split: (rows["x"].to_numpy()[index], rows["y"].to_numpy()[index]) for split, index in places.items()}
+    _, indices = data.parted(data.read())
+    return {split: (rows["x"].to_numpy()[index], rows["y"].to_numpy()[index]) for split, index in indices.items()}
 
 
 @torch.no_grad()
@@ -372,11 +374,11 @@ def gradients(job: Job) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     activation = getattr(torch, job.values["network.activation"].lower())
     slope = {"sigmoid": lambda h: h * (1 - h), "relu": lambda h: (h > 0).float()}[activation.__name__]
     with torch.no_grad():
-        inputs = [rows.numeric]  # of each layer
+        inputs = [rows.numeric]  # the inputs of each layer
         for layer in linears[:-1]:
             inputs.append(activation(inputs[-1] @ layer.weight.T + layer.bias))
         output = inputs[-1] @ linears[-1].weight.T + linears[-1].bias
-        error = 2 * (output - rows.target) / len(output)  # of the mean squared error, by the last layer's output
+        error = 2 * (output - rows.target) / len(output)  # the derivative of the mean squared error by the output
         by_hand = []
         for layer, given in zip(reversed(linears), reversed(inputs), strict=True):
             by_hand.append(error.T @ given)
@@ -384,11 +386,11 @@ def gradients(job: Job) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return automatic, by_hand[::-1]
 
 
-# What is shown, by the same names.
+# The plots, by the same names.
 
 
 def tiled(jobs: Sequence[Job], name: str) -> np.ndarray:
-    """Return one plot of each job, side by side, with the job's values above."""
+    """Return one plot of each job, side by side, with the job's values above it."""
     plots = []
     for job in jobs:
         heading = blank(0.36)
@@ -408,10 +410,10 @@ def curves(jobs: Sequence[Job], tags: dict[str, str], ylabel: str, log: bool = F
     """Draw scalars of each job over epochs.
 
     Args:
-        jobs: a colour each.
-        tags: of scalars to draw, with matplotlib's styles of their lines.
-        ylabel: what they are.
-        log: use a logarithmic axis.
+        jobs: the jobs; each has a colour.
+        tags: the tags of the scalars to draw, with matplotlib's styles of their lines.
+        ylabel: the label of the y-axis.
+        log: whether the y-axis is logarithmic.
     """
     figure, axes = new_figure("", "epoch", ylabel)
     for job, colour in zip(jobs, COLOURS, strict=False):
@@ -430,7 +432,7 @@ def curves(jobs: Sequence[Job], tags: dict[str, str], ylabel: str, log: bool = F
 
 
 def loop_plot(jobs: Sequence[Job]) -> np.ndarray:
-    """Draw the loss of iterations, and of epochs as steps over theirs."""
+    """Draw the loss of each iteration, and the loss of each epoch as a horizontal line over its iterations."""
     of_steps, of_epochs = jobs[0].curve("train/step_loss"), jobs[0].curve("train/loss")
     per_epoch = len(of_steps) // len(of_epochs)
     figure, axes = new_figure("", "iteration", "training loss")
@@ -458,7 +460,7 @@ def loop_plot(jobs: Sequence[Job]) -> np.ndarray:
 
 
 def gradients_plot(jobs: Sequence[Job]) -> np.ndarray:
-    """Draw how large gradients are, by layer."""
+    """Draw the size of the gradients of each layer."""
     figure, axes = new_figure("", "layer", "gradient, root of the mean square")
     for job, colour in zip(jobs, COLOURS, strict=False):
         sizes = [float(g.square().mean().sqrt()) for g in gradients(job)[1]]
@@ -478,14 +480,14 @@ def data_plot(jobs: Sequence[Job]) -> np.ndarray:
 
 
 def both(*plots: np.ndarray) -> np.ndarray:
-    """Return plots one below the other."""
+    """Return one image with the plots one below the other."""
     width = max(plot.shape[1] for plot in plots)
     padded = [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in plots]
     return np.concatenate(padded)
 
 
 def batch_plot(jobs: Sequence[Job]) -> np.ndarray:
-    """Draw the loss of single steps over the share of the training that is done."""
+    """Draw the loss of single steps over the epochs, which are fractions within an epoch."""
     figure, axes = new_figure("", "epoch", "loss of a step")
     for job, colour in zip(jobs, (GREY, COLOURS[0], COLOURS[1]), strict=True):
         values = job.curve("train/step_loss")
@@ -517,7 +519,7 @@ PLOTS: dict[str, Callable[[Sequence[Job]], np.ndarray]] = {
 }
 
 
-# Running, and writing.
+# Running the experiments, and writing the page.
 
 
 def train(command: str, folder: Path) -> list[Job]:
@@ -565,7 +567,7 @@ def report(text: str, plots: dict[str, np.ndarray], claims: dict[str, list[Claim
         )
         return f"{commands}\n{image}\n<table><tr><th></th><th>claim</th><th>measured</th></tr>{rows}</table>\n\n"
 
-    text = BLOCK.sub(shown, text.replace("](../", "](../../"))  # the report lies a folder deeper
+    text = BLOCK.sub(shown, text.replace("](../", "](../../"))  # the page is one folder deeper than docs/lecture.md
     body = markdown(text, extensions=["fenced_code", "tables"])
     head = f'<!doctype html><meta charset="utf-8"><title>The lecture</title><style>{STYLE}</style>'
     return f"{head}<p>{summary(claims)}.</p>{body}"
@@ -573,12 +575,12 @@ def report(text: str, plots: dict[str, np.ndarray], claims: dict[str, list[Claim
 
 def summary(claims: dict[str, list[Claim]]) -> str:
     """Return how many claims hold."""
-    every = [claim for some in claims.values() for claim in some]
+    every = [claim for of_plot in claims.values() for claim in of_plot]
     return f"{sum(claim.holds for claim in every)} of {len(every)} claims hold"
 
 
 def small(image: np.ndarray) -> Image.Image:
-    """Return a plot with 256 colours, a third of the bytes."""
+    """Return a plot with 256 colours, which takes a third of the bytes."""
     return Image.fromarray(image).quantize(256, dither=Image.Dither.NONE)
 
 
@@ -599,7 +601,7 @@ def main() -> None:
     commands = blocks(text)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(commands)}; all by default")
-    parser.add_argument("--docs", action="store_true", help="write the plots to docs/lecture, too")
+    parser.add_argument("--docs", action="store_true", help="also write the plots to docs/lecture")
     given = parser.parse_args()
     names = given.names or list(commands)
     if unknown := [name for name in names if name not in commands]:
@@ -622,7 +624,7 @@ def main() -> None:
     write_text(folder / "report.html", report(text, plots, claims))
     print(f"\n{summary(claims)}")
     print(display(folder / "report.html"))
-    sys.exit(0 if all(claim.holds for some in claims.values() for claim in some) else 1)
+    sys.exit(0 if all(claim.holds for of_plot in claims.values() for claim in of_plot) else 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Make a large table to try: python showcase/make_big_table.py big.parquet --rows 10000000.
+"""Write a large table for trials: python showcase/make_big_table.py big.parquet --rows 10000000.
 
-It has 30 columns: 23 numbers (normal, heavy-tailed and whole), five texts of 3 to 5,000 levels, a moment, and the
-target `y`, which depends on a few of them.
+It has 30 columns: 23 of numbers (normal, heavy-tailed and whole), five of texts with 3 to 5,000 levels, one of
+timestamps, and the target `y`, which depends on a few of the others.
 """
 
 import argparse

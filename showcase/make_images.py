@@ -1,4 +1,4 @@
-"""Draw the README's plots from runs made on the spot: python showcase/make_images.py."""
+"""Train models, and draw the README's plots from their runs: python showcase/make_images.py."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ BLUE, ORANGE = "#0877bd", "#f59322"
 
 
 def main() -> None:
-    """Train a spiral and California, and draw what they learned side by side."""
+    """Train on a spiral and on California's houses, and draw both results side by side."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
         spiral = trained(runs / "spiral", "data=spiral", "data.noise=0.1")
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
-    """Return the best checkpoint of a new run, with its data set up, and the run's metrics."""
+    """Train; return the best checkpoint, with its data set up, and the run's metrics."""
     subprocess.run([sys.executable, "-m", "litmlp.commands.train", *overrides, f"hydra.run.dir={folder}"], check=True)
     loaded = checkpoint.load(folder / "checkpoints/best.ckpt")
     loaded.data.setup()
@@ -49,7 +49,7 @@ def trained(folder: Path, *overrides: str) -> tuple[Loaded, dict[str, float]]:
 
 
 def looked_at(folder: Path) -> None:
-    """Take plots of TensorBoard's pages about the runs in a folder."""
+    """Save screenshots of TensorBoard's pages about the runs in a folder."""
     with browse.tensorboard(folder) as address, browse.page(1280, 800) as page:
         browse.show(page, address, "images&tagFilter=planar|regression", "tf-image-loader img")
         page.wait_for_timeout(3000)
@@ -60,7 +60,7 @@ def looked_at(folder: Path) -> None:
 
 
 def searched(folder: Path) -> Figure:
-    """Search for better settings of California, and draw what the score depends on."""
+    """Search for better settings for California's houses, and draw the score against each of them."""
     search = ["sweep=mlp", "data=california", "trainer.max_epochs=15", "hydra/sweeper/pruner=median"]
     subprocess.run(
         [sys.executable, "-m", "litmlp.commands.train", "-m", *search, f"hydra.sweep.dir={folder}"], check=True

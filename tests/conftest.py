@@ -1,4 +1,4 @@
-"""What tests share: composing configs, runs that several tests look at, and the budget of the soak."""
+"""Shared by all tests: functions that compose configs, finished runs, and the time of the soak tests."""
 
 import logging
 import os
@@ -31,14 +31,14 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def _alike_wherever_it_runs(
+def _same_on_every_machine(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
-    if request.node.get_closest_marker("gpu") is None:  # else a GPU measures what the CPU has trained
+    if request.node.get_closest_marker("gpu") is None:  # otherwise a GPU, if there is one, would evaluate CPU runs
         monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
-    # A command that a test calls lets Hydra set up logging for the whole process: the next test starts as the first.
+    # A command that a test calls lets Hydra set up logging for the whole process. This is undone for the next test.
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     yield
@@ -47,14 +47,14 @@ def _alike_wherever_it_runs(
 
 
 def compose_config(*overrides: str) -> dict[str, Any]:
-    """The resolved config for overrides as a user types them."""
+    """The resolved config for overrides in the form in which a user types them."""
     typed = [cli.normalized(override, open_keys=True) for override in overrides]
     with initialize_config_dir(str(paths.CONF), version_base="1.3"):
         return cli.resolved(compose("train", typed))
 
 
 def tracked() -> list[str]:
-    """The project's files, as git lists them."""
+    """The paths of the project's files that git lists."""
     if not (paths.ROOT / ".git").exists():
         pytest.skip("git does not list the files of this copy: clone the project")
     names = subprocess.run(["git", "ls-files", "-z"], cwd=paths.ROOT, check=True, capture_output=True, text=True).stdout
@@ -62,7 +62,7 @@ def tracked() -> list[str]:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what git lists, as it is here, to a new folder."""
+    """Copy the files that git lists, with their uncommitted changes, to a new folder."""
     for name in tracked():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(paths.ROOT / name, folder / name)
@@ -76,17 +76,17 @@ def config() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Run a command that must fail, and return the sentence it says."""
+    """Run a command that must fail, and return its one-line error message."""
 
     def run(name: str, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", [f"litmlp-{name}", *arguments])
         with pytest.raises(SystemExit) as end:
             COMMANDS[name]()
-        said = capsys.readouterr().err.strip().splitlines()
-        assert end.value.code == 2, said
-        assert len(said) == 1, said
-        assert said[0].startswith(f"litmlp-{name}: ")
-        return said[0]
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2, lines
+        assert len(lines) == 1, lines
+        assert lines[0].startswith(f"litmlp-{name}: ")
+        return lines[0]
 
     return run
 
@@ -107,12 +107,12 @@ def slope_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-SOAK_MINUTES = float(os.environ.get("SOAK_MINUTES") or 3)  # of all families together, on all workers
+SOAK_MINUTES = float(os.environ.get("SOAK_MINUTES") or 3)  # of all soak tests together, on each worker
 SOAK_SEED = int(os.environ.get("SOAK_SEED") or 0)
 SHARES = pytest.StashKey[float]()
 
 
-@pytest.hookimpl(trylast=True)  # after -m and -k have taken items out
+@pytest.hookimpl(trylast=True)  # after -m and -k have deselected tests, so that the rest share all of the time
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[SHARES] = sum(share_of(item) for item in items)
 
@@ -124,14 +124,14 @@ def share_of(item: pytest.Item) -> float:
 
 @pytest.fixture
 def soak(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Soak]:
-    """The time of a soak test, `share` of it as its mark says; its counts are printed at the end."""
+    """The time budget of a soak test, in proportion to the `share` of its mark; its counts are printed at the end."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     seconds = 60 * SOAK_MINUTES * workers * share_of(request.node) / request.config.stash[SHARES]
     name = request.node.name.removeprefix("test_").replace("_", " ")
-    one = Soak(name, seconds, SOAK_SEED)
-    yield one
-    record_property("soak", one.summary())
-    one.finish()
+    budget = Soak(name, seconds, SOAK_SEED)
+    yield budget
+    record_property("soak", budget.summary())
+    budget.finish()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,4 +1,4 @@
-"""Small sweeps for tests, in this process or in one of their own, and what their folders say."""
+"""Small sweeps for tests, in this process or in another one, and functions that read their folders."""
 
 import csv
 import io
@@ -25,8 +25,8 @@ TINY = [
 SEARCH = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 
 
-class Said(NamedTuple):
-    """How a command ended: its exit code, and what it printed."""
+class Finished(NamedTuple):
+    """A command's exit code, and the text that it printed."""
 
     code: int
     out: str
@@ -37,12 +37,12 @@ def typed(folder: Path, *arguments: str) -> list[str]:
     return ["-m", *TINY, *arguments, f"hydra.sweep.dir={folder}"]
 
 
-def sweep(folder: Path, *arguments: str) -> Said:
-    """Run a sweep in this process, as if it were typed."""
+def sweep(folder: Path, *arguments: str) -> Finished:
+    """Run a sweep in this process, as its command would."""
     return command(*typed(folder, *arguments))
 
 
-def command(*arguments: str, name: str = "train") -> Said:
+def command(*arguments: str, name: str = "train") -> Finished:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
         mock.patch.object(sys, "argv", [f"litmlp-{name}", *arguments]),
@@ -55,11 +55,11 @@ def command(*arguments: str, name: str = "train") -> Said:
             import_module(MODULES[name]).main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
-    return Said(code, out.getvalue(), err.getvalue())
+    return Finished(code, out.getvalue(), err.getvalue())
 
 
 def process(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
-    """Start a command in a process of its own, the leader of a group."""
+    """Start a command in a process of its own, which leads a new process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "litmlp.commands.train", *arguments],
         stdout=subprocess.PIPE,
@@ -71,13 +71,13 @@ def process(*arguments: str, environment: Mapping[str, str] | None = None) -> su
 
 
 def records(folder: Path) -> dict[int, dict[str, Any]]:
-    """What is on record of each job, by number."""
+    """The record of each job, by number."""
     found = {int(file.parent.name): read_json(file) for file in folder.glob("*/job.json")}
     return dict(sorted(found.items()))
 
 
 def outcomes(folder: Path) -> dict[int, tuple[str, list[str], float | None]]:
-    """What does not depend on when and where a job ran: its status, overrides and score."""
+    """The status, overrides and score of each job: they do not depend on when and where the job ran."""
     return {n: (job["status"], job["overrides"], job.get("score")) for n, job in records(folder).items()}
 
 
@@ -95,6 +95,6 @@ def metrics(run: Path) -> dict[str, Any]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, but those that only lock."""
+    """The content of all files below a folder, by path, without lock files."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

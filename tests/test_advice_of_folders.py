@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 import torch
 
-from sweeping import TINY, Said, command
+from sweeping import TINY, Finished, command
 from test_advice import APART, ELSEWHERE, ERRORS, assert_said, messages
 
 TOLD = ("info", "print")  # with these, a command goes on
@@ -147,7 +147,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         "report run r2 --metric val/r2 --mode max",
     ),
     ("no run has the metric '{}': {}", "report run --metric val/rmsee", "report run --metric val/rmse"),
-    ("there is no whole run in {}: {}", "rm run/metrics.json; report run", "train resume=run; report run"),
+    ("there is no undamaged run in {}: {}", "rm run/metrics.json; report run", "train resume=run; report run"),
     (LOST, "echo > run/metrics.json; report run", "train resume=run; report run"),
     (LOST, "rm run/status.json; report run", "train resume=run; report run"),
     (LOST, "echo [] > run/status.json; report run", "train resume=run; report run"),
@@ -212,14 +212,14 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     ),
     # sweeps/folder.py
     (
-        "'{}' is damaged, or no sweep's: choose another hydra.sweep.dir",
+        "'{}' is damaged or does not describe a sweep: choose another hydra.sweep.dir",
         *(f"echo 'a: 1' > grid/sweep.yaml; {GRID}=grid", f"{GRID}=again"),
     ),
     (OTHER_SWEEP, "small -m seed=0,2 hydra.sweep.dir=grid", "small -m seed=0,2 hydra.sweep.dir=again"),
     (OTHER_SWEEP, "small -m seed=0,2 hydra.sweep.dir=grid", f"{GRID}=grid"),
     ("'{}' cannot be made ({}): choose another hydra.sweep.dir", f"{GRID}=rows.csv/a", f"{GRID}=a"),
     (
-        "'{}' holds {} but no {}, so a sweep could overwrite what is not its own: choose another hydra.sweep.dir",
+        "'{}' holds {} but no {}, so a sweep could overwrite other files: choose another hydra.sweep.dir",
         *(f"rm grid/sweep.yaml; {GRID}=grid", f"{GRID}=again"),
     ),
     # sweeps/space.py, sweeps/study.py
@@ -427,7 +427,7 @@ def test_who_follows_an_advice_succeeds(message: str, mistake: str, advice: str)
     assert ended.code == 0, ended
 
 
-def followed(script: str) -> Said:
+def followed(script: str) -> Finished:
     """Do steps as a shell would; those before the last, with a mistake at the end, must succeed."""
     *steps, last = script.split("; ")
     for step in steps:
@@ -436,7 +436,7 @@ def followed(script: str) -> Said:
     return typed(last)
 
 
-def typed(step: str) -> Said:
+def typed(step: str) -> Finished:
     first, _, rest = step.partition(" ")
     name, equals, value = first.partition("=")
     if equals:
@@ -448,9 +448,9 @@ def typed(step: str) -> Said:
         return command(*shlex.split(rest), name=first)
     if first in HELPERS:
         HELPERS[first](*rest.split(" ", 1))
-        return Said(0, "", "")
+        return Finished(0, "", "")
     done = subprocess.run(step, shell=True, capture_output=True, text=True)
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Finished(done.returncode, done.stdout, done.stderr)
 
 
 def change_checkpoint(file: str, statement: str) -> None:

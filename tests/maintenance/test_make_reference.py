@@ -66,7 +66,11 @@ def test_a_comment_beside_a_key_and_one_on_top_are_told_apart(tmp_path: Path):
         'text: "a"  # in quotes\nouter:  # holds\n  inner: [1, 2]\nlast: null\n'
     )
     one = make_reference.option(path)
-    assert (one.says, one.target, one.based_on) == ("Says what it is: in two lines.", "torch.nn.Huber", ["other"])
+    assert (one.description, one.target, one.based_on) == (
+        "Says what it is: in two lines.",
+        "torch.nn.Huber",
+        ["other"],
+    )
     keys = [("text", '"a"', "in quotes"), ("outer", "", "holds"), ("outer.inner", "[1, 2]", ""), ("last", "null", "")]
     assert one.keys == keys
 

@@ -106,8 +106,8 @@ def test_a_part_leaves_with_its_lines(clone: Path):
 def test_a_part_takes_along_those_that_need_it_and_says_so(clone: Path):
     said = renamed(clone, "my_project", "--without", "playground").stdout
     assert said.startswith(
-        "Left out as well, for they need a part that was left out: lecture, notebooks, showcase.\n"
-        "coined is my_project now, without playground."
+        "Also left out, since they need a part that was left out: lecture, notebooks, showcase.\n"
+        "coined is now my_project, without playground."
     )
     assert not (clone / "src/my_project/playground").exists()
     assert not (clone / "notebooks").exists()
@@ -125,21 +125,21 @@ def test_git_undoes_it(clone: Path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("", "'' is no name for a package: use lower-case letters, digits and _, as in my_project"),
-        ("My_Project", "'My_Project' is no name for a package"),
-        ("my-project", "'my-project' is no name for a package"),
-        ("2nd", "'2nd' is no name for a package"),
-        ("my_", "'my_' is no name for a package"),
-        ("naïve", "'naïve' is no name for a package"),
-        ("class", "'class' is a word of Python"),
-        ("match", "'match' is a word of Python"),
+        ("", "'' cannot name a package: use lower-case letters, digits and _, as in my_project"),
+        ("My_Project", "'My_Project' cannot name a package"),
+        ("my-project", "'my-project' cannot name a package"),
+        ("2nd", "'2nd' cannot name a package"),
+        ("my_", "'my_' cannot name a package"),
+        ("naïve", "'naïve' cannot name a package"),
+        ("class", "'class' is a keyword of Python"),
+        ("match", "'match' is a keyword of Python"),
         ("json", "'json' is a module of Python or of an installed package"),
         ("torch", "'torch' is a module of Python or of an installed package"),
         ("lightning", "'lightning' is a module of Python or of an installed package"),
-        ("deep", "'deep' occurs already, in src/coined/__init__.py"),
-        ("end", "'end' occurs already, in README.md"),
-        ("coined", "'coined' holds the old name"),
-        ("coined2", "'coined2' holds the old name"),
+        ("deep", "'deep' already occurs in src/coined/__init__.py"),
+        ("end", "'end' already occurs in README.md"),
+        ("coined", "'coined' contains the old name"),
+        ("coined2", "'coined2' contains the old name"),
     ],
 )
 def test_a_bad_name_is_refused_in_one_sentence(clone: Path, name: str, sentence: str):
@@ -156,7 +156,8 @@ def test_changes_that_git_could_not_undo_are_refused(clone: Path, path: str):
     done = renamed(clone, "my_project")
     assert done.returncode == 2
     assert (
-        done.stderr == "rename: there are changes that git could not tell from the renaming's: commit or stash them\n"
+        done.stderr
+        == "rename: there are uncommitted changes, which could not be told from the new ones: commit or stash them\n"
     )
     assert (clone / path).read_text() == "mine"
 

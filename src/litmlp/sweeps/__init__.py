@@ -1,1 +1,1 @@
-"""Sweeps: many runs from one command, which can be stopped anywhere and go on."""
+"""Sweeps: one command starts many runs. It can be stopped at any time, and continued."""

@@ -1,4 +1,4 @@
-"""Configs of jobs that differ in values only are composed once."""
+"""Composes the configs of a sweep's jobs. Jobs that differ only in values share one composed config."""
 
 import copy
 from collections.abc import Sequence
@@ -9,21 +9,23 @@ from omegaconf import DictConfig
 
 from litmlp.training import compat
 
-_composed: dict[tuple, DictConfig] = {}  # of this process
+_composed: dict[tuple, DictConfig] = {}  # by search path and options; shared by all composers of this process
 
 
 class Composer:
-    """Stands in for Hydra's config loader, at a fifth of its time: options are composed, values are set on a copy.
+    """Stands in for Hydra's config loader, and takes a fifth of its time.
+
+    Options of groups are composed by Hydra, once. Values are then set on a copy of the composed config.
 
     Args:
-        loader: Hydra's.
+        loader: Hydra's config loader.
     """
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
-        """Return what Hydra's loader would."""
+        """Return the config that Hydra's loader would return."""
         parsed = OverridesParser.create().parse_overrides(list(sweep_overrides))
         values = [override for override in parsed if not self.loader.repository.group_exists(override.key_or_group)]
         options = [str(override.input_line) for override in parsed if override not in values]
@@ -32,9 +34,9 @@ class Composer:
             _composed[key] = self.loader.load_sweep_config(master_config, options)
         config = copy.deepcopy(_composed[key])
         compat.apply_overrides(values, config)
-        for override in values:
-            of_hydra = override.is_hydra_override()
-            (config.hydra.overrides.hydra if of_hydra else config.hydra.overrides.task).append(override.input_line)
+        for override in values:  # listed as Hydra's loader lists them
+            is_hydras = override.is_hydra_override()
+            (config.hydra.overrides.hydra if is_hydras else config.hydra.overrides.task).append(override.input_line)
         return config
 
 

@@ -1,4 +1,7 @@
-"""A sweep's folder: what was asked, a numbered folder a job, and what came out so far, all of it on disk at once."""
+"""A sweep's folder: its description, a numbered folder for each job, and the results so far.
+
+Nothing is kept in memory only: each change is on disk before the sweep goes on.
+"""
 
 import csv
 import hashlib
@@ -19,19 +22,19 @@ from litmlp.files import as_read, is_number, read_json, read_yaml, write_json, w
 from litmlp.trust import only_chooses
 
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
-WRITTEN = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")
-DERIVED = ("fixed", "columns")  # of a description: the rest tells sweeps apart
+OWN_FILES = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")  # which a sweep writes
+DERIVED = ("fixed", "columns")  # keys of a description that do not tell sweeps apart
 DONE = ("completed", "pruned", "failed")
-FREE_BYTES = 20_000_000
+FREE_BYTES = 20_000_000  # no job begins with less free space
 Row = dict[str, Any]
 
 
 class SweepFolder:
-    """What is known of a sweep, kept so that any process, on any machine that sees the folder, can go on with it.
+    """The stored state of a sweep. Any process, on any machine that sees the folder, can continue the sweep from it.
 
     Attributes:
         path: the folder.
-        description: how the jobs follow from their numbers; two commands with the same one are the same sweep.
+        description: what the jobs follow from, given their numbers. Commands with the same description are one sweep.
     """
 
     def __init__(self, path: Path, description: dict[str, Any]) -> None:
@@ -40,19 +43,19 @@ class SweepFolder:
 
     @classmethod
     def open(cls, path: Path, description: dict[str, Any], command: list[str]) -> "SweepFolder":
-        """Start a sweep, or go on with it; raise InputError if another command's is there."""
+        """Start a sweep or continue it; raise InputError if the folder holds the sweep of another command."""
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise InputError(f"'{path}' cannot be made ({reason}): choose another hydra.sweep.dir") from error
         file = path / SWEEP
-        description = as_read(description)
+        description = as_read(description)  # so that it can be compared with the stored one
         if not os.path.lexists(file):
-            if mine := sorted(other.name for other in path.iterdir() if _is_written(other.name)):
+            if found := sorted(entry.name for entry in path.iterdir() if _is_own_name(entry.name)):
                 raise InputError(
-                    f"'{paths.display(path)}' holds {mine[0]} but no {SWEEP}, so a sweep could overwrite what is not "
-                    "its own: choose another hydra.sweep.dir"
+                    f"'{paths.display(path)}' holds {found[0]} but no {SWEEP}, so a sweep could overwrite other "
+                    "files: choose another hydra.sweep.dir"
                 )
             write_yaml(file, {"command": command, **description})
         stored = _stored(file, description)
@@ -68,7 +71,7 @@ class SweepFolder:
         return self.path / str(number)
 
     def record(self, number: int) -> Row:
-        """Return what is on record of a job; empty before it starts, or if its file is damaged."""
+        """Return a job's record; an empty one if the job has not started, or if its file is damaged."""
         try:
             record = read_json(self.job(number) / JOB)
         except InputError:
@@ -76,11 +79,11 @@ class SweepFolder:
         return record if _is_record(record, number, self.description["space"]) else {}
 
     def write(self, record: Row) -> None:
-        """Put a job on record."""
+        """Write a job's record."""
         write_json(self.job(record["number"]) / JOB, record)
 
     def is_done(self, number: int) -> bool:
-        """Tell whether a job came to its end, good or bad."""
+        """Tell whether a job has ended: completed, pruned or failed."""
         return self.record(number).get("status") in DONE
 
     def numbers(self) -> list[int]:
@@ -88,19 +91,19 @@ class SweepFolder:
         return sorted(int(file.parent.name) for file in self.path.glob(f"*/{JOB}") if file.parent.name.isdecimal())
 
     def finish(self, record: Row) -> None:
-        """Put the end of a job on record, and among the results."""
+        """Record the end of a job, and add it to the results."""
         self.write(record)
         with self.locked():
             self._write_results([*self.rows(), row_of(record, self.job(record["number"]))])
 
     def collect(self) -> None:
-        """Make the results anew from all records: a job may have been stopped between the two."""
+        """Write the results anew from all records: a job may have been killed after its record, before its row."""
         records = [record for number in self.numbers() if (record := self.record(number)).get("status") in DONE]
         with self.locked():
             self._write_results([row_of(record, self.job(record["number"])) for record in records])
 
     def rows(self) -> list[Row]:
-        """Return the results, in the order of the jobs' ends."""
+        """Return the results, in the order in which the jobs ended."""
         file = self.path / RESULTS
         if not file.is_file():
             return []
@@ -108,34 +111,34 @@ class SweepFolder:
             return list(csv.DictReader(stream))
 
     def varied(self) -> list[str]:
-        """Return the keys that the jobs differ in."""
+        """Return the keys whose values differ between jobs."""
         return [key.lstrip("+") for key in self.description["space"]]
 
     def best(self, rows: list[Row]) -> Row | None:
-        """Return the completed job with the best score."""
+        """Return the row of the completed job with the best score; None if no job is completed."""
         scored = [row for row in rows if row["status"] == "completed" and row["score"] not in ("", None)]
         pick = min if self.description["mode"] == "min" else max
         return pick(scored, key=lambda row: float(row["score"])) if scored else None
 
     def has_room(self) -> bool:
-        """Tell whether the disk can take another job."""
+        """Tell whether the disk has enough free space for another job."""
         return shutil.disk_usage(self.path).free > FREE_BYTES
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one process at a time write what is common to the jobs."""
+        """Let only one process at a time write the files that all jobs share."""
         from filelock import FileLock
 
         with FileLock(self.path / ".lock", is_singleton=True):
             yield
 
     def _write_results(self, rows: list[Row]) -> None:
-        by_number = {str(row["number"]): row for row in rows}  # the last of each
+        by_number = {str(row["number"]): row for row in rows}  # of a job that ran again, only the last row stays
         rows = list(by_number.values())
         names = list(dict.fromkeys(name for row in rows for name in row))
-        ends = ("folder", "error")
+        last = ("folder", "error")
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, [*(name for name in names if name not in ends), *ends], restval="")
+        writer = csv.DictWriter(stream, [*(name for name in names if name not in last), *last], restval="")
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path / RESULTS, stream.getvalue())
@@ -143,7 +146,7 @@ class SweepFolder:
             record = self.record(int(best["number"]))
             repeats = [f"{key}={','.join(texts)}" for key, texts in self.description["repeats"].items()]
             typed = (*self.description["fixed"], *record["overrides"], *repeats)
-            overrides = [text.removeprefix("++") for text in typed]
+            overrides = [override.removeprefix("++") for override in typed]
             write_yaml(
                 self.path / BEST,
                 {
@@ -158,7 +161,11 @@ class SweepFolder:
 
 
 def _is_record(record: Row, number: int, space: Mapping[str, Any]) -> bool:
-    """Tell whether a job's record is what the job wrote, as far as others depend on it."""
+    """Tell whether what a record file holds can be a job's record, as far as other code depends on it.
+
+    The overrides must do no more than choose values: they are composed when the job is run again, and whoever made the
+    folder may have written them.
+    """
     overrides, metrics, trial = record.get("overrides"), record.get("metrics", {}), record.get("trial", 0)
     if record.get("number") != number or not isinstance(overrides, list) or not isinstance(metrics, dict):
         return False
@@ -178,16 +185,19 @@ def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     except InputError:
         stored = {}
     if not wanted.keys() <= stored.keys() | {"study_name"}:
-        raise InputError(f"'{paths.display(file)}' is damaged, or no sweep's: choose another hydra.sweep.dir")
+        raise InputError(
+            f"'{paths.display(file)}' is damaged or does not describe a sweep: choose another hydra.sweep.dir"
+        )
     return stored
 
 
-def _is_written(name: str) -> bool:
-    return name.isdecimal() or any(fnmatch(name, pattern) for pattern in WRITTEN)
+def _is_own_name(name: str) -> bool:
+    """Tell whether a sweep could write to this name: a job's folder, or a file of the sweep."""
+    return name.isdecimal() or any(fnmatch(name, pattern) for pattern in OWN_FILES)
 
 
 def row_of(record: Row, folder: Path) -> Row:
-    """Return a job's record as a row of the results."""
+    """Return the row of the results for a job's record."""
     varied = {key.lstrip("+"): text for key, text in (override.split("=", 1) for override in record["overrides"])}
     score = record.get("score")
     return {
@@ -203,21 +213,23 @@ def row_of(record: Row, folder: Path) -> Row:
 
 
 def identity(description: Mapping[str, Any]) -> str:
-    """Return eight characters that stand for a description."""
-    apart = {key: value for key, value in description.items() if key not in DERIVED}
-    return hashlib.sha256(json.dumps(apart, sort_keys=True).encode()).hexdigest()[:8]
+    """Return eight characters that identify a description: the start of its SHA-256."""
+    identifying = {key: value for key, value in description.items() if key not in DERIVED}
+    return hashlib.sha256(json.dumps(identifying, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    before, now = _flat(stored), _flat(wanted)
-    missing = object()
-    for key in dict.fromkeys([*now, *before]):
-        if key not in DERIVED and key.partition(".")[0] in wanted and before.get(key, missing) != now.get(key, missing):
+    """Return the first key whose values differ, without `config.` before it; None if there is none."""
+    old, new = _flat(stored), _flat(wanted)
+    absent = object()  # None is a value
+    for key in dict.fromkeys([*new, *old]):
+        if key not in DERIVED and key.partition(".")[0] in wanted and old.get(key, absent) != new.get(key, absent):
             return key.removeprefix("config.")
     return None
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by dotted key; an empty mapping is a leaf."""
     if not isinstance(node, Mapping) or not node:
         return {path: node}
     return {

@@ -1,22 +1,24 @@
-"""Which settings decide how good a run is."""
+"""Computes which settings matter for a run's score."""
 
 import warnings
 from collections.abc import Sequence
 
 from litmlp.plots.sweep import Axis
 
-MIN_GROUPS, MIN_KEYS = 4, 2
+MIN_GROUPS, MIN_KEYS = 4, 2  # of scores and of keys that vary
 
 
 def importances(texts: dict[str, list[str]], scores: Sequence[float], mode: str) -> dict[str, float] | None:
-    """Return each key's share in whether a run is among the better ones, by PED-ANOVA; None where that cannot be told.
+    """Return each key's fraction of the total importance, by PED-ANOVA; None without Optuna, or with too few scores.
+
+    A key is important if the better runs have other values of it than all runs.
 
     Source: Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
     Arbitrary Subspaces", as Optuna computes it.
 
     Args:
-        texts: the value of each key, as text, for each of the scores.
-        scores: of runs, or of groups of runs.
+        texts: by key, the values that belong to the scores, as text.
+        scores: the scores of runs or of groups of runs.
         mode: `min` or `max`, the better direction of a score.
     """
     try:

@@ -1,4 +1,4 @@
-"""One job of a sweep, in whatever process, on whatever machine a launcher puts it."""
+"""One job of a sweep. The launcher decides in which process and on which machine it runs."""
 
 import math
 import time
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Job:
-    """What a launcher calls for each job. All that it does is on record before and after, so that it can be repeated.
+    """What a launcher calls for each job. It writes a record before and after training, so that it can be repeated.
 
     Attributes:
-        sweep: the sweep.
-        loader: Hydra's, which composes the job's config.
+        sweep: the sweep's folder.
+        loader: the config loader that composes the job's config.
         master: the config of the sweep's command.
-        side_by_side: how many jobs share this machine.
-        num_trials: how many are wanted of a search; None for a grid.
-        storage: where the study is kept, if not in the sweep's folder.
-        deadline: no job begins after this moment, in seconds since 1970.
-        stops_on_failure: none begins after one failed, either.
+        side_by_side: the number of jobs that use this machine at the same time.
+        num_trials: the number of trials that a search wants; None for a grid.
+        storage: the URL of the database that holds the study; None if the study is a file in the sweep's folder.
+        deadline: the time after which no job begins, in seconds since 1970.
+        stops_on_failure: whether no job begins after another one has failed.
     """
 
     sweep: SweepFolder
@@ -48,16 +48,16 @@ class Job:
     stops_on_failure: bool = False
 
     def __call__(self, config: DictConfig) -> None:
-        """Do the job whose folder Hydra made, unless it is done or another process has it."""
-        del config  # of the command, without what this job varies
+        """Run the job whose folder Hydra made, unless the job is done or another process runs it."""
+        del config  # lacks the values of this job: they are known only once its record is read or its trial is drawn
         number = int(HydraConfig.get().sweep.subdir)
         if not self._may_begin():
             return
         machine.divide(self.side_by_side, self.sweep.path)
         try:
             with run.claimed(self.sweep.job(number)):
-                if not self.sweep.is_done(number):
-                    self._do(number)
+                if not self.sweep.is_done(number):  # asked under the claim: another process may just have ended it
+                    self._execute(number)
         except run.Busy:
             return
 
@@ -66,41 +66,43 @@ class Job:
             return False
         return not (self.stops_on_failure and any(row["status"] == "failed" for row in self.sweep.rows()))
 
-    def _do(self, number: int) -> None:
+    def _execute(self, number: int) -> None:
         study = self._study()
-        record = self._begin(number, study)
+        record = self._started(number, study)
         if record is None:
             return
-        self.sweep.write(record)
+        self.sweep.write(record)  # before training: a job that is killed continues with the same values and trial
         started = time.perf_counter()
         try:
             results, is_pruned = self._train(number, record, study)
-            end = {"status": "pruned" if is_pruned else "completed", **_mean(results)}
+            outcome = {"status": "pruned" if is_pruned else "completed", **_mean(results)}
         except Exception as error:
             if (stop := cli.interruption(error)) is not None:
                 raise stop from error
             if not self.sweep.has_room():
-                return  # nothing is wrong with the job: it goes on when there is room
+                return  # the full disk stopped the job, which has not failed: it continues when there is room
             if no_room(error) is not None:
                 raise
-            end = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
-        self._finish(record | end | {"seconds": round(time.perf_counter() - started, 2)}, study)
+            outcome = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
+        self._finish(record | outcome | {"seconds": round(time.perf_counter() - started, 2)}, study)
 
     def fail(self, number: int, reason: str) -> None:
-        """Put on record that a job failed which cannot do so itself."""
-        end = {"status": "failed", "error": reason, "traceback": None, "seconds": 0.0}
-        self._finish(self.sweep.record(number) | end, self._study())
+        """Record that a job failed whose own process died before it could record this."""
+        outcome = {"status": "failed", "error": reason, "traceback": None, "seconds": 0.0}
+        self._finish(self.sweep.record(number) | outcome, self._study())
 
     def _finish(self, record: Row, study: "Study | None") -> None:
+        # The study comes first. A job that is killed in between is still recorded as running: it runs again, and tells
+        # the study again, which changes nothing. In the other order the study would never know how the trial ended.
         if study is not None:
             study.tell(record["trial"], record["status"], record.get("score"))
         self.sweep.finish(record)
 
-    def _begin(self, number: int, study: "Study | None") -> Row | None:
-        """Return the job's record; None if a search needs no more."""
-        before = self.sweep.record(number)
-        if before:
-            kept = {key: before[key] for key in ("number", "overrides", "trial") if key in before}
+    def _started(self, number: int, study: "Study | None") -> Row | None:
+        """Return the record of a job that starts, with its overrides; None if the search needs no more trials."""
+        stored = self.sweep.record(number)
+        if stored:
+            kept = {key: stored[key] for key in ("number", "overrides", "trial") if key in stored}
             return kept | {"status": "running"}
         new = {"number": number, "status": "running"}
         if study is None:
@@ -114,7 +116,10 @@ class Job:
         return new | {"overrides": overrides(trial.params, study.space), "trial": trial.number}
 
     def _train(self, number: int, record: Row, study: "Study | None") -> tuple[list[Row], bool]:
-        """Train once, or for each combination of seeds and folds; a run that is complete is only read."""
+        """Train once, or once for each combination of seeds and folds; return the metrics, and whether it was pruned.
+
+        A run that is already complete is not trained again: only its metrics are read.
+        """
         from litmlp.commands.train import train
 
         results = []
@@ -133,12 +138,14 @@ class Job:
         return results, False
 
     def _stored(self, folder: Path) -> dict[str, Any]:
+        """Return the config of a stopped run; raise InputError if it names a class that the user must confirm first."""
         file = folder / run.CONFIG
-        config, typed = read_yaml(file), (*self.sweep.description["fixed"], *self.sweep.description["space"])
-        check_config(config, file, [text.partition("=")[0].lstrip("+~") for text in typed])
+        config, overrides = read_yaml(file), (*self.sweep.description["fixed"], *self.sweep.description["space"])
+        check_config(config, file, [override.partition("=")[0].lstrip("+~") for override in overrides])
         return config
 
     def _repeats(self, number: int) -> Iterator[tuple[Path, Sequence[str]]]:
+        """Yield the folder and the overrides of each run of a job."""
         repeats = self.sweep.description["repeats"]
         folder = self.sweep.job(number)
         if not repeats:
@@ -164,22 +171,23 @@ class Job:
             return None
         from litmlp.callbacks import Pruning
 
-        first = index * int(config["trainer"].get("max_epochs") or 0)
-        return Pruning(study.trial(record["trial"]), config["monitor"], first)
+        # All runs of a job report to one trial, so their epochs are numbered on from run to run.
+        first_epoch = index * int(config["trainer"].get("max_epochs") or 0)
+        return Pruning(study.trial(record["trial"]), config["monitor"], first_epoch)
 
 
 def count(axes: dict[str, list[str]]) -> int:
-    """Return the number of combinations of the values of all axes."""
+    """Return the number of combinations of all axes' values."""
     return math.prod(len(texts) for texts in axes.values())
 
 
 def grid_overrides(axes: dict[str, list[str]], number: int) -> list[str]:
-    """Return the overrides of one combination; the last axis changes fastest."""
-    chosen = []
+    """Return the overrides of the combination that has this number; the last axis changes fastest."""
+    overrides = []
     for key, texts in reversed(axes.items()):
         number, index = divmod(number, len(texts))
-        chosen.append(f"{key}={texts[index]}")
-    return chosen[::-1]
+        overrides.append(f"{key}={texts[index]}")
+    return overrides[::-1]
 
 
 def _mean(results: list[Row]) -> Row:
@@ -194,6 +202,7 @@ def _mean(results: list[Row]) -> Row:
 
 
 def _mean_of(values: list[float | None]) -> float | None:
+    """Return the mean of one metric over the runs of a job; the first known value where some run has none."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if len(values) == 1 or len(known) < len(values):
         return known[0] if known else None

@@ -1,4 +1,4 @@
-"""Jobs on Ray: on the cores of this machine, or on a cluster."""
+"""Runs jobs with Ray, on the cores of this machine or on a cluster."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 class RayLauncher(Launcher):
-    """Runs each job as a task of Ray, which finds it cores and GPUs, and starts it again where its machine is lost.
+    """Runs each job as a Ray task. Ray assigns cores and GPUs to it, and starts it again if its machine is lost.
 
-    The official launcher for Ray takes the same settings, but cannot be installed beside a current joblib.
+    Hydra's own launcher for Ray takes the same settings, but cannot be installed beside a current joblib.
 
     Args:
-        ray: `init`, the arguments of `ray.init`, and `remote`, those of `ray.remote`.
+        ray: the arguments of `ray.init` as `init`, and those of `ray.remote` as `remote`.
     """
 
     def __init__(self, ray: DictConfig) -> None:
         self.settings = ray
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives."""
+        """Keep the objects that Hydra passes."""
         self.context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -44,6 +44,7 @@ class RayLauncher(Launcher):
 
 
 def _run(shared: tuple[HydraContext, TaskFunction, DictConfig, Any], overrides: list[str], number: int) -> JobReturn:
+    # Ray's worker is a new process: Hydra's singletons and resolvers are set up in it first.
     context, task_function, master, state = shared
     setup_globals()
     Singleton.set_state(state)

@@ -1,6 +1,6 @@
-"""Compare runs: sorted by score, with what they differ in, averaged over seeds and folds."""
+"""Compare runs: a table of their scores, averaged over seeds and folds, and of the settings in which they differ."""
 
-if __name__ == "__main__":  # before the imports, in which signals and errors can come
+if __name__ == "__main__":  # before the imports, during which signals and errors can arrive
     from litmlp import entry
 
     entry.report()
@@ -25,18 +25,18 @@ from litmlp.sweeps.words import brief, short_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REPEATED = ("seed", "data.fold")  # runs that differ in nothing else are one row
-MAX_AXES = 12  # of a plot
+REPEATED = ("seed", "data.fold")  # runs that differ only in these keys share one row
+MAX_AXES = 12  # the hyperparameters that one plot shows
 OUTCOMES = ("running", "completed", "failed", "interrupted")
 
 
 class Run(NamedTuple):
-    """What a run's folder says.
+    """A run, as its folder describes it.
 
     Attributes:
-        values: what was set, by key: as typed in a sweep, else all of the config.
-        metrics: as in `metrics.json`; empty unless the run is complete.
-        ended: when, in seconds since 1970; 0 unless the run is complete.
+        values: the run's settings, by key: the overrides of a job of a sweep, else the whole config.
+        metrics: the content of `metrics.json`; empty unless the run is complete.
+        ended: the time at which the run ended, in seconds since 1970; 0 unless the run is complete.
     """
 
     folder: Path
@@ -49,12 +49,12 @@ class Run(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Runs that differ in their seed and fold at most.
+    """Runs that differ in nothing but their seed and fold.
 
     Attributes:
-        values: what they share, and others differ in.
-        scores: of each.
-        runs: the best first.
+        values: the settings that these runs share, and in which the groups differ.
+        scores: the score of each run.
+        runs: the runs, the best first.
     """
 
     values: dict[str, str]
@@ -68,24 +68,24 @@ class Group(NamedTuple):
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation of the scores, of a sample; None for a single one."""
+        """Sample standard deviation of the scores; None for a single score."""
         return stdev(self.scores) if len(self.scores) > 1 else None
 
     def mean_of(self, metric: str) -> float | None:
-        """Mean of another metric, if all runs have it."""
+        """Mean of another metric; None unless all runs have it."""
         found = [run.metrics.get(metric) for run in self.runs]
         values = [value for value in found if isinstance(value, int | float)]
         return fmean(values) if len(values) == len(found) else None
 
 
 class Report(NamedTuple):
-    """Runs, compared.
+    """A table of runs.
 
     Attributes:
-        groups: the best first.
-        keys: what the groups differ in.
-        counts: runs by their status, damaged ones among them.
-        damage: what is wrong with files that could not be used, a sentence each.
+        groups: the rows, the best first.
+        keys: the keys in which the groups differ.
+        counts: the number of runs by status, which can also be `damaged`.
+        damage: a sentence for each file that could not be used.
     """
 
     metric: str
@@ -97,12 +97,12 @@ class Report(NamedTuple):
 
 
 def compare(folders: Sequence[Path], metric: str | None = None, mode: str | None = None) -> Report:
-    """Read the runs in `folders`, and those below them, and rank them.
+    """Read the runs in and below `folders`, and rank them.
 
     Args:
-        folders: of runs, of sweeps, or of any of these.
-        metric: what ranks them; by default the metric that they were monitored by.
-        mode: `min` or `max`; by default that of the monitor.
+        folders: folders of runs, folders of sweeps, or folders that contain them.
+        metric: the metric that ranks the runs; by default the one that they monitored.
+        mode: `min` or `max`; by default the mode of the monitor.
     """
     damage: list[str] = []
     _sweeps.clear()
@@ -111,7 +111,7 @@ def compare(folders: Sequence[Path], metric: str | None = None, mode: str | None
     if not runs:
         names = ", ".join(map(str, folders))
         if damage:
-            raise InputError(f"there is no whole run in {names}: {damage[0]}")
+            raise InputError(f"there is no undamaged run in {names}: {damage[0]}")
         raise InputError(f"there is no run in {names}: give the folder of a run or a sweep")
     monitors = {(run.monitor, run.mode) for run in runs if run.monitor} or {("", "min")}
     if metric is None and len(monitors) > 1:
@@ -144,7 +144,7 @@ def find(folders: Iterable[Path]) -> list[Path]:
 
 
 def _below(given: Path) -> list[Path]:
-    found = []  # folders that cannot be read among them
+    found = []  # also folders that cannot be read: `read` then fails on them, and the report names them
     for folder, folders, files in os.walk(given, onerror=lambda error: found.append(Path(error.filename))):
         if _is_run({*folders, *files}):
             found.append(Path(folder))
@@ -152,7 +152,7 @@ def _below(given: Path) -> list[Path]:
 
 
 def _is_run(names: set[str]) -> bool:
-    """Tell a run's folder by what it holds; also one that has lost some of it."""
+    """Tell whether a folder with these names in it is a run's, even if it has lost some of its files."""
     return run.STATUS in names or (run.CONFIG in names and not names.isdisjoint((run.METRICS, run.CHECKPOINTS)))
 
 
@@ -167,27 +167,28 @@ def _undamaged(folders: Iterable[Path], damage: list[str]) -> Iterator[Run]:
 
 
 def read(folder: Path) -> Run:
-    """Return what a run's folder says; raise InputError if a file of it is damaged."""
-    outcome = _content(folder / run.STATUS).get("status")
-    if outcome not in OUTCOMES:
+    """Read a run from its folder; raise InputError if one of its files is damaged."""
+    status = _content(folder / run.STATUS).get("status")
+    if status not in OUTCOMES:
         raise _damaged(folder / run.STATUS, "it names no status of a run")
-    is_complete = outcome == "completed"
+    is_complete = status == "completed"
     config = _config(folder, is_needed=is_complete)
     values = flat({key: value for key, value in config.items() if key not in KEYS or KEYS[key].tells_apart})
-    typed = _typed(folder)
-    if typed is not None:
-        values = typed | {key: values[key] for key in REPEATED if key in values}
+    overrides = _overrides(folder)
+    if overrides is not None:
+        values = overrides | {key: values[key] for key in REPEATED if key in values}
     metrics = _metrics(folder / run.METRICS) if is_complete else {}
-    if is_complete and (place := _place_of_job(folder)) and _job(place).get("status") == "pruned":
-        outcome = "pruned"
+    # The folder of a pruned run is complete, too: only the job's record tells that it was pruned.
+    if is_complete and (job_folder := _folder_of_job(folder)) and _job(job_folder).get("status") == "pruned":
+        status = "pruned"
     ended = (folder / run.METRICS).stat().st_mtime if is_complete else 0.0
     monitor = config.get("monitor", ""), config.get("mode", "min")
-    return Run(folder, outcome, values, *monitor, metrics, ended)
+    return Run(folder, status, values, *monitor, metrics, ended)
 
 
 def _config(folder: Path, is_needed: bool) -> dict[str, Any]:
     file = folder / run.CONFIG
-    if not is_needed and not os.path.lexists(file):  # stopped before it was asked anything
+    if not is_needed and not os.path.lexists(file):  # the run was stopped before it wrote its config
         return {}
     config = _content(file)
     if not isinstance(config.get("monitor"), str) or config.get("mode") not in ("min", "max"):
@@ -199,7 +200,7 @@ def _metrics(file: Path) -> dict[str, Any]:
     metrics = _content(file)
     for name, value in metrics.items():
         if not is_number(value):
-            raise _damaged(file, f"{name} is no number")
+            raise _damaged(file, f"{name} is not a number")
     if "objective" not in metrics:
         raise _damaged(file, "it holds no objective")
     return metrics
@@ -213,15 +214,15 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _damaged(file: Path, reason: str) -> InputError:
-    is_written_anew = file.name in (run.STATUS, run.METRICS)
-    advice = f"resume={paths.display(file.parent)} writes it anew" if is_written_anew else "restore it"
+    can_be_rewritten = file.name in (run.STATUS, run.METRICS)
+    advice = f"resume={paths.display(file.parent)} writes it anew" if can_be_rewritten else "restore it"
     return InputError(
         f"'{paths.display(file)}' is {'damaged' if os.path.lexists(file) else 'lost'}, for {reason}: {advice}"
     )
 
 
 def flat(node: Any, path: str = "") -> dict[str, str]:
-    """Return the leaves of nested values as text, by dotted key."""
+    """Return the leaves of nested mappings as text without blanks, by dotted key."""
     if not isinstance(node, dict):
         return {path: "null" if node is None else str(node).replace(" ", "")}
     return {
@@ -232,24 +233,24 @@ def flat(node: Any, path: str = "") -> dict[str, str]:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """Return the keys whose values are not the same in all runs."""
+    """Return the keys whose values differ between runs, or that some runs do not have."""
     keys = dict.fromkeys(key for run in runs for key in run.values)
     return [key for key in keys if len({run.values.get(key) for run in runs}) > 1]
 
 
 def table(report: Report, top: int | None = None) -> list[list[str]]:
-    """Return the report as rows of text, a header first."""
+    """Return the report as rows of text; the first row is the header."""
     names = short_names(report.keys)
-    test = report.metric.replace("val/", "test/", 1)
+    test = report.metric.replace("val/", "test/", 1)  # the same metric on the test rows, if the runs are ranked by val/
     header = ["", report.metric, "runs", *([test] if test != report.metric else []), *names, "seconds", "best run"]
     rows = [header]
     for rank, group in enumerate(report.groups[:top], 1):
         spread = f" ± {group.deviation:.2g}" if group.deviation is not None else ""
-        others = [_number(group.mean_of(test))] if test != report.metric else []
+        tested = [_number(group.mean_of(test))] if test != report.metric else []
         values = [brief(group.values.get(key, "")) for key in report.keys]
         seconds = _number(group.mean_of("fit_seconds"))
         folder = paths.display(group.runs[0].folder)
-        rows.append([str(rank), f"{group.mean:.5g}{spread}", str(len(group.scores)), *others, *values, seconds, folder])
+        rows.append([str(rank), f"{group.mean:.5g}{spread}", str(len(group.scores)), *tested, *values, seconds, folder])
     return rows
 
 
@@ -264,7 +265,7 @@ def text(report: Report, top: int | None = None) -> str:
 
 
 def markdown(report: Report) -> str:
-    """Return the report as a table of Markdown."""
+    """Return the report as a Markdown table."""
     header, *rows = table(report)
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
@@ -280,7 +281,7 @@ def write(report: Report, folder: Path) -> None:
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Draw what a report shows; return the files of the plots."""
+    """Write the plots of a report to `folder` as PNG; return their files."""
     files = []
     for name, figure in figures(report).items():
         files.append(folder / f"{name}.png")
@@ -295,14 +296,14 @@ def figures(report: Report) -> "dict[str, Figure]":
 
     means = [group.mean for group in report.groups]
     runs = sorted((run for group in report.groups for run in group.runs), key=lambda run: run.ended)
-    told = (report.metric, report.mode)
-    drawn = {"best_so_far": sweep.best_so_far([run.metrics[report.metric] for run in runs], *told)}
+    metric = (report.metric, report.mode)
+    drawn = {"best_so_far": sweep.best_so_far([run.metrics[report.metric] for run in runs], *metric)}
     texts = {key: [group.values.get(key, "-") for group in report.groups] for key in report.keys}
     names = dict(zip(texts, short_names(list(texts)), strict=True))
     if texts and len(means) > 1:
         axes = [sweep.Axis(names[key], column) for key, column in texts.items()][:MAX_AXES]
-        drawn["hyperparameters"] = sweep.hyperparameters(axes, means, *told)
-        drawn["parallel_coordinates"] = sweep.parallel_coordinates(axes, means, *told)
+        drawn["hyperparameters"] = sweep.hyperparameters(axes, means, *metric)
+        drawn["parallel_coordinates"] = sweep.parallel_coordinates(axes, means, *metric)
         if (fractions := importances(texts, means, report.mode)) is not None:
             named = {names[key]: fraction for key, fraction in fractions.items()}
             drawn["importances"] = sweep.importance_bars(named, report.metric)
@@ -335,32 +336,32 @@ def _grouped(runs: Sequence[Run], metric: str, mode: str, keys: Sequence[str]) -
     return sorted(groups, key=lambda group: sign * group.mean)
 
 
-def _typed(folder: Path) -> dict[str, str] | None:
-    """Return the overrides of a sweep's job, those that its sweep fixed among them; None for another run."""
-    place = _place_of_job(folder)
-    if place is None:
+def _overrides(folder: Path) -> dict[str, str] | None:
+    """Return the overrides of a job and the fixed ones of its sweep, by key; None for a run outside a sweep."""
+    job_folder = _folder_of_job(folder)
+    if job_folder is None:
         return None
-    overrides = (*_fixed(place.parent), *_job(place)["overrides"])
+    overrides = (*_fixed(job_folder.parent), *_job(job_folder)["overrides"])
     return dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
 
 
-def _place_of_job(folder: Path) -> Path | None:
-    """Return the folder of the job that a run belongs to: its own, or that of a trial of several runs."""
-    return next((place for place in (folder, folder.parent) if os.path.lexists(place / JOB)), None)
+def _folder_of_job(folder: Path) -> Path | None:
+    """Return the folder of the job that a run belongs to: the run's own, or the one above if the job has several."""
+    return next((path for path in (folder, folder.parent) if os.path.lexists(path / JOB)), None)
 
 
-def _job(place: Path) -> dict[str, Any]:
-    job = _content(place / JOB)
+def _job(job_folder: Path) -> dict[str, Any]:
+    job = _content(job_folder / JOB)
     if not _are_texts(job.get("overrides")):
-        raise _damaged(place / JOB, "its overrides are no list of texts")
+        raise _damaged(job_folder / JOB, "its overrides are not a list of texts")
     return job
 
 
-_sweeps: dict[Path, list[str] | str] = {}  # what is fixed, or what is wrong
+_sweeps: dict[Path, list[str] | str] = {}  # by the sweep's folder: its fixed overrides, or what is wrong with its file
 
 
 def _fixed(sweep: Path) -> list[str]:
-    """Return what a sweep fixed; nothing if its file is damaged, since its jobs are not."""
+    """Return the fixed overrides of a sweep; none if its file is damaged, so that its jobs can still be compared."""
     if sweep not in _sweeps:
         _sweeps[sweep] = _read_fixed(sweep / SWEEP)
     found = _sweeps[sweep]
@@ -368,13 +369,13 @@ def _fixed(sweep: Path) -> list[str]:
 
 
 def _read_fixed(file: Path) -> list[str] | str:
-    if not os.path.lexists(file):  # a job that was copied from its sweep
+    if not os.path.lexists(file):  # the job's folder was copied without its sweep
         return []
     try:
         fixed = _content(file).get("fixed")
     except InputError as error:
         return str(error)
-    return fixed if _are_texts(fixed) else str(_damaged(file, "what is fixed is no list of texts"))
+    return fixed if _are_texts(fixed) else str(_damaged(file, "what is fixed is not a list of texts"))
 
 
 def _are_texts(values: Any) -> TypeGuard[list[str]]:
@@ -382,6 +383,7 @@ def _are_texts(values: Any) -> TypeGuard[list[str]]:
 
 
 def _in_order(folder: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts the folders of jobs by number: 10 comes after 9."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in folder.parts]
 
 
@@ -397,22 +399,26 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="litmlp-report", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="folder", help="of a run, of a sweep, or of many")
     parser.add_argument(
-        "--metric", help="what ranks the runs, as in metrics.json; default: what they were monitored by"
+        "folders", nargs="+", type=Path, metavar="folder", help="a folder of a run, of a sweep, or of many runs"
     )
-    parser.add_argument("--mode", choices=("min", "max"), help="its better direction; default: the monitor's")
-    parser.add_argument("--top", type=int, default=20, help="how many rows are printed (default: 20)")
-    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write report.csv, report.md and plots there")
+    parser.add_argument(
+        "--metric", help="the metric in metrics.json that ranks the runs; default: the metric that they monitored"
+    )
+    parser.add_argument("--mode", choices=("min", "max"), help="the metric's better direction; default: the monitor's")
+    parser.add_argument("--top", type=int, default=20, help="the number of rows to print (default: 20)")
+    parser.add_argument(
+        "--write", type=Path, metavar="FOLDER", help="write report.csv, report.md and plots to this folder"
+    )
     return parser.parse_args()
 
 
-def _report(given: argparse.Namespace) -> None:
-    report = compare([paths.find(folder) for folder in given.folders], given.metric, given.mode)
-    print(text(report, given.top))
+def _report(arguments: argparse.Namespace) -> None:
+    report = compare([paths.find(folder) for folder in arguments.folders], arguments.metric, arguments.mode)
+    print(text(report, arguments.top))
     print(f"runs: {', '.join(f'{count} {status}' for status, count in report.counts.items())}")
     for sentence in report.damage:
         print(f"not used: {sentence}")
-    if given.write:
-        write(report, given.write)
-        print(paths.display(given.write / "report.md"))
+    if arguments.write:
+        write(report, arguments.write)
+        print(paths.display(arguments.write / "report.md"))

@@ -1,4 +1,7 @@
-"""What a sweep varies, in Hydra's grammar: `a,b`, `choice(...)`, `range(...)`, `interval(...)`, `tag(log, ...)`."""
+"""Reads what a sweep varies, in Hydra's grammar: `a,b`, `choice(...)`, `range(...)`, `interval(...)`, `tag(log, ...)`.
+
+A key that varies is called an axis.
+"""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -11,7 +14,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, Transforme
 from litmlp import cli
 from litmlp.errors import InputError
 
-Distribution = dict[str, Any]  # `choices`, or `low`, `high`, `step`, `log`
+Distribution = dict[str, Any]  # with `choices`, or with `low`, `high` and either `step` or `log`
 
 
 def parse(params: Mapping[str, Any] | None, arguments: Iterable[str], loader: Any) -> dict[str, Override]:
@@ -19,8 +22,9 @@ def parse(params: Mapping[str, Any] | None, arguments: Iterable[str], loader: An
 
     Args:
         params: key to text, as under `hydra.sweeper.params`.
-        arguments: overrides of the command line, which win; those of a single value are left out.
-        loader: Hydra's config loader, which knows the options that `glob(*)` means.
+        arguments: the overrides of the command line. They win over `params`; an override with a single value then
+            keeps its key from varying.
+        loader: Hydra's config loader, which finds the options that match `glob(*)`.
     """
     configured = [cli.normalized(f"{key}={value}", open_keys=True) for key, value in (params or {}).items()]
     parser = OverridesParser.create(config_loader=loader)
@@ -36,7 +40,7 @@ def fixed(params: Mapping[str, Any] | None) -> list[str]:
 
 
 def values(override: Override) -> list[str]:
-    """Return all values of an axis as they would be typed; raise InputError for an interval, or for none."""
+    """Return all values of an axis as texts of overrides; raise InputError if it is an interval or has no value."""
     name = shown(override.get_key_element())
     if not override.is_discrete_sweep():
         raise InputError(f"{name} is an interval, which a grid cannot enumerate: list values, or search with sweep=mlp")
@@ -44,9 +48,10 @@ def values(override: Override) -> list[str]:
 
 
 def distribution(override: Override) -> Distribution:
-    """Return what a search draws a value from; raise InputError where that is nothing.
+    """Return the distribution that a search draws the values of an axis from.
 
-    A range ends before its stop, as everywhere in Hydra; an interval of whole numbers includes both ends.
+    Raises InputError if the axis is empty, or if it is logarithmic and not above 0.
+    A range does not include its stop, as everywhere in Hydra. An interval of whole numbers includes both ends.
     """
     name = shown(override.get_key_element())
     if override.is_interval_sweep():
@@ -73,12 +78,16 @@ def distribution(override: Override) -> Distribution:
 
 
 def shown(key: str) -> str:
-    """Return a key without the marks that Hydra's grammar puts before it."""
+    """Return a key without the `+` or `++` that Hydra's grammar allows before it."""
     return key.lstrip("+")
 
 
 def _elements(override: Override) -> list[tuple[Any, str]]:
-    """Return each value and its text; shuffled ones in the same order each time, or a sweep could not go on."""
+    """Return each value of an axis and its text.
+
+    Hydra shuffles in a different order each time. Here the order follows from the key: jobs are told by their numbers,
+    so a sweep could not be continued otherwise.
+    """
     sweep: Any = override.value()
     is_shuffled = getattr(sweep, "shuffle", False)
     if is_shuffled:

@@ -1,4 +1,4 @@
-"""The study of a search: Optuna draws the values of each job, and remembers how they did."""
+"""The study of a search: Optuna draws the values of each job, and remembers their scores."""
 
 import math
 import os
@@ -30,17 +30,17 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 STUDY = "study.log"
 GRID = "optuna.samplers.GridSampler"
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-ATTEMPTS = 4  # at opening a database
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)  # of Optuna's journal
+ATTEMPTS = 4  # to open a database
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)  # raised for a damaged journal
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
 
 class Study:
-    """A sweep's study, as one of its jobs sees it.
+    """A sweep's study, as one of its jobs uses it.
 
     Args:
-        sweep: the sweep.
-        storage: a database's URL, for searches on machines that share no folder; else a file in the sweep's folder.
+        sweep: the sweep's folder.
+        storage: a database's URL, for searches on machines that share no folder; None for a file in the sweep's folder.
     """
 
     def __init__(self, sweep: SweepFolder, storage: str | None) -> None:
@@ -52,7 +52,7 @@ class Study:
                 storage=open_storage(storage or str(sweep.path / STUDY)),
                 study_name=sweep.description["study_name"],
                 direction="minimize" if sweep.description["mode"] == "min" else "maximize",
-                sampler=optuna.samplers.RandomSampler(),  # each job brings its own
+                sampler=optuna.samplers.RandomSampler(),  # a placeholder: `ask` sets one for its job
                 pruner=built(sweep.description["pruner"]) or optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
@@ -64,56 +64,58 @@ class Study:
             ) from error
 
     def ask(self, number: int, num_trials: int) -> Trial | None:
-        """Return values for a job; None if others have all that are wanted.
+        """Return the trial that holds a job's values; None if other machines already have all the trials wanted.
 
-        What a job draws follows from its number and the trials before it, so that a search that was stopped goes on
-        as it would have.
+        The values depend only on the job's number and on the trials before it. So a search that was stopped draws the
+        same values as one that was not.
         """
         if self.is_shared and self.num_trials() >= num_trials:
             return None
-        place = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
-        self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, place])
-        with self._alone():
-            if (begun := self._begun(number)) is not None:
+        # Each machine numbers its jobs from 0. Without the machine in the seed, all of them would draw the same values.
+        machine = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
+        self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, machine])
+        with self._locked():
+            if (begun := self._trial_of_job(number)) is not None:
                 return begun
             if (trial := self._orphan()) is None:
                 trial = self.study.ask(self.space)
             trial.set_user_attr("folder", str(self.sweep.job(number)))
-        if self.is_shared and self._num_before(trial) >= num_trials:  # another machine asked at the same time
+        # Machines share no lock, so several may have asked for the last trial. The trials with the lowest numbers stay.
+        if self.is_shared and self._num_before(trial) >= num_trials:
             trial.set_user_attr("surplus", True)
             self.study.tell(trial, state=TrialState.FAIL)
             return None
         return trial
 
     def trial(self, number: int) -> Trial:
-        """Return the trial that a stopped job goes on with."""
+        """Return the trial to which a job reports, also one that was stopped and continues."""
         return Trial(self.study, self._trial(number)._trial_id)
 
     def tell(self, number: int, status: str, score: float | None) -> None:
-        """Say how a trial ended, once; a job that failed and was run again counts as another trial."""
+        """Record how a trial ended, at most once. A failed job that was run again is added as another trial."""
         state = STATES[status]
         trial = self._trial(number)
         if not trial.state.is_finished():
             self.study.tell(number, score if state is TrialState.COMPLETE else None, state)
         elif trial.state is TrialState.FAIL and state is not TrialState.FAIL:
-            again = create_trial(
+            second = create_trial(
                 state=state,
                 value=score,
                 params=trial.params,
                 distributions=trial.distributions,
                 user_attrs=trial.user_attrs,
             )
-            self.study.add_trial(again)
+            self.study.add_trial(second)
 
     def num_trials(self) -> int:
-        """Return how many trials there are, of all machines, that count towards those wanted."""
+        """Return how many trials of all machines count towards the number wanted."""
         return sum(self._counts(trial) for trial in self._trials())
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def _locked(self) -> AbstractContextManager[None]:
         return nullcontext() if self.is_shared else self.sweep.locked()
 
-    def _begun(self, number: int) -> Trial | None:
-        # By a job that was killed before it put that on record, or whose record was damaged since.
+    def _trial_of_job(self, number: int) -> Trial | None:
+        # There is one if the job was killed before it wrote its record, or if its record was damaged later.
         if self.is_shared:
             return None
         for trial in self._trials():
@@ -122,12 +124,13 @@ class Study:
         return None
 
     def _orphan(self) -> Trial | None:
-        # Asked for by a job that was killed before it gave the trial its folder, as all others have.
+        # Jobs ask for a trial and set its folder under one lock. So if a trial has no folder, its job was killed in
+        # between. With a database there is no lock, and another machine may just be about to set the folder.
         if self.is_shared:
             return None
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if "folder" not in trial.user_attrs:
-                if trial.params.keys() == self.space.keys():
+                if trial.params.keys() == self.space.keys():  # else the job was killed while it drew the values
                     return Trial(self.study, trial._trial_id)
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return None
@@ -152,7 +155,10 @@ class Study:
 
 
 class FileLockOfStudy(JournalFileOpenLock):
-    """A lock that a killed process does not leave behind; on taking it, a line that a full disk cut short goes.
+    """A lock on a study's file, which ends with the process that holds it, even if that is killed.
+
+    When the lock is taken, an incomplete last line is removed: a full disk cuts lines short, and Optuna cannot read on
+    once another line follows.
 
     Args:
         path: the study's file.
@@ -174,13 +180,13 @@ class FileLockOfStudy(JournalFileOpenLock):
         return True
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self.lock.release()
 
 
 @lru_cache(maxsize=4)
 def open_storage(location: str) -> BaseStorage:
-    """Return where a study is kept: a database for a URL, else a file of Optuna's journal; one a process."""
+    """Return the storage of a study, opened once per process: a database for a URL, else a file of Optuna's journal."""
     if "://" not in location:
         Path(location).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(location, FileLockOfStudy(location)))
@@ -196,7 +202,7 @@ def open_storage(location: str) -> BaseStorage:
 
 
 def from_plain(plain: Distribution) -> BaseDistribution:
-    """Return Optuna's distribution for plain values."""
+    """Return Optuna's distribution for one of `space.distribution`."""
     if "choices" in plain:
         return CategoricalDistribution(plain["choices"])
     are_whole = all(isinstance(plain[end], int) for end in ("low", "high"))
@@ -206,20 +212,20 @@ def from_plain(plain: Distribution) -> BaseDistribution:
 def make_sampler(
     config: Mapping[str, Any], space: Mapping[str, BaseDistribution], job: Sequence[int]
 ) -> optuna.samplers.BaseSampler:
-    """Build the sampler of one job: its generator follows from the configured seed, and the job's number and place."""
+    """Build the sampler of one job, seeded by the configured seed, and by the job's number and machine in `job`."""
     target = config["_target_"]
     seed = int(np.random.SeedSequence([config.get("seed", 0), *job]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if target == GRID:
             return optuna.samplers.PartialFixedSampler(grid(space)[job[0]], optuna.samplers.RandomSampler())
-        if target == "optuna.samplers.QMCSampler":  # numbers its points itself
+        if target == "optuna.samplers.QMCSampler":  # counts its points in the study, so that all jobs share one seed
             return built(config)
         return built(config, seed=seed)
 
 
 def grid(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
-    """Return each combination of values; raise InputError for a key that has no end of them."""
+    """Return each combination of values; raise InputError for a key whose values cannot be enumerated."""
     axes = []
     for key, distribution in space.items():
         if isinstance(distribution, CategoricalDistribution):
@@ -234,12 +240,12 @@ def grid(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
 
 
 def overrides(params: Mapping[str, Any], order: Mapping[str, Any]) -> list[str]:
-    """Return drawn values as they would be typed."""
+    """Return drawn values as overrides, in the order of the keys of `order`."""
     return [f"{key}={text(params[key])}" for key in order]
 
 
 def text(value: Any) -> str:
-    """Return a drawn value as it would be typed."""
+    """Return a drawn value as the text of an override."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Hydra's sweepers of this project: which jobs there are, which of them are left, and how they went."""
+"""This project's sweepers for Hydra: they find the jobs that are left, launch them, and print how all jobs ended."""
 
 import math
 import time
@@ -22,9 +22,9 @@ from litmlp.sweeps.progress import Progress, summary
 from litmlp.training import compat
 
 SECONDS_BETWEEN_LOOKS = 1.0
-IRRELEVANT = ("threads", "resume")  # to what comes out
+IRRELEVANT = ("threads", "resume")  # config keys that do not change the results
 ROWS_REPORTED = 10
-NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # a sweep says a line a job itself
+NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # the sweep itself prints one line for each job
 LAUNCHERS = {
     "BasicLauncher": "basic",
     "JoblibLauncher": "joblib",
@@ -38,11 +38,11 @@ class ResumableSweeper(Sweeper):
     """Runs the jobs of a sweep that are not done yet.
 
     Args:
-        params: what varies, as key to text, beside what the command line says.
-        n_jobs: how many jobs run side by side; null leaves that to the launcher.
-        timeout: no job begins later, in seconds.
-        on_failure: `continue`, or `stop`: no job begins after one failed.
-        retry_failed: run the jobs that failed before again.
+        params: the values of keys that vary, as key to text, in addition to those of the command line.
+        n_jobs: the number of jobs that run at the same time; null leaves it to the launcher.
+        timeout: the seconds after which no further job begins.
+        on_failure: `continue`, or `stop`, with which no job begins after one has failed.
+        retry_failed: run jobs again that have failed before.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class ResumableSweeper(Sweeper):
             raise InputError(f"hydra.sweeper.timeout is {timeout}: use a number of seconds above 0, or null")
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives."""
+        """Keep the objects that Hydra passes."""
         self.config: DictConfig
         self.loader = hydra_context.config_loader
         self.context = HydraContext(Composer(self.loader), hydra_context.callbacks)  # type: ignore[arg-type]
         self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Do what is left of the sweep that the command describes, and sum up all of it."""
+        """Run the jobs that are left of the sweep that the command describes, and print a summary of all jobs."""
         launcher = self._launcher_name()
         axes = space.parse(self.params, arguments, self.loader)
         fixed = [argument for argument in arguments if not _is_axis(argument, self.loader)]
@@ -93,9 +93,11 @@ class ResumableSweeper(Sweeper):
         description["columns"] = self._check(description, launcher)
         sweep = SweepFolder.open(self._folder(description), description, self._command())
         sweep.collect()
+        # The number of trials is no part of the description: a sweep can have more jobs than the command asks for.
         total = max(self._total(sweep), *(number + 1 for number in sweep.numbers()), 1)
+        # With `stop`, a failure of an earlier command would keep all jobs from beginning.
         if self.retry_failed or self.on_failure == "stop":
-            self._forget_failed(sweep, total)
+            self._reset_failed(sweep, total)
         job = Job(
             sweep=sweep,
             loader=self.context.config_loader,
@@ -121,39 +123,44 @@ class ResumableSweeper(Sweeper):
         if failed := [row for row in sweep.rows() if row["status"] == "failed"]:
             raise JobsFailed(f"{len(failed)} of {total} jobs failed, see {sweep.path / 'results.csv'}")
 
-    # What the two kinds of sweep differ in.
+    # Grid and Search override these.
 
     def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
-        """Return how jobs follow from their numbers; raise InputError for what cannot be."""
+        """Return the values of the axes as a description holds them; raise InputError if they cannot be swept."""
         raise NotImplementedError
 
     def _named(self, description: dict[str, Any]) -> dict[str, Any]:
+        """Return the study's name, which a grid does not have, as an entry of the description."""
         return {}
 
     def _total(self, sweep: SweepFolder) -> int:
+        """Return the number of jobs that the command asks for."""
         raise NotImplementedError
 
     def _of_search(self) -> dict[str, Any]:
+        """Return the arguments of `Job` that only a search has."""
         return {}
 
     # Launching.
 
     def _run(self, job: Job, numbers: Sequence[int], launcher: str) -> None:
+        """Launch jobs until all of them are done, or until none of those left may begin."""
         while left := [number for number in numbers if not job.sweep.is_done(number)]:
-            before = len(left)
-            size = self._side_by_side(launcher) if launcher == "submitit_local" else before
-            for start in range(0, before, size):
+            num_left = len(left)
+            # Submitit starts all jobs that it is given on this machine at once.
+            size = self._side_by_side(launcher) if launcher == "submitit_local" else num_left
+            for start in range(0, num_left, size):
                 self._launch(job, left[start : start + size])
-            if len([number for number in left if not job.sweep.is_done(number)]) < before:
+            if len([number for number in left if not job.sweep.is_done(number)]) < num_left:
                 continue
             if not any(run.is_claimed(job.sweep.job(number)) for number in left):
-                return  # none may begin
-            time.sleep(SECONDS_BETWEEN_LOOKS)  # another process has them
+                return  # they may not begin, because of the timeout, a failure or a full disk
+            time.sleep(SECONDS_BETWEEN_LOOKS)  # another process runs them
 
     def _launch(self, job: Job, numbers: list[int]) -> None:
         master = job.master
         launcher = Plugins.instance().instantiate_launcher(hydra_context=self.context, task_function=job, config=master)
-        fixed = job.sweep.description["fixed"]  # Hydra composes with them, though each job does so again
+        fixed = job.sweep.description["fixed"]  # Hydra composes a config with them, though each job composes its own
         folder = str(job.sweep.path).replace("'", "\\'")
         overrides = [
             (
@@ -171,14 +178,15 @@ class ResumableSweeper(Sweeper):
         except Exception as error:
             if isinstance(error, InputError) or no_room(error) is not None:
                 raise
+            # A job whose process was killed is still recorded as running, but its claim ended with the process.
             suspects = [n for n in numbers if job.sweep.record(n).get("status") == "running"]
             suspects = [n for n in suspects if not run.is_claimed(job.sweep.job(n))]
             if not suspects:
                 raise InputError(f"the launcher failed: {cli.sentence(error)}") from error
             if len(numbers) == 1:
-                job.fail(numbers[0], f"its process ended without a word: {cli.sentence(error)}")
+                job.fail(numbers[0], f"its process died and left no error: {cli.sentence(error)}")
                 return
-            for number in suspects:  # one of them ended the process of all: each on its own
+            for number in suspects:  # one of them killed the process of all: alone, it shows which one it is
                 self._launch(job, [number])
 
     def _master(self, folder: Path) -> DictConfig:
@@ -195,11 +203,11 @@ class ResumableSweeper(Sweeper):
 
     def _side_by_side(self, launcher: str) -> int:
         if launcher == "joblib":
-            given = self.n_jobs or int(self.config.hydra.launcher.n_jobs)
-            return given if given > 0 else max(1, cores() + 1 + given)
+            n_jobs = self.n_jobs or int(self.config.hydra.launcher.n_jobs)
+            return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)  # as joblib counts: -1 is all cores
         if launcher == "submitit_local":
             return self.n_jobs or max(1, cores() // (self.config.hydra.launcher.cpus_per_task or 1))
-        return 1  # a cluster gives each job cores of its own
+        return 1  # jobs run one after another, or the launcher gives each job cores of its own
 
     def _launcher_name(self) -> str:
         target = str(self.config.hydra.launcher.get("_target_", ""))
@@ -210,35 +218,35 @@ class ResumableSweeper(Sweeper):
             )
         return name
 
-    # Describing.
+    # Describing the sweep.
 
     def _folder(self, description: dict[str, Any]) -> Path:
-        given = str(self.config.hydra.sweep.dir)
-        if given:
-            return Path(given).absolute()
+        configured = str(self.config.hydra.sweep.dir)
+        if configured:
+            return Path(configured).absolute()
         name = OmegaConf.select(self.config, "hydra.runtime.choices.data") or "sweep"
         return paths.runs().absolute() / "sweeps" / f"{name}-{identity(description)}"
 
     def _command(self) -> list[str]:
-        given = self.config.hydra.overrides
-        own = ("hydra.mode=", "hydra.sweep.dir=")
-        return [*(line for line in given.hydra if not line.startswith(own)), *given.task]
+        """Return the overrides that start this sweep again, in any folder."""
+        overrides = self.config.hydra.overrides
+        added_later = ("hydra.mode=", "hydra.sweep.dir=")
+        return [*(line for line in overrides.hydra if not line.startswith(added_later)), *overrides.task]
 
     def _composed(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """Return the plain config with these overrides, interpolations left as they are."""
+        """Return the config with these overrides as plain values; interpolations are not resolved."""
         composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
         plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]
         return {key: value for key, value in plain.items() if key != "hydra"}
 
     def _check(self, description: dict[str, Any], launcher: str) -> list[str]:
-        """Try the values of each axis, with the first of the others; return the names of all hyperparameters."""
+        """Check the config for the values of each axis; return the names of all hyperparameters."""
         from litmlp.auto_task import with_task
         from litmlp.config import check
         from litmlp.loggers import hyperparameters
 
         columns: set[str] = set()
-        tried = trials({**description["space"], **description["repeats"]})
-        for overrides in tried:
+        for overrides in trials({**description["space"], **description["repeats"]}):
             composed = self.context.config_loader.load_sweep_config(self.config, [*description["fixed"], *overrides])
             config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
             if config.resume:
@@ -246,15 +254,16 @@ class ResumableSweeper(Sweeper):
             plain = with_task(cli.resolved(config))
             check(plain)
             columns |= hyperparameters(plain).keys()
-            many = str(plain["trainer"].get("devices", 1)) not in ("1", "auto", "[0]")
-            if many and launcher in ("joblib", "ray"):
+            has_several = str(plain["trainer"].get("devices", 1)) not in ("1", "auto", "[0]")
+            if has_several and launcher in ("joblib", "ray"):
                 raise InputError(
                     f"trainer.devices={plain['trainer']['devices']} would start processes inside those of "
                     f"hydra/launcher={launcher}: give each job one device, or leave the launcher out"
                 )
         return sorted(columns)
 
-    def _forget_failed(self, sweep: SweepFolder, total: int) -> None:
+    def _reset_failed(self, sweep: SweepFolder, total: int) -> None:
+        """Record failed jobs as running, so that they run again with the same values."""
         for number in range(total):
             record = sweep.record(number)
             if record.get("status") == "failed":
@@ -263,7 +272,7 @@ class ResumableSweeper(Sweeper):
 
 
 class Grid(ResumableSweeper):
-    """Every combination of the values given; the last key changes fastest."""
+    """Runs every combination of the values given; the last key changes fastest."""
 
     def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
         values = {key: space.values(override) for key, override in axes.items()}
@@ -274,15 +283,15 @@ class Grid(ResumableSweeper):
 
 
 class Search(ResumableSweeper):
-    """Values that Optuna draws, each job's from how those before it did.
+    """Runs jobs with values that Optuna draws, which learns from the scores of earlier jobs.
 
     Args:
-        sampler: which values are drawn, a `_target_` of `optuna.samplers`.
-        pruner: which runs are ended early, a `_target_` of `optuna.pruners`; null for none.
-        n_trials: the number of jobs in all.
-        repeat: keys whose values are not searched: each trial runs all of them, and the mean is its score.
-        storage: a database's URL, for searches on machines that share no folder.
-        study_name: the study's name there; null for the folder's.
+        sampler: draws the values, a `_target_` of `optuna.samplers`.
+        pruner: decides which runs end early, a `_target_` of `optuna.pruners`; null for none.
+        n_trials: the total number of jobs.
+        repeat: keys that are not searched: each trial runs once for each of their values, and the mean is its score.
+        storage: the URL of a database, for searches on machines that share no folder.
+        study_name: the study's name in that database; null derives it from the command.
         arguments: those of `ResumableSweeper`.
     """
 
@@ -349,7 +358,10 @@ def check_count(name: str, value: Any) -> None:
 
 
 def trials(axes: dict[str, Any]) -> list[list[str]]:
-    """Return combinations in which each value of each axis occurs; of numbers, the least and the greatest."""
+    """Return combinations to check, in which only one value at a time is not the first of its axis.
+
+    Each value of each axis occurs, but only the smallest and the largest of its numbers.
+    """
     texts = {key: _texts(axis) for key, axis in axes.items()}
     first = {key: values[0] for key, values in texts.items()}
     combinations = [first, *({**first, key: text} for key, values in texts.items() for text in values[1:])]
@@ -359,8 +371,8 @@ def trials(axes: dict[str, Any]) -> list[list[str]]:
 def _texts(axis: Any) -> list[str]:
     if isinstance(axis, list):
         numbers = [(float(text), text) for text in axis if _is_number(text)]
-        others = [text for text in axis if not _is_number(text)]
-        return list(dict.fromkeys([*(text for _, text in numbers and (min(numbers), max(numbers))), *others]))
+        words = [text for text in axis if not _is_number(text)]
+        return list(dict.fromkeys([*(text for _, text in numbers and (min(numbers), max(numbers))), *words]))
     from litmlp.sweeps.study import text
 
     return [text(value) for value in axis.get("choices", [axis.get("low"), axis.get("high")])]
