@@ -66,13 +66,13 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     return f"known are {', '.join(name if _is_plain(name) else repr(name) for name in first)}{more}"
 
 
-def shown(value: object, most: int = MAX_SHOWN) -> str:
-    """Return the `repr` of a value; if it has more than `most` characters, its middle is left out."""
+def shown(value: object, max_length: int = MAX_SHOWN) -> str:
+    """Return the `repr` of a value; if it has more than `max_length` characters, its middle is left out."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to convert a whole number with thousands of digits to text
         text = "a very long number"
-    return text if len(text) <= most else f"{text[: most - 20]} ... {text[-15:]}"
+    return text if len(text) <= max_length else f"{text[: max_length - 20]} ... {text[-15:]}"
 
 
 def _quoted(name: str) -> str:

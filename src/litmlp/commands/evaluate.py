@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: str, split: str = "test", path: str | None = None, file_format: Mapping[str, Any] | None = None
+    checkpoint: str, split: str = "test", path: str | None = None, read_options: Mapping[str, Any] | None = None
 ) -> dict[str, float]:
     """Return the metrics of a checkpoint.
 
@@ -30,7 +30,7 @@ def evaluate(
         checkpoint: a run's folder, or a `.ckpt` file.
         split: `train`, `val` or `test`: which rows of the training data to measure.
         path: another file with the same columns. All of its rows are measured; `split` then only names the metrics.
-        file_format: keys of a table, such as `delimiter`, if the file's format differs from the training data's.
+        read_options: keys of a table, such as `delimiter`, if the file's format differs from the training data's.
     """
     from litmlp import checkpoint as checkpoints
     from litmlp.data.splits import SPLITS
@@ -41,13 +41,13 @@ def evaluate(
     file = checkpoints.resolve(checkpoint)
     model = load(file)
     if path is None:
-        if file_format:
-            key = next(iter(file_format))
+        if read_options:
+            key = next(iter(read_options))
             raise InputError(f"data.{key} describes the format of another file: give that file too, as data.path=...")
         _point_to_table(model.data, file)
         model.data.setup()
     else:
-        model.data.tables[split] = model.data.encode_rows(path, True, file_format)
+        model.data.tables[split] = model.data.encode_rows(path, True, read_options)
     return measure(model.task, model.data, split)
 
 

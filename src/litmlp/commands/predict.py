@@ -23,7 +23,7 @@ WRITERS = {".csv": "write_csv", ".parquet": "write_parquet"}
 
 
 def predict(
-    checkpoint: str, rows: str | Path, keep: Sequence[str] = (), file_format: Mapping[str, Any] | None = None
+    checkpoint: str, rows: str | Path, keep: Sequence[str] = (), read_options: Mapping[str, Any] | None = None
 ) -> "DataFrame":
     """Return a prediction for each row of a text or Parquet file; see `Model.predict`.
 
@@ -31,11 +31,11 @@ def predict(
         checkpoint: a run's folder, or a `.ckpt` file.
         rows: the file, a folder of files, or a pattern of file names.
         keep: columns of the file to put before the predictions.
-        file_format: keys of a table, such as `delimiter`, if the file's format differs from the training data's.
+        read_options: keys of a table, such as `delimiter`, if the file's format differs from the training data's.
     """
     from litmlp.model import load
 
-    return load(checkpoint).predict(rows, keep, file_format)
+    return load(checkpoint).predict(rows, keep, read_options)
 
 
 def _job(config: "DictConfig") -> None:

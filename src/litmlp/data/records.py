@@ -15,7 +15,6 @@ MAX_TRIES = 2000  # ways to read the quotes of a damaged line
 MAX_MERGED = 20  # pieces that may have been one cell
 MAX_SHIFTED = 5  # pieces to join, or columns to leave empty, beyond the difference between pieces and columns
 MAX_ALIGNMENTS = 30_000  # bounds the work of aligning the pieces of one row with columns
-ROWS_FOR_SHAPES = 2000
 BLANKS = " "  # this delimiter stands for a run of blanks or tabs
 
 

@@ -49,7 +49,7 @@ class TableData(TabularData):
         missing_values: texts that mark a missing cell, in addition to the empty text. They replace the inferred marks;
             `default` in the list adds the usual marks, such as NA.
         decimal: the decimal mark, `.` or `,`.
-        thousands: the mark of thousands; empty for none.
+        thousands: the thousands separator; empty for none.
         date_format: the format of dates, such as %d.%m.%Y.
         delimiter: the text between cells; `tab` for a tab, a blank for one or more blanks.
         quote: the quotation mark around cells; empty for none.
