@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from litmlp.config import arguments_of
+from litmlp.config_check import arguments_of
 from litmlp.files import write_text
 from litmlp.paths import CONF, PACKAGE, ROOT
 

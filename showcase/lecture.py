@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from litmlp import checkpoint, process, run
+from litmlp import checkpoint, process, run_folder
 from litmlp.errors import did_you_mean
 from litmlp.files import read_json, replacing, write_text
 from litmlp.paths import ROOT, display, runs
@@ -64,7 +64,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.metrics = read_json(folder / run.METRICS)
+        self.metrics = read_json(folder / run_folder.METRICS)
 
     @property
     def values(self) -> dict[str, str]:
@@ -89,7 +89,7 @@ class Job:
 
     def plot(self, name: str) -> np.ndarray:
         """Return one of the run's plots, `[height, width, 3] uint8`."""
-        return np.asarray(Image.open(self.folder / run.PLOTS / f"{name}.png"))
+        return np.asarray(Image.open(self.folder / run_folder.PLOTS / f"{name}.png"))
 
     def loaded(self, weights: str = "best") -> tuple[Any, Any]:
         """Return the task, with the best or the last weights, and the data."""

@@ -17,14 +17,14 @@ from polars import LazyFrame, Series
 from litmlp import paths
 from litmlp.auto_task import with_task
 from litmlp.cli import sentence
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.data import TabularData
 from litmlp.data.columns import Column
 from sweeping import TINY, command
 
 ERRORS = ("InputError", "TooLarge", "ValueError", "TrainingDiverged", "JobsFailed", "Busy", "warning")
 SAYING = ("sentence", "_hydra_message", "_several_values")  # functions that return messages
-APART = ("data/",)  # folders that have a file of such tests to themselves
+APART = ("data/", "sklearn.py")  # tests of their messages are in files of their own
 # part: playground
 APART += ("playground/",)
 # end of part: playground
@@ -33,13 +33,13 @@ ELSEWHERE = (  # files whose messages have tests of their own, beside this one
         *APART,
         "sweeps/",
         "checkpoint.py",
-        "run.py",
+        "run_folder.py",
         "sweeps/report.py",
         "commands/",
         "model.py",
-        "archive.py",
+        "checkpoint_reader.py",
     ),
-    *("files.py", "trust.py", "output.py", "resuming.py", "process.py", "sklearn.py"),
+    *("files.py", "trust.py", "output.py", "resuming.py", "process.py"),
 )
 DRAWN = "data._target_=test_advice.Drawn ~data.path"  # rows that are in no file
 
@@ -86,7 +86,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     "{} is given several values, {}: add -m to run each{}": ("seed=0,1", "seed=0,1 -m"),
     "there is no config key {}: {}": ("hydra.runn.dir=x", "hydra.run.dir=x"),
     "resume names a run's folder, so hydra.run.dir cannot name another: leave one of them out": ("resume=run", ""),
-    # config.py
+    # config_check.py
     "there is no config key '{}': {}": ("+trainr=1", "trainer=cpu"),
     "there is no config key '{}.{}': {}": ("trainer.max_epoch=1", "trainer.max_epochs=1"),
     "the config has no {}, but a run needs it: leave ~{} out": ("~threads", ""),
@@ -159,7 +159,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "data=penguins task/loss=brier task.loss.reduction=sum",
         "data=penguins task/loss=brier task.loss.reduction=mean",
     ),
-    # trainer_settings.py
+    # trainer_check.py
     "trainer.max_epochs is not given: add trainer.max_epochs=60, or -1 for no limit": (
         "trainer.max_epochs=null",
         "trainer.max_epochs=60",

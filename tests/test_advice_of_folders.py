@@ -49,7 +49,7 @@ LOG_INTERVAL = "{} is a logarithmic interval from {}: start above 0, or leave ta
 PLAIN_SEARCH = f"{SEARCH}=choice(0.1,0.2)"
 
 CASES = [  # the message, the mistake, and what its advice says to type; `small` is `train` of something small
-    # archive.py, checkpoint.py
+    # checkpoint_reader.py, checkpoint.py
     (
         "'{}' is not a checkpoint, or a damaged one: give another run's folder or .ckpt file",
         *("truncate -s 3000 run/checkpoints/best.ckpt; evaluate checkpoint=run", "evaluate checkpoint=grid/0"),
@@ -154,7 +154,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     (LOST, "rm grid/0/metrics.json; report grid/0", "train resume=grid/0; report grid"),
     (LOST, "rm run/config.yaml; report run", "cp $WHOLE/run/config.yaml run; report run"),
     (LOST, "echo > grid/0/job.json; report grid/0", "cp $WHOLE/grid/0/job.json grid/0; report grid/0"),
-    # resuming.py, run.py, train.py
+    # resuming.py, run_folder.py, train.py
     (
         "{}, so the run cannot go on from there: remove '{}', and it starts again",
         CUT,

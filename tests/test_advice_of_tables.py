@@ -25,7 +25,7 @@ from conftest import compose_config
 from litmlp import build, cli
 from litmlp.auto_task import with_task
 from litmlp.cli import sentence
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.data import reading, targets, unpacked
 from litmlp.data import table as tables
 from test_advice import assert_said, messages

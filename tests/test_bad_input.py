@@ -124,7 +124,10 @@ def excel() -> bytes:
             GOOD, ["data.time_column=when", "data.group_column=group"], "each split the rows: give one", id="two splits"
         ),
         pytest.param(
-            GOOD, ["data.folds=5", "data.fold=5"], "folds=5 and fold=5: .* a fold from 0 up", id="no such fold"
+            GOOD,
+            ["data.folds=5", "data.fold=5"],
+            "folds=5 and fold=5: .* a fold from 0 to folds - 1",
+            id="no such fold",
         ),
         pytest.param(GOOD, ["data.folds=1"], "folds=1 .* 2 or more folds", id="one fold"),
         pytest.param(GOOD, ["data.val_size=0.9"], "val_size=0.9 and test_size=0.2", id="no rows to train"),

@@ -125,7 +125,7 @@ def test_a_package_that_is_not_the_datas_is_not_taken_for_ours(best: dict, tmp_p
         "torch.hub.load",
         "torch.load",
         "torch.nn.modules.module.os.system",
-        "litmlp.run.os.system",
+        "litmlp.run_folder.os.system",
         ".run.os.system",
         "..litmlp.networks.MLP",
         "litmlp.cli.command",

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from conftest import compose_config
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.config_keys import KEYS
 from litmlp.errors import InputError
 from litmlp.paths import CONF

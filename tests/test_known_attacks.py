@@ -150,7 +150,12 @@ def test_a_text_that_names_what_to_import(best: dict, name: str, part: str):
 @pytest.mark.parametrize(
     "target",
     [
-        *("logging.os.system", "litmlp.run.os.system", "torch.os.system", "torch.nn.modules.module.warnings.sys.exit"),
+        *(
+            "logging.os.system",
+            "litmlp.run_folder.os.system",
+            "torch.os.system",
+            "torch.nn.modules.module.warnings.sys.exit",
+        ),
         *("pdb.Pdb._getval", "types.SimpleNamespace", "inspect.currentframe", "posix.system", "ctypes.CDLL"),
         *("cProfile.Profile.run", "cloudpickle.loads", "torch.nn.modules.activation.warnings.warn"),
         *("torch.nn.ModuleList", "torch.nn.Sequential", "torch.nn.parallel.DataParallel", "torch.nn.LSTM"),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from conftest import SMALL, compose_config
 from litmlp.commands.train import train
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.data import Spec
 from litmlp.errors import InputError
 

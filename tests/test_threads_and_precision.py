@@ -16,7 +16,7 @@ from conftest import UNDRAWN, compose_config
 from litmlp import build, checkpoint
 from litmlp.commands.evaluate import evaluate
 from litmlp.commands.train import train
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.data import Batch
 from litmlp.errors import InputError
 from litmlp.machine import KEPT, KEPT_BETWEEN_STEPS, PRODUCTS_FOR_THREADS, threads

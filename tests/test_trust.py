@@ -36,7 +36,14 @@ def test_a_file_of_conf_makes_a_class_trusted(tmp_path: Path, monkeypatch: pytes
     [
         *("os.system", "subprocess.Popen", "builtins.eval", "hydra.utils.instantiate", "torch.load", "torch.hub.load"),
         *("torch.nn.functional.relu", "lightning.pytorch.callbacks.ModelCheckpoint", "litmlp.files.write_text"),
-        *("litmlp.run.discard", "litmlp.data.cache.shutil.rmtree", "torch.nn.modules.module.os.system", "", None, 1),
+        *(
+            "litmlp.run_folder.discard",
+            "litmlp.data.cache.shutil.rmtree",
+            "torch.nn.modules.module.os.system",
+            "",
+            None,
+            1,
+        ),
         *(["os.system"], {"_target_": "os.system"}),
     ],
 )

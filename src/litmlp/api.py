@@ -13,7 +13,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from litmlp import cli, paths, run
+from litmlp import cli, paths, run_folder
 from litmlp.errors import InputError, shown
 from litmlp.files import read_yaml
 
@@ -39,7 +39,7 @@ class Run(NamedTuple):
     @property
     def config(self) -> dict[str, Any]:
         """The run's config, as plain values."""
-        return read_yaml(self.folder / run.CONFIG)
+        return read_yaml(self.folder / run_folder.CONFIG)
 
     def load(self) -> "Model":
         """Return the model with the best weights."""

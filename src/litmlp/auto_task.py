@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from litmlp import build
-from litmlp.config import check_arguments, check_parts
+from litmlp.config_check import check_arguments, check_parts
 from litmlp.data import NumericTarget, TableData
 from litmlp.data.cells import as_levels, is_text
 from litmlp.data.inputs import collected

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from litmlp import archive, build
+from litmlp import build, checkpoint_reader
 from litmlp.build import MARKS, Config
-from litmlp.config import check_arguments, check_leaf, leaves, nodes
+from litmlp.config_check import check_arguments, check_leaf, leaves, nodes
 from litmlp.data import TabularData
 from litmlp.errors import InputError
 from litmlp.paths import find, portable
@@ -69,7 +69,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is damaged, is no checkpoint, or holds other objects or weights that are not finite.
     """
-    content = archive.read(path)
+    content = checkpoint_reader.read(path)
     if not isinstance(content, dict) or not all(
         isinstance(content.get(name), dict) for name in ("hyper_parameters", "state_dict")
     ):
@@ -90,7 +90,7 @@ def load(path: Path) -> Loaded:
     content = read(path)
     config = harmless(content["hyper_parameters"], path)
     try:
-        with _limited_by([*archive.tensors(content)]):
+        with _limited_by([*checkpoint_reader.tensors(content)]):
             data = build.data(config)
             data.load_state_dict(content[type(data).__qualname__])
             task = build.task(config, data.spec, trainable=False)

@@ -15,7 +15,7 @@ class Key(NamedTuple):
 
     Attributes:
         fits: tells whether a value is valid. Groups of options are checked against the constructors that they name, in
-            `config.py`.
+            `config_check.py`.
         advice: what a message says to do if the value is not valid.
         tells_apart: whether a report shows two runs as different if they differ only in this key. False for keys that
             do not change the result.

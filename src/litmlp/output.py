@@ -7,11 +7,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from litmlp import run
+from litmlp import run_folder
 from litmlp.errors import InputError
 from litmlp.sweeps.folder import BEST, JOB, RESULTS, SWEEP
 
-OF_A_RUN = (run.CONFIG, run.METRICS, run.STATUS, run.LOG, run.COLUMNS, run.LOCK, JOB, "events.out.tfevents.*")
+OF_A_RUN = (
+    run_folder.CONFIG,
+    run_folder.METRICS,
+    run_folder.STATUS,
+    run_folder.LOG,
+    run_folder.COLUMNS,
+    run_folder.LOCK,
+    JOB,
+    "events.out.tfevents.*",
+)
 OF_A_SWEEP = (SWEEP, RESULTS, BEST)
 
 
@@ -64,7 +73,7 @@ def _check_replaced(output: Path, read: Iterable[Path]) -> None:
 def _is_of_a_run(output: Path) -> bool:
     for path in (output.absolute(), output.resolve()):
         folder = path.parent
-        if folder.name in (run.CHECKPOINTS, run.PLOTS) and is_run(folder.parent):
+        if folder.name in (run_folder.CHECKPOINTS, run_folder.PLOTS) and is_run(folder.parent):
             return True
         if is_run(folder) and any(fnmatch(path.name, name) for name in OF_A_RUN):
             return True
@@ -75,7 +84,7 @@ def _is_of_a_run(output: Path) -> bool:
 
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is that of a run."""
-    return any((folder / name).is_file() for name in (run.CONFIG, run.STATUS))
+    return any((folder / name).is_file() for name in (run_folder.CONFIG, run_folder.STATUS))
 
 
 def _try_to_write(output: Path) -> None:

@@ -7,7 +7,7 @@ import lightning.pytorch as L
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
-from litmlp import checkpoint, run
+from litmlp import checkpoint, run_folder
 from litmlp.errors import InputError, TrainingDiverged
 from litmlp.paths import display
 
@@ -55,7 +55,7 @@ class State(L.Callback):
         Raises:
             InputError: `last.ckpt` is damaged, or `best.ckpt` is damaged or lost.
         """
-        last, best = run.last_checkpoint(folder), run.best_checkpoint(folder)
+        last, best = run_folder.last_checkpoint(folder), run_folder.best_checkpoint(folder)
         if last is None:
             return None
         try:

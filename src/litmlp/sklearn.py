@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from litmlp import cli, run
+from litmlp import cli, run_folder
 from litmlp.api import compose, undisturbed
 from litmlp.commands.train import train
 from litmlp.data.frames import as_frame
@@ -66,7 +66,7 @@ class _Estimator(BaseEstimator):
                 config = self._config(targets)
                 settings["categorical"] = _categorical_columns(X, frame.columns, config["data"])
                 self.metrics_ = train(config | {"data": config["data"] | settings}, folder, frame=table)
-                if (best := run.best_checkpoint(folder)) is None:
+                if (best := run_folder.best_checkpoint(folder)) is None:
                     raise InputError("overrides leave out what keeps the best weights: add checkpoint to callbacks")
                 self.checkpoint_, self.model_ = best.read_bytes(), load(best)
         self.run_folder_ = None if self.run_dir is None else folder

@@ -268,7 +268,7 @@ class TestDates:
         path = written(tmp_path, column(*cells * 20, delimiter="|"))
         data = table(path, time_column="x")
         frame = data.read()
-        since_1970 = data._moments(frame, "x", np.arange(40))
+        since_1970 = data._times(frame, "x", np.arange(40))
         assert since_1970.tolist() == [(one - datetime(1970, 1, 1)).total_seconds() * 1e6 for one in moments * 20]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from litmlp.commands.train import train
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.errors import InputError
 from litmlp.paths import CONF
 

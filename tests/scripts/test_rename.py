@@ -12,7 +12,7 @@ import torch
 import rename
 from conftest import copy_project, tracked
 from litmlp.paths import PACKAGE, ROOT
-from litmlp.run import METRICS
+from litmlp.run_folder import METRICS
 
 FILES = {
     "pyproject.toml": b'[project]\nname = "coined"\n[project.scripts]\ncoined-train = "coined.train:main"\n',

@@ -22,7 +22,7 @@ def serve() -> None:
     """Answer until the input ends."""
     sys.path.insert(0, "")
     commands = {name: import_module(MODULES[name]).main for name in COMMANDS}
-    for heavy in ("litmlp.config", "litmlp.checkpoint", "litmlp.callbacks", "litmlp.auto_task", "litmlp.loggers"):
+    for heavy in ("litmlp.config_check", "litmlp.checkpoint", "litmlp.callbacks", "litmlp.auto_task", "litmlp.loggers"):
         import_module(heavy)
     answers = os.fdopen(os.dup(1), "w")
     print(

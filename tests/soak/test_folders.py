@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from litmlp import run
+from litmlp import run_folder
 from litmlp.sweeps.report import compare
 from soak.soaking import Soak, commands
 from soak.test_kills import SMALL, differing, results
@@ -160,7 +160,7 @@ def check_report(place: Path, target: str) -> None:
 def test_folders_of_the_users(soak: Soak, tmp_path: Path) -> None:
     """Whatever a folder holds before, no command changes or removes it."""
     names = [
-        *run.FILES,
+        *run_folder.FILES,
         "events.out.tfevents.1",
         "checkpoints/a",
         "plots/a",
@@ -190,7 +190,7 @@ def test_folders_of_the_users(soak: Soak, tmp_path: Path) -> None:
         if generator.random() < 0.2:
             arguments = [f"resume={folder}"]
         before = everything(tmp_path / str(number))
-        if all(before.get(str(folder / name)) == b"" for name in (run.LOCK, run.STATUS)):
+        if all(before.get(str(folder / name)) == b"" for name in (run_folder.LOCK, run_folder.STATUS)):
             continue  # as a full disk leaves a run
         with soak.trial(f"{chosen} {arguments[-2:]}"):
             said = commands().run("train", *arguments, folder=tmp_path).check(0, 1, 2)

@@ -160,7 +160,7 @@ def test_an_objective_that_is_not_finite_is_a_failure(tmp_path: Path, monkeypatc
 
 
 def test_a_job_that_another_process_has_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from litmlp import run
+    from litmlp import run_folder
     from litmlp.sweeps import sweeper
 
     folder = tmp_path / "sweep"
@@ -171,12 +171,12 @@ def test_a_job_that_another_process_has_is_left_to_it(tmp_path: Path, monkeypatc
 
     class Elsewhere:
         def __enter__(self) -> None:
-            raise run.Busy("another process has it")
+            raise run_folder.Busy("another process has it")
 
         def __exit__(self, *error: Any) -> None: ...
 
-    original = run.claimed
-    monkeypatch.setattr(run, "claimed", lambda path: Elsewhere() if path.name == "1" else original(path))
+    original = run_folder.claimed
+    monkeypatch.setattr(run_folder, "claimed", lambda path: Elsewhere() if path.name == "1" else original(path))
 
     def ends_meanwhile(seconds: float) -> None:
         looks.append(seconds)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from litmlp import paths, run
+from litmlp import paths, run_folder
 from litmlp.callbacks.base import Callback
 from litmlp.files import read_json
 from litmlp.loggers import TensorBoard
@@ -32,11 +32,11 @@ class Description(Callback):
         if not loggers or trainer.global_step > 0 or not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
-        texts = {"config": code((folder / run.CONFIG).read_text(encoding="utf-8")), "run": origin(trainer)}
+        texts = {"config": code((folder / run_folder.CONFIG).read_text(encoding="utf-8")), "run": origin(trainer)}
         texts["data"] = table(
             {name: len(rows.numeric) for name, rows in trainer.datamodule.tables.items()}, "split", "rows"
         )
-        texts["data"] += "\n" + table(read_json(folder / run.COLUMNS)["columns"], "column", "treatment")
+        texts["data"] += "\n" + table(read_json(folder / run_folder.COLUMNS)["columns"], "column", "treatment")
         for logger in loggers:
             for tag, text in texts.items():
                 logger.experiment.add_text(tag, text)

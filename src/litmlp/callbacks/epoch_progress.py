@@ -9,7 +9,7 @@ import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
-from litmlp import run
+from litmlp import run_folder
 from litmlp.callbacks.base import Callback
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class EpochProgress(Callback, ProgressBar):
         if self.bar.disable:
             log.info("%s", line)
         else:  # only to the file: a line on the terminal would tear the bar
-            run.write_to_log(Path(trainer.default_root_dir), log, line)
+            run_folder.write_to_log(Path(trainer.default_root_dir), log, line)
             self.bar.set_postfix_str(losses, refresh=False)
             self._advance(self.pending_epoch)
         self.pending_epoch = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from litmlp import loggers, run
+from litmlp import loggers, run_folder
 from litmlp.callbacks.base import Callback
 from litmlp.data import Batch
 from litmlp.files import replacing
@@ -83,7 +83,7 @@ class Plotting(Callback, ABC):
         if self.fits(task, data):
             split = "test" if len(data.tables["test"].numeric) else "val"
             folder = Path(trainer.default_root_dir)
-            weights = "best" if run.best_checkpoint(folder) else "last"
+            weights = "best" if run_folder.best_checkpoint(folder) else "last"
             title = f"{'test' if split == 'test' else 'validation'} rows, {weights} weights"
             self._show(trainer, task, data, split, title, folder)
 
@@ -136,7 +136,7 @@ def _give(trainer: Any, tag: str, figure: "Figure", folder: Path | None) -> None
     image = to_image(figure)
     loggers.show(trainer, tag, image)
     if folder is not None:
-        path = folder / run.PLOTS / f"{tag.replace('/', '-')}.png"
+        path = folder / run_folder.PLOTS / f"{tag.replace('/', '-')}.png"
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as temporary:
             write(image, temporary)

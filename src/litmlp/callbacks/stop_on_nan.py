@@ -5,7 +5,7 @@ from pathlib import Path
 import lightning.pytorch as L
 from torch import isfinite
 
-from litmlp import run
+from litmlp import run_folder
 from litmlp.callbacks.base import Callback
 from litmlp.errors import TrainingDiverged
 
@@ -18,7 +18,7 @@ class StopOnNaN(Callback):
         loss = trainer.callback_metrics.get("val/loss")
         if loss is not None and not isfinite(loss):
             folder = Path(trainer.default_root_dir)
-            is_saved = run.best_checkpoint(folder) or run.last_checkpoint(folder)
+            is_saved = run_folder.best_checkpoint(folder) or run_folder.last_checkpoint(folder)
             raise TrainingDiverged(
                 f"the loss became {float(loss)} in epoch {trainer.current_epoch}: lower optimizer.lr, or set "
                 f"trainer.gradient_clip_val=1{'; the last good checkpoints are kept' if is_saved else ''}"

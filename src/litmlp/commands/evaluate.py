@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from litmlp import cli, output, run
+from litmlp import cli, output, run_folder
 from litmlp.errors import InputError
 from litmlp.files import read_yaml, write_json
 from litmlp.paths import display, expanded, find
@@ -56,7 +56,7 @@ def _point_to_table(data: "TabularData", file: Path) -> None:
     from litmlp.checkpoint import PATHS
     from litmlp.data import TableData
 
-    config = file.parent.parent / run.CONFIG
+    config = file.parent.parent / run_folder.CONFIG
     if isinstance(data, TableData) and config.is_file():
         data_config = read_yaml(config).get("data")
         for key in PATHS:
@@ -76,7 +76,7 @@ def files_read(checkpoint: str, rows: str | None) -> Iterator[Path]:
     file = checkpoints.resolve(checkpoint)
     yield file
     yield from file.parent.glob("*.ckpt")
-    yield from (path for name in (*output.OF_A_RUN, f"{run.PLOTS}/*") for path in file.parent.parent.glob(name))
+    yield from (path for name in (*output.OF_A_RUN, f"{run_folder.PLOTS}/*") for path in file.parent.parent.glob(name))
     _, data, _ = checkpoints.load(file)
     _point_to_table(data, file)
     for key in checkpoints.PATHS:
@@ -89,10 +89,10 @@ def keys_of_rows(config: "DictConfig") -> dict[str, Any]:
     """Return the keys that describe a file's format and are given; raise InputError for a value of the wrong type."""
     from omegaconf import OmegaConf
 
-    from litmlp.config import arguments_of, check_value
-    from litmlp.data import keys
+    from litmlp.config_check import arguments_of, check_value
+    from litmlp.data import format_options
 
-    hints, _ = arguments_of(keys.parsed)
+    hints, _ = arguments_of(format_options.parsed)
     given = {name: value for name in hints if (value := OmegaConf.select(config, f"data.{name}")) is not None}
     given = {name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for name, value in given.items()}
     for name, value in given.items():
@@ -123,7 +123,7 @@ def _default_output(checkpoint: str, split: str, rows: str | None) -> Path:
     name = split if rows is None else Path(rows).stem
     folder = path if path.is_dir() else path.parent
     parent = path.absolute().parent
-    if path.is_file() and parent.name == run.CHECKPOINTS and output.is_run(parent.parent):
+    if path.is_file() and parent.name == run_folder.CHECKPOINTS and output.is_run(parent.parent):
         folder = parent.parent  # the run's folder: its folder checkpoints/ holds nothing but checkpoints
         name = name if path.name == "best.ckpt" else f"{name}-{path.stem}"
     return folder / f"evaluate-{name}.json"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from litmlp import cli, folders, machine, run
+from litmlp import cli, folders, machine, run_folder
 from litmlp.errors import InputError, Interrupted
 from litmlp.files import read_yaml, write_json
 from litmlp.paths import display
@@ -56,17 +56,17 @@ def train(
         The content of `metrics.json`: `val/...` and `test/...` of the best weights, `objective`, `epochs`, `steps`,
         `fit_seconds`, `parameters`.
     """
-    with run.recorded(folder, new=None if resume else config):
+    with run_folder.recorded(folder, new=None if resume else config):
         from litmlp.auto_task import with_task  # this import takes seconds: by now the folder is claimed
-        from litmlp.config import check, check_parts, numbers_as_text
+        from litmlp.config_check import check, check_parts, numbers_as_text
 
         check_parts(config)
         original, config = config, with_task(numbers_as_text(config), frame)
         check(config)
         if resume or config != original:
-            run.write_config(folder, config)
+            run_folder.write_config(folder, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns, frame)
-        write_json(folder / run.METRICS, metrics)
+        write_json(folder / run_folder.METRICS, metrics)
     return metrics
 
 
@@ -83,7 +83,7 @@ def _fit_and_test(
 
     from litmlp import build, checkpoint, loggers, resuming
     from litmlp.callbacks.base import Callback
-    from litmlp.config import try_out
+    from litmlp.config_check import try_out
     from litmlp.model import measure
 
     _quiet_libraries()
@@ -92,7 +92,7 @@ def _fit_and_test(
     machine.keep_freed_memory(machine.KEPT)  # reading frees large blocks, which go back to the system at once
     data.setup()
     decisions = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
-    write_json(folder / run.COLUMNS, decisions)
+    write_json(folder / run_folder.COLUMNS, decisions)
     task = build.task(config, data.spec)
     try_out(config, task, data)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
@@ -112,7 +112,7 @@ def _fit_and_test(
     _fit(trainer, task, data, saved_state)
     machine.keep_freed_memory(machine.KEPT)
 
-    if best := run.best_checkpoint(folder):
+    if best := run_folder.best_checkpoint(folder):
         checkpoint.load_weights(task, best)
     task.to(trainer.strategy.root_device)
     scores = {**measure(task, data, "val"), **measure(task, data, "test")}
@@ -181,7 +181,7 @@ def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
 
     from litmlp import checkpoint
 
-    last = run.last_checkpoint(folder)
+    last = run_folder.last_checkpoint(folder)
     if last is None:
         (timer,) = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
         epochs, steps, seconds = trainer.current_epoch, trainer.global_step, timer.time_elapsed("train")
@@ -201,7 +201,7 @@ def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", traine
     for name, decision in decisions[:MAX_COLUMNS]:
         log.info("  %s: %s", name, decision)
     if (num_more := len(decisions) - MAX_COLUMNS) > 0:
-        log.info("  ... and %d more columns, see %s", num_more, run.COLUMNS)
+        log.info("  ... and %d more columns, see %s", num_more, run_folder.COLUMNS)
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
@@ -244,7 +244,7 @@ def begin(config: "DictConfig", folder: Path, overrides: Sequence[str], **more: 
     """
     if not config.resume:
         return train(_resolved(config, folder), folder, **more)
-    run.check_begun(folder)
+    run_folder.check_begun(folder)
     return _resume(cli.resumed(config, folder, overrides), folder, **more)
 
 
@@ -257,8 +257,8 @@ def _resolved(config: "DictConfig", folder: Path) -> dict[str, Any]:
 
 
 def _resume(config: dict[str, Any], folder: Path, **more: Any) -> dict[str, Any]:
-    stored = read_yaml(folder / run.CONFIG)
-    if config == stored and (metrics := run.metrics_of(folder)) is not None:
+    stored = read_yaml(folder / run_folder.CONFIG)
+    if config == stored and (metrics := run_folder.metrics_of(folder)) is not None:
         log.info("this run is complete: raise trainer.max_epochs to train further")
         return metrics
     _check_epochs(config, folder)

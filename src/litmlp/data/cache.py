@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from litmlp import archive, paths
+from litmlp import checkpoint_reader, paths
 from litmlp.data.batch import Batch
 from litmlp.errors import InputError
 from litmlp.paths import display
@@ -111,7 +111,7 @@ def load(entry: Path) -> tuple[dict[str, Any], Batch] | None:
 
 
 def _load(entry: Path) -> tuple[dict[str, Any], Batch]:
-    content = archive.read(entry / STATE)
+    content = checkpoint_reader.read(entry / STATE)
     for name, size in content["sizes"].items():
         if (entry / name).stat().st_size != size:
             raise ValueError(f"{name} has another size")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from litmlp.data import amounts, moments
+from litmlp.data import amounts, date_formats
 from litmlp.data.amounts import Unit
 from litmlp.data.notation import Notation
 from litmlp.errors import InputError
@@ -249,10 +249,10 @@ def as_dates(
     is_absent = texts.distinct.is_in([*notation.marks, *absent])
     if date_format is None:
         present = texts.distinct.filter(~is_absent)
-        found = moments.format_of(present, notation.day_first, notation.date_format)
-        date_format = found.format if found else moments.nearest(present, notation.day_first, notation.date_format)
+        found = date_formats.format_of(present, notation.day_first, notation.date_format)
+        date_format = found.format if found else date_formats.nearest(present, notation.day_first, notation.date_format)
     all_null = pl.Series([None] * len(texts.distinct), dtype=pl.Datetime("us"))
-    dates = all_null if date_format is None else moments.read(texts.distinct, date_format).set(is_absent, None)
+    dates = all_null if date_format is None else date_formats.read(texts.distinct, date_format).set(is_absent, None)
     is_invalid = texts.spread(dates.is_null() & ~is_absent, False)
     _refuse(is_invalid, cells, f"dates, written like {date_format or '%Y-%m-%d'}", advice)
     microseconds = texts.spread(dates.cast(pl.Int64).fill_null(0), 0)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from litmlp.data import amounts, moments
+from litmlp.data import amounts, date_formats
 from litmlp.data.cells import (
     FALSE_WORDS,
     TRUE_WORDS,
@@ -141,12 +141,12 @@ def _as_numeric(cells: pl.Series, texts: Texts, is_present: pl.Series, notation:
 
 def _as_date(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> Kind | None:
     present = texts.distinct.filter(is_present)
-    if (found := moments.format_of(present, notation.day_first, notation.date_format)) is not None:
+    if (found := date_formats.format_of(present, notation.day_first, notation.date_format)) is not None:
         reason = _reason_of_order(found) or _reason_of_century(present, found.format)
         return Kind("date", reason, date_format=found.format)
-    if (nearest := moments.nearest(present, notation.day_first, notation.date_format)) is None:
+    if (nearest := date_formats.nearest(present, notation.day_first, notation.date_format)) is None:
         return None
-    is_date = moments.read(texts.distinct, nearest).is_not_null() & is_present
+    is_date = date_formats.read(texts.distinct, nearest).is_not_null() & is_present
     odd = _odd(texts, is_date, is_present)
     if odd is None:
         return None
@@ -177,7 +177,7 @@ def _reason_of_odd(cells: pl.Series, is_odd: np.ndarray) -> str:
     return f"row {row + 1} holds {shortened(repr(value_of(cells, row)))}{more}, which is taken for a missing cell"
 
 
-def _reason_of_order(found: moments.DateFormat) -> str:
+def _reason_of_order(found: date_formats.DateFormat) -> str:
     if found.other is None:
         return ""
     return f"its dates also fit {found.other}: if that is right, add data.date_format='{found.other}'"
@@ -186,7 +186,7 @@ def _reason_of_order(found: moments.DateFormat) -> str:
 def _reason_of_century(texts: pl.Series, date_format: str) -> str:
     if "%y" not in date_format:
         return ""
-    years = moments.read(texts, date_format).dt.year()
+    years = date_formats.read(texts, date_format).dt.year()
     first, last = int(years.min()), int(years.max())  # type: ignore[arg-type]
     if last - first <= MAX_SPAN and last < MAX_YEAR:
         return ""
@@ -221,10 +221,10 @@ def _doubt(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Nota
 
 
 def _doubt_of_dates(cells: pl.Series, texts: Texts, is_present: pl.Series, notation: Notation) -> str:
-    date_format = moments.nearest(texts.distinct.filter(is_present), notation.day_first, notation.date_format)
+    date_format = date_formats.nearest(texts.distinct.filter(is_present), notation.day_first, notation.date_format)
     if date_format is None:
         return ""
-    is_odd = is_present & moments.read(texts.distinct, date_format).is_null()
+    is_odd = is_present & date_formats.read(texts.distinct, date_format).is_null()
     if int(is_odd.sum()) > (1 - MIN_FRACTION_DATES) * int(is_present.sum()):
         return ""
     row = int(np.argmax(texts.spread(is_odd, False)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from polars import DataFrame, Int64, LazyFrame, Series
 
-from litmlp.data import keys, moments
+from litmlp.data import date_formats, format_options
 from litmlp.data.batch import Batch
 from litmlp.data.cells import Levels, Numbers, as_dates, as_levels, as_numbers, is_text, texts_of
 from litmlp.data.columns import Column, DateColumn
@@ -127,7 +127,7 @@ class TableData(TabularData):
         }
         self.ignore = [name.strip() for name in ignore or []]
         self.missing_values = None if missing_values is None else list(missing_values)
-        self.file_options, self.cell_options = keys.parsed(
+        self.file_options, self.cell_options = format_options.parsed(
             missing_values,
             decimal,
             thousands,
@@ -307,7 +307,7 @@ class TableData(TabularData):
             return None
         texts = texts_of(cells).distinct
         present = texts.filter(~texts.is_in([*self.notation.marks]))
-        found = moments.format_of(present, self.notation.day_first, self.notation.date_format)
+        found = date_formats.format_of(present, self.notation.day_first, self.notation.date_format)
         return found.format if found else None
 
     def _check_lists(self) -> None:

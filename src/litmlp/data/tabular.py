@@ -11,7 +11,7 @@ import numpy as np
 from polars import LazyFrame, Series
 from torch import Tensor
 
-from litmlp.data import cache, keys
+from litmlp.data import cache, format_options
 from litmlp.data.batch import Batch, weights_of_rows
 from litmlp.data.batches import Batches, InOrder, Shuffled, belong_on
 from litmlp.data.cells import as_numbers, shown
@@ -198,7 +198,7 @@ class TabularData(L.LightningDataModule, ABC):
             read_options: keys of a table, such as `delimiter`, for a file whose format differs from that of training.
         """
         known = self.notation._replace(date_format=None)  # each column of dates has a format of its own
-        options, notation = keys.joined(self.options_of_another_file(), known, dict(read_options or {}))
+        options, notation = format_options.joined(self.options_of_another_file(), known, dict(read_options or {}))
         numeric = {column.name for column in self.inputs.columns if not column.reads_text}
         numeric |= {*self.target.columns} - {*self.target.text_columns}
         if isinstance(rows, str | Path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from litmlp import cli, machine, run
+from litmlp import cli, machine, run_folder
 from litmlp.errors import InputError, no_room
 from litmlp.files import read_yaml
 from litmlp.sweeps.folder import Row, SweepFolder
@@ -55,10 +55,10 @@ class Job:
             return
         machine.divide(self.side_by_side, self.sweep.path)
         try:
-            with run.claimed(self.sweep.job(number)):
+            with run_folder.claimed(self.sweep.job(number)):
                 if not self.sweep.is_done(number):  # asked under the claim: another process may just have ended it
                     self._execute(number)
-        except run.Busy:
+        except run_folder.Busy:
             return
 
     def _may_begin(self) -> bool:
@@ -124,9 +124,9 @@ class Job:
 
         results = []
         for index, (folder, repeat) in enumerate(self._repeats(number)):
-            metrics, pruning = run.metrics_of(folder), None
+            metrics, pruning = run_folder.metrics_of(folder), None
             if metrics is None or (study is not None and self.sweep.description["pruner"] is not None):
-                has_config = run.has_config(folder)
+                has_config = run_folder.has_config(folder)
                 config = self._stored(folder) if has_config else self._composed([*record["overrides"], *repeat])
                 pruning = self._pruning(record, study, config, index)
             if metrics is None:
@@ -139,7 +139,7 @@ class Job:
 
     def _stored(self, folder: Path) -> dict[str, Any]:
         """Return the config of a stopped run; raise InputError if it names a class that the user must confirm first."""
-        file = folder / run.CONFIG
+        file = folder / run_folder.CONFIG
         config, overrides = read_yaml(file), (*self.sweep.description["fixed"], *self.sweep.description["space"])
         check_config(config, file, [override.partition("=")[0].lstrip("+~") for override in overrides])
         return config

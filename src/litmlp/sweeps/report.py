@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from litmlp import paths, process, run
+from litmlp import paths, process, run_folder
 from litmlp.config_keys import KEYS
 from litmlp.errors import InputError, did_you_mean
 from litmlp.files import is_number, read_json, read_yaml, write_text
@@ -153,7 +153,9 @@ def _below(given: Path) -> list[Path]:
 
 def _is_run(names: set[str]) -> bool:
     """Tell whether a folder with these names in it is a run's, even if it has lost some of its files."""
-    return run.STATUS in names or (run.CONFIG in names and not names.isdisjoint((run.METRICS, run.CHECKPOINTS)))
+    return run_folder.STATUS in names or (
+        run_folder.CONFIG in names and not names.isdisjoint((run_folder.METRICS, run_folder.CHECKPOINTS))
+    )
 
 
 def _undamaged(folders: Iterable[Path], damage: list[str]) -> Iterator[Run]:
@@ -168,26 +170,26 @@ def _undamaged(folders: Iterable[Path], damage: list[str]) -> Iterator[Run]:
 
 def read(folder: Path) -> Run:
     """Read a run from its folder; raise InputError if one of its files is damaged."""
-    status = _content(folder / run.STATUS).get("status")
+    status = _content(folder / run_folder.STATUS).get("status")
     if status not in OUTCOMES:
-        raise _damaged(folder / run.STATUS, "it names no status of a run")
+        raise _damaged(folder / run_folder.STATUS, "it names no status of a run")
     is_complete = status == "completed"
     config = _config(folder, is_needed=is_complete)
     values = flat({key: value for key, value in config.items() if key not in KEYS or KEYS[key].tells_apart})
     overrides = _overrides(folder)
     if overrides is not None:
         values = overrides | {key: values[key] for key in REPEATED if key in values}
-    metrics = _metrics(folder / run.METRICS) if is_complete else {}
+    metrics = _metrics(folder / run_folder.METRICS) if is_complete else {}
     # The folder of a pruned run is complete, too: only the job's record tells that it was pruned.
     if is_complete and (job_folder := _folder_of_job(folder)) and _job(job_folder).get("status") == "pruned":
         status = "pruned"
-    ended = (folder / run.METRICS).stat().st_mtime if is_complete else 0.0
+    ended = (folder / run_folder.METRICS).stat().st_mtime if is_complete else 0.0
     monitor = config.get("monitor", ""), config.get("mode", "min")
     return Run(folder, status, values, *monitor, metrics, ended)
 
 
 def _config(folder: Path, is_needed: bool) -> dict[str, Any]:
-    file = folder / run.CONFIG
+    file = folder / run_folder.CONFIG
     if not is_needed and not os.path.lexists(file):  # the run was stopped before it wrote its config
         return {}
     config = _content(file)
@@ -214,7 +216,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _damaged(file: Path, reason: str) -> InputError:
-    can_be_rewritten = file.name in (run.STATUS, run.METRICS)
+    can_be_rewritten = file.name in (run_folder.STATUS, run_folder.METRICS)
     advice = f"resume={paths.display(file.parent)} writes it anew" if can_be_rewritten else "restore it"
     return InputError(
         f"'{paths.display(file)}' is {'damaged' if os.path.lexists(file) else 'lost'}, for {reason}: {advice}"

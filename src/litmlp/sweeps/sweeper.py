@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from litmlp import cli, paths, run
+from litmlp import cli, paths, run_folder
 from litmlp.errors import InputError, Interrupted, JobsFailed, install, no_room
 from litmlp.machine import cores
 from litmlp.sweeps import report, space
@@ -153,7 +153,7 @@ class ResumableSweeper(Sweeper):
                 self._launch(job, left[start : start + size])
             if len([number for number in left if not job.sweep.is_done(number)]) < num_left:
                 continue
-            if not any(run.is_claimed(job.sweep.job(number)) for number in left):
+            if not any(run_folder.is_claimed(job.sweep.job(number)) for number in left):
                 return  # they may not begin, because of the timeout, a failure or a full disk
             time.sleep(SECONDS_BETWEEN_LOOKS)  # another process runs them
 
@@ -180,7 +180,7 @@ class ResumableSweeper(Sweeper):
                 raise
             # A job whose process was killed is still recorded as running, but its claim ended with the process.
             suspects = [n for n in numbers if job.sweep.record(n).get("status") == "running"]
-            suspects = [n for n in suspects if not run.is_claimed(job.sweep.job(n))]
+            suspects = [n for n in suspects if not run_folder.is_claimed(job.sweep.job(n))]
             if not suspects:
                 raise InputError(f"the launcher failed: {cli.sentence(error)}") from error
             if len(numbers) == 1:
@@ -242,7 +242,7 @@ class ResumableSweeper(Sweeper):
     def _check(self, description: dict[str, Any], launcher: str) -> list[str]:
         """Check the config for the values of each axis; return the names of all hyperparameters."""
         from litmlp.auto_task import with_task
-        from litmlp.config import check
+        from litmlp.config_check import check
         from litmlp.loggers import hyperparameters
 
         columns: set[str] = set()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from litmlp.data import moments
+from litmlp.data import date_formats
 from litmlp.data.cells import INPUT_ADVICE, Levels, Numbers, as_dates, is_text, texts_of
 from litmlp.data.columns.base import Column, Encoded, sampled
 from litmlp.data.columns.categorical import CategoricalColumn
@@ -68,7 +68,7 @@ class DateColumn(Column):
             return self.date_format
         present = texts_of(cells).distinct
         present = present.filter(~present.is_in([*notation.marks, *self.absent]))
-        found = moments.format_of(present, notation.day_first, requested)
+        found = date_formats.format_of(present, notation.day_first, requested)
         if self.date_format is not None:
             return requested if found and found.format == requested else self.date_format
         if found and found.other:  # ambiguous, and dates were not text in training, so that no format is known
@@ -127,7 +127,7 @@ class DateColumn(Column):
             state, {"date_format": str | None, "absent": list[str], "parts": dict[str, dict]}
         )
         if self.date_format is not None:
-            moments.check(self.date_format)
+            date_formats.check(self.date_format)
         self.parts = {part: self.parts[part] for part in parts}
         for part, column in self.parts.items():
             column.load_state_dict(parts[part])

@@ -90,7 +90,7 @@ class NumericColumn(Column):
         hints = {"unit": list[str], "is_of_dates": bool, "absent": list[str], "is_marked": bool, "scaling": dict}
         unit, self.is_of_dates, self.absent, self.is_marked, scaling = checked_values(state, hints)
         if len(unit) != len(Unit._fields):
-            raise ValueError("a state must hold the two parts of a unit: the text before numbers, and that behind them")
+            raise ValueError("a state must hold the text before and after numbers as the two parts of a unit")
         self.unit = Unit(*unit)
         self.scaling.load_state_dict(scaling)
 

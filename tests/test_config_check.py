@@ -1,6 +1,6 @@
 import pytest
 
-from litmlp.config import check
+from litmlp.config_check import check
 from litmlp.errors import InputError
 from litmlp.paths import find
 

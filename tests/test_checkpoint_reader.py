@@ -13,14 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litmlp import archive
+from litmlp import checkpoint_reader
 from litmlp.errors import InputError
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats() | st.text(st.characters(codec="utf-8"))
 TENSORS = st.builds(
     lambda size, dtype: torch.arange(size, dtype=torch.float64).to(dtype),
     st.integers(0, 5),
-    st.sampled_from(list(archive.DTYPES.values())),
+    st.sampled_from(list(checkpoint_reader.DTYPES.values())),
 )
 CONTENTS = st.recursive(
     LEAVES | TENSORS,
@@ -48,14 +48,14 @@ def same(first: Any, second: Any) -> bool:
 def test_reads_what_torch_wrote(content: Any):
     path = Path("any.ckpt")
     torch.save(content, path)
-    assert same(archive.read(path), torch.load(path, weights_only=True))
+    assert same(checkpoint_reader.read(path), torch.load(path, weights_only=True))
 
 
 def test_views_of_shared_memory_are_read(tmp_path: Path):
     whole = torch.arange(12.0)
     content = OrderedDict(whole=whole, part=whole[3:7], turned=whole.reshape(3, 4).T, empty=torch.zeros(0, 3))
     torch.save(content, tmp_path / "views.ckpt")
-    assert same(archive.read(tmp_path / "views.ckpt"), dict(content))
+    assert same(checkpoint_reader.read(tmp_path / "views.ckpt"), dict(content))
 
 
 def parts_of(content: Any) -> dict[str, bytes]:
@@ -70,21 +70,21 @@ def refused(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> s
         for name, part in parts.items():
             odd.writestr(name, part)
     with pytest.raises(InputError) as error:
-        archive.read(Path("odd.ckpt"))
+        checkpoint_reader.read(Path("odd.ckpt"))
     return str(error.value)
 
 
 def test_each_flipped_bit_is_refused_or_changes_nothing():
     torch.save({"weights": torch.arange(3.0), "name": "x"}, "small.ckpt")
     whole = Path("small.ckpt").read_bytes()
-    right = archive.read(Path("small.ckpt"))
+    right = checkpoint_reader.read(Path("small.ckpt"))
     outcomes = set()
     for place in range(0, 8 * len(whole), 7):
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << place % 8
         Path("flipped.ckpt").write_bytes(flipped)
         try:
-            outcomes.add(same(archive.read(Path("flipped.ckpt")), right))
+            outcomes.add(same(checkpoint_reader.read(Path("flipped.ckpt")), right))
         except InputError:
             outcomes.add("refused")
     assert outcomes == {True, "refused"}
@@ -111,7 +111,7 @@ def test_compressed_parts_are_refused_unread():
 def test_a_tensor_that_repeats_a_number_a_billion_times_is_refused():
     torch.save(torch.zeros(1).expand(10**9), "wide.ckpt")
     with pytest.raises(InputError, match="tensors larger than the file"):
-        archive.read(Path("wide.ckpt"))
+        checkpoint_reader.read(Path("wide.ckpt"))
 
 
 def test_lists_that_multiply_are_refused():
@@ -120,7 +120,7 @@ def test_lists_that_multiply_are_refused():
         wide = [wide, wide]
     torch.save(wide, "wide.ckpt")
     with pytest.raises(InputError, match=r"nested too deeply|too many values"):
-        archive.read(Path("wide.ckpt"))
+        checkpoint_reader.read(Path("wide.ckpt"))
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_any_pickle_is_read_or_refused(operations: bytes):
     with zipfile.ZipFile("any.ckpt", "w") as odd:
         odd.writestr("archive/data.pkl", b"\x80\x02" + operations)
     with suppress(InputError):
-        archive.read(Path("any.ckpt"))
+        checkpoint_reader.read(Path("any.ckpt"))
 
 
 def test_a_pickle_alone_is_no_archive():
     Path("alone").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(archive.Damaged, match="not a checkpoint"):
-        archive.read(Path("alone"))
+    with pytest.raises(checkpoint_reader.Damaged, match="not a checkpoint"):
+        checkpoint_reader.read(Path("alone"))

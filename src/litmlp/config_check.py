@@ -19,7 +19,7 @@ from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.machine import TooLarge
 from litmlp.tasks import Task
-from litmlp.trainer_settings import check_trainer, has_no_end
+from litmlp.trainer_check import check_trainer, has_no_end
 
 PARTS: dict[str, type] = {
     "data": TabularData,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litmlp.data import moments
+from litmlp.data import date_formats
 from litmlp.data.amounts import DECIMALS
 from litmlp.data.dialect import FormatOptions
 from litmlp.data.notation import Notation, other_mark, with_marks
@@ -68,7 +68,7 @@ def check(options: FormatOptions, given: Notation) -> None:
         raise InputError("data.header names a column twice: give different names")
     if given.date_format is not None:
         try:
-            moments.check(given.date_format)
+            date_formats.check(given.date_format)
         except ValueError as error:
             raise InputError(f"data.date_format cannot be used: {error}") from error
 
