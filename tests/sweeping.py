@@ -15,7 +15,7 @@ from unittest import mock
 import yaml
 
 from conftest import SLOPE
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 from litmlp.files import read_json
 
 TINY = [

@@ -26,7 +26,7 @@ SWEEP = ["-m", "data=penguins", "seed=0,1", "trainer.max_epochs=1", *UNDRAWN, "h
 )
 def test_a_missing_package_names_its_extra(missing: str, overrides: list[str], extra: str, tmp_path: Path):
     code = f"import sys; sys.modules[{missing!r}] = None; sys.argv = {['train', *overrides]}\n"
-    code += "from litmlp.entry import train\ntrain()"
+    code += "from litmlp.entry_points import train\ntrain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1

@@ -19,7 +19,7 @@ from litmlp.callbacks import Callback, best_and_last
 from litmlp.commands.predict import predict
 from litmlp.commands.train import train
 from litmlp.data import Batch
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 from litmlp.paths import ROOT
 from litmlp.tasks import ClassificationTask
 from litmlp.training import loop

@@ -25,11 +25,11 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from litmlp import paths, process
-from litmlp.config_keys import KEYS
 from litmlp.errors import InputError, TrainingDiverged, did_you_mean, install, needed_extra, no_room, shown
 from litmlp.errors import chain as _chain
 from litmlp.errors import interruption as interruption
 from litmlp.files import read_yaml
+from litmlp.top_level_keys import KEYS
 from litmlp.training import compat
 from litmlp.trust import check_command, check_config
 

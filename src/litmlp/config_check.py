@@ -14,11 +14,11 @@ from typeguard import TypeCheckError, check_type
 
 from litmlp import build
 from litmlp.build import MARKS, MAX_REASON, REFUSALS, Config
-from litmlp.config_keys import KEYS, SEED, is_seed
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.machine import TooLarge
 from litmlp.tasks import Task
+from litmlp.top_level_keys import KEYS, SEED, is_seed
 from litmlp.trainer_check import check_trainer, has_no_end
 
 PARTS: dict[str, type] = {

@@ -13,7 +13,7 @@ from conftest import SMALL, Refused, compose_config
 from litmlp import checkpoint
 from litmlp.commands.predict import predict
 from litmlp.commands.train import train
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 from litmlp.errors import InputError
 from litmlp.model import load
 from litmlp.paths import ROOT

@@ -13,7 +13,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 
 COMMANDS = ("train", "evaluate", "predict", "report")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import SLOPE
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 from soak.soaking import Ended, Soak, commands
 
 TINY = [

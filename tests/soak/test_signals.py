@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 from soak.soaking import SIGNS_OF_A_FAULT, Soak
 from soak.test_environment import SHORT, STRANGE, assert_whole, finished  # noqa: F401
 

@@ -1,9 +1,9 @@
 """Measure a checkpoint on a split of its data or on another file."""
 
 if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
-    from litmlp import entry
+    from litmlp import entry_points
 
-    entry.evaluate()
+    entry_points.evaluate()
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

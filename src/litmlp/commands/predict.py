@@ -1,9 +1,9 @@
 """Predict the raw rows of a file with a checkpoint."""
 
 if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
-    from litmlp import entry
+    from litmlp import entry_points
 
-    entry.predict()
+    entry_points.predict()
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,9 +1,9 @@
 """Train a network, test its best weights, and record the whole run in its folder."""
 
 if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
-    from litmlp import entry
+    from litmlp import entry_points
 
-    entry.train()
+    entry_points.train()
 
 import logging
 import math

@@ -1,9 +1,9 @@
 """Compare runs: a table of their scores, averaged over seeds and folds, and of the settings in which they differ."""
 
 if __name__ == "__main__":  # before the imports, during which signals and errors can arrive
-    from litmlp import entry
+    from litmlp import entry_points
 
-    entry.report()
+    entry_points.report()
 
 import argparse
 import csv
@@ -16,11 +16,11 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from litmlp import paths, process, run_folder
-from litmlp.config_keys import KEYS
 from litmlp.errors import InputError, did_you_mean
 from litmlp.files import is_number, read_json, read_yaml, write_text
 from litmlp.sweeps.folder import JOB, SWEEP
 from litmlp.sweeps.words import brief, short_names
+from litmlp.top_level_keys import KEYS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,9 +5,9 @@ import yaml
 
 from conftest import compose_config
 from litmlp.config_check import check
-from litmlp.config_keys import KEYS
 from litmlp.errors import InputError
 from litmlp.paths import CONF
+from litmlp.top_level_keys import KEYS
 
 WRONG_AND_RIGHT = {  # values that are refused, and what the advice tells to give instead
     "seed": (["-1", "4294967296", "1.5", "a"], ["0", "4294967295"]),

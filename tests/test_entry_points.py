@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SLOPE, Refused
-from litmlp.entry import MODULES
+from litmlp.entry_points import MODULES
 from litmlp.paths import ROOT
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
