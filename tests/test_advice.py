@@ -90,9 +90,17 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     "there is no config key '{}': {}": ("+trainr=1", "trainer=cpu"),
     "there is no config key '{}.{}': {}": ("trainer.max_epoch=1", "trainer.max_epochs=1"),
     "the config has no {}, but a run needs it: leave ~{} out": ("~threads", ""),
-    "{} names no _target_ to build: choose an option of the group with {}=...": (
+    "{} names no _target_ to build: choose an option that does, with {}=...": (
         "~optimizer._target_",
         "optimizer=adam",
+    ),
+    "{} lacks _partial_: add _partial_=true, for a run adds its first argument later": (
+        "optimizer._partial_=false",
+        "optimizer._partial_=true",
+    ),
+    "{} has a _target_ of its own: put it below a name, as other options do": (
+        "+callbacks._target_=litmlp.callbacks.LearningRate",
+        "+callbacks.mine._target_=litmlp.callbacks.LearningRate",
     ),
     "{}.{} names no _target_ to build: {}": (
         "callbacks.early_stoping.patience=3",
@@ -104,7 +112,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "network._target_=litmlp.paths.ROOT",
         "network._target_=litmlp.networks.MLP",
     ),
-    "{}._target_ is {}, which cannot be imported: check the name": (
+    "{}._target_ is {}, which cannot be imported ({}): check it": (
         "network._target_=litmlp.networks.MPL",
         "network._target_=litmlp.networks.MLP",
     ),
@@ -121,7 +129,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "callbacks.early_stopping.patience=0",
     ),
     "optimizer.lr is {}: a learning rate is above 0, for example 0.001": ("optimizer.lr=0", "optimizer.lr=0.001"),
-    "{}monitor is {}, which this task does not log: {}": ("monitor=val/rmsee", "monitor=val/rmse"),
+    "{}monitor is {}, which is no metric of this task: {}": ("monitor=val/rmsee", "monitor=val/rmse"),
     "{}mode is {}, but {} is better the other way: add {}": ("monitor=val/r2", "monitor=val/r2 mode=max"),
     "{} does not fit {}: choose another task/loss": ("task/loss=cross_entropy", "task/loss=l1"),
     "{} has no reduction='none', so rows cannot be weighted: leave out {}": (
@@ -180,13 +188,18 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
     ),
     "trainer.{} is {}: use {}": ("trainer.val_check_interval=0", "trainer.val_check_interval=1.0"),
 }
+PYTHON = "tests/test_api.py makes that mistake from Python"
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "{} is {}: choose options of the group with {}=[...]": "only a config that a program made has it",
     "{} is refused: {}": "what comes after the colon is the reason",
     "{} gives {} for {} rows, not {}: choose another one": "tests/test_real_columns.py makes that mistake",
     "{} cannot take the columns of this data ({}): choose another one": "tests/test_real_columns.py makes that mistake",
     "a frame is given, but data is no table: leave one of them out": "tests/test_api.py makes that mistake",
-    "{} is for the command line: give overrides, such as data=penguins": "tests/test_api.py makes that mistake",
+    "{} is for the command line: give overrides, such as data=penguins": PYTHON,
+    "{} is no override: give texts, such as 'data=penguins', one by one": PYTHON,
+    "callbacks hold {}: give objects of Lightning's Callback": PYTHON,
+    "a run is resumed in its own folder: leave folder out": PYTHON,
+    "{} has measured no rows of {}: call self.step(batch, '{}') in its {}": "tests/tasks/test_task.py has such a task",
     "{} needs an extra that is not installed: {}": "a package would have to be missing",
     "trainer.devices={} with strategy {} would start the whole run again in each process: add trainer=ddp": (
         "tests/test_machine.py starts several processes"

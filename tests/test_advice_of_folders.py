@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from sweeping import TINY, Finished, command
-from test_advice import APART, ELSEWHERE, ERRORS, assert_said, messages
+from test_advice import APART, ELSEWHERE, ERRORS, PYTHON, assert_said, messages
 
 TOLD = ("info", "print")  # with these, a command goes on
 SAYING = ("refusal_of_system", "no_room", "_fault")
@@ -333,6 +333,9 @@ REFUSED = "a file that could do harm is never loaded: tests/test_checkpoint.py"
 SYSTEM = "the system would have to refuse it: tests/test_process.py"
 COUNTS = "it advises nothing"
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
+    "there is no key {} in read_options: {}": PYTHON,
+    "read_options are {}: give a dict, such as {'delimiter': ';'}": PYTHON,
+    "the run in '{}' has no checkpoints/best.ckpt yet: resume it, or choose another run": PYTHON,
     "'{}' holds more than tensors and plain values ({}), which could run code: it was not loaded": REFUSED,
     "'{}' describes its run by more than plain values ({}): not loaded": REFUSED,
     "'{}' wants to build {} as {}: not loaded": REFUSED,
@@ -363,7 +366,8 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "a warning is an error by PYTHONWARNINGS or -W ({}: {}): leave that out": SYSTEM,
     "a package that is needed cannot be imported ({}): install this project again": "a package would have to be broken",
     "{}: {}": REASON,
-    "this is a fault of litmlp, not of yours ({}): report it as CONTRIBUTING.md says, with {}": "of a fault",
+    "this is a fault of the code, not of the input ({}{}): mend it if that code is yours, or report it as "
+    "CONTRIBUTING.md says, with {}": "of a fault",
     "runs: {}": COUNTS,
     "  %s: %s": COUNTS,
     "not used: {}": REASON,

@@ -540,9 +540,16 @@ CASES += [  # frames.py, and rows that nobody gave
         table()._replace(frame={"x": [1, 2], "z": [1, 2]}),
     ),
     (
-        "column '{}' is an array of {} dimensions: give one of 1",
-        table()._replace(frame={"x": np.zeros((2, 1))}),
-        table()._replace(frame={"x": np.zeros(2)}),
+        "column '{}' is {}: give an array of 1 dimension, or a list",
+        *(table()._replace(frame={"x": cells}) for cells in (np.zeros((2, 1)), np.zeros(2), [0.0, 1.0])),
+    ),
+    (
+        "column '{}' is given as {}: give an array of 1 dimension, or a list",
+        *(table()._replace(frame={"x": cells}) for cells in (0.5, np.zeros(2), [0.0, 1.0])),
+    ),
+    (
+        "the lazy frame cannot be computed ({}): correct its expressions",
+        *(table()._replace(frame=pl.LazyFrame({"x": [1, 2]}).select(name)) for name in ("y", "x")),
     ),
     ("no rows are given: add data.path=<a file>, or give a frame from Python", Try("data.path=null", {}), table()),
 ]
@@ -556,6 +563,8 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
         "no type is known that Polars cannot read so"
     ),
     "encoded rows are not kept, for %s cannot be written: %s": "what comes after the colon is the reason",
+    "data.{} names a file, but the rows do not come from files: leave it out, or name a column that gives the split of "
+    "each row as data.split_column": "test_api.py makes that mistake",
 }
 
 

@@ -1,9 +1,13 @@
 """The door from Python does what the commands do, and leaves Python as it was."""
 
+import os
 import random
+import re
+import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +95,104 @@ def test_a_frame_is_trained_on(tmp_path: Path):
     assert_frame_equal(run.load().predict(ROWS), of_file.load().predict(ROWS))
 
 
+def test_compose_refuses_what_training_would():
+    for override, said in (
+        ("trainer.max_epoch=1", "there is no config key 'trainer.max_epoch': did you mean 'max_epochs'?"),
+        ("trainr.max_epochs=1", "there is no config key 'trainr': did you mean 'trainer'?"),
+        ("seed=-1", "seed is -1: "),
+    ):
+        with pytest.raises(litmlp.InputError, match=re.escape(said)):
+            litmlp.compose("data=penguins", override)
+
+
+def test_a_run_that_learned_from_a_frame_is_resumed_with_it(tmp_path: Path):
+    given = ["data.target=species", *PENGUINS[2:]]
+    whole = litmlp.train(*given, "scheduler=none", "trainer.max_epochs=4", frame=ROWS, folder=tmp_path / "whole")
+    part = litmlp.train(*given, "scheduler=none", "trainer.max_epochs=2", frame=ROWS, folder=tmp_path / "part")
+    with pytest.raises(litmlp.InputError, match=r"or give a frame from Python"):
+        litmlp.train(f"resume={part.folder}", "trainer.max_epochs=4")
+    with pytest.raises(litmlp.InputError, match="a run is resumed in its own folder: leave folder out"):
+        litmlp.train(f"resume={part.folder}", frame=ROWS, folder=tmp_path / "other")
+    resumed = litmlp.train(f"resume={part.folder}", "trainer.max_epochs=4", frame=ROWS)
+    assert {**resumed.metrics, "fit_seconds": 0} == {**whole.metrics, "fit_seconds": 0}
+    assert_frame_equal(resumed.load().predict(ROWS), whole.load().predict(ROWS))
+
+
+def test_runs_in_threads_are_those_of_one_thread(tmp_path: Path):
+    def loss(seed: int, name: str) -> float:
+        given = ["data.target=species", *PENGUINS[1:], f"seed={seed}"]
+        return litmlp.train(*given, frame=ROWS, folder=tmp_path / f"{name}{seed}").metrics["val/loss"]
+
+    alone = [loss(seed, "alone") for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(loss, range(3), ["together"] * 3)) == alone
+
+
+def test_a_home_folder_is_the_same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert litmlp.train(*PENGUINS, folder="~/a").folder == tmp_path / "home/a"
+    assert litmlp.train(*PENGUINS, "hydra.run.dir=~/b").folder == tmp_path / "home/b"
+    assert litmlp.load("~/a").classes == litmlp.load("~/b").classes
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+class Interrupts(Callback):
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_reaches_the_caller_and_the_run_can_be_resumed(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt):
+        litmlp.train(*PENGUINS, folder=tmp_path / "run", callbacks=Interrupts())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert litmlp.train(f"resume={tmp_path / 'run'}").metrics["epochs"] == 3
+
+
+def test_gradients_and_a_terminal_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    expected = litmlp.train(*PENGUINS, folder=tmp_path / "expected").metrics
+    monkeypatch.setattr(sys, "stderr", None)
+    for number, context in enumerate((torch.no_grad(), torch.inference_mode())):
+        with context:
+            found = litmlp.train(*PENGUINS, folder=tmp_path / str(number))
+        assert found.metrics["val/loss"] == expected["val/loss"]
+
+
+def test_files_for_other_splits_of_a_frame_are_refused_and_a_column_splits_it(tmp_path: Path):
+    given, key = ["data.target=species", *PENGUINS[1:]], "data.test_path=data/penguins.csv"
+    said = "data.test_path names a file, but the rows do not come from files: leave it out"
+    with pytest.raises(litmlp.InputError, match=said):
+        litmlp.train(*given, key, frame=ROWS, folder=tmp_path / "run")
+    rows = ROWS.with_columns(part=pl.Series([("train", "val", "test")[i % 3] for i in range(len(ROWS))]))
+    run = litmlp.train(*given, "data.split_column=part", frame=rows, folder=tmp_path / "run")
+    assert "115 train, 115 val, 114 test rows" in (run.folder / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sep": ";"}, "there is no key 'sep' in read_options: known are "),
+        ({"delimiter": 3}, "read_options.delimiter is 3, but should be of type str | None: correct the value"),
+        (["delimiter=;"], "read_options are ['delimiter=;']: give a dict, such as {'delimiter': ';'}"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: Any, said: str, penguins_run: Path):
+    with pytest.raises(litmlp.InputError, match=re.escape(said)):
+        litmlp.load(penguins_run).predict(ROWS, read_options=options)
+
+
+def test_a_run_can_be_loaded_and_one_without_weights_is_told_apart(tmp_path: Path, penguins_run: Path):
+    run = litmlp.train(*PENGUINS, folder=tmp_path / "run")
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    assert_frame_equal(litmlp.load(run).predict(ROWS), run.load().predict(ROWS))
+    assert torch.equal(torch.rand(1), expected)
+    (run.folder / "checkpoints/best.ckpt").unlink()
+    with pytest.raises(litmlp.InputError, match=r"has no checkpoints/best.ckpt yet: resume it, or choose another run"):
+        litmlp.load(run.folder)
+
+
 class Steps(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self.steps = trainer.global_step
@@ -100,6 +202,8 @@ def test_callbacks_can_be_given(tmp_path: Path):
     steps = Steps()
     run = litmlp.train(*PENGUINS, folder=tmp_path / "run", callbacks=[steps])
     assert steps.steps == run.metrics["steps"]
+    with pytest.raises(litmlp.InputError, match=r"callbacks hold .*: give objects of Lightning's Callback"):
+        litmlp.train(*PENGUINS, folder=tmp_path / "other", callbacks=[Steps])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +213,7 @@ def test_callbacks_can_be_given(tmp_path: Path):
         (["optimizer.lr=-1"], "optimizer.lr is -1: a learning rate is above 0"),
         (["sed=1"], "there is no config key 'sed': did you mean 'seed'?"),
         (["-m", "seed=1,2"], "'-m' is for the command line: give overrides, such as data=penguins"),
+        ([["seed=1"]], "['seed=1'] is no override: give texts, such as 'data=penguins', one by one"),
         (["seed=1,2"], "seed is given several values"),
         (["data=table", "data.target=y"], "no data.path is given: add data.path=..."),
     ],

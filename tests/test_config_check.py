@@ -42,8 +42,8 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["data.val_size=0.9"], "val_size=0.9 and test_size=0.2"),
         (["data.batch_size=0"], "batch_size must be 1 or more, not 0"),
         (["data.scaling=robst"], "did you mean 'robust'"),
-        (["monitor=val/rmsee"], "'val/rmsee', which this task does not log: did you mean 'val/rmse'"),
-        (["monitor=val/accuracy"], "'val/accuracy', which this task does not log: known are val/loss"),
+        (["monitor=val/rmsee"], "'val/rmsee', which is no metric of this task: did you mean 'val/rmse'"),
+        (["monitor=val/accuracy"], "'val/accuracy', which is no metric of this task: known are val/loss"),
         (["monitor=val/r2"], "val/r2 is better the other way: add mode=max"),
         (["mode=least"], "mode is 'least': use min or max"),
         (["seed=-1"], "seed is -1: use a whole number from 0 to 4294967295"),
@@ -71,7 +71,10 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0: use a whole number from 1 up"),
         (["trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0: use a whole number from 1 up"),
         (["trainer.max_time=soon"], "trainer.max_time is 'soon': write days"),
-        (["callbacks.early_stopping.monitor=${data}"], "callbacks.early_stopping.monitor is {.* does not log"),
+        (
+            ["callbacks.early_stopping.monitor=${data}"],
+            "callbacks.early_stopping.monitor is {.* is no metric of this task",
+        ),
         (
             ["callbacks.checkpoint.mode=max"],
             "callbacks.checkpoint.mode is max, .* other way: add callbacks.checkpoint.mode=min",

@@ -20,6 +20,7 @@ from litmlp import machine, process
 from litmlp.commands.train import train
 from litmlp.errors import InputError, Interrupted, JobsFailed, TrainingDiverged
 from litmlp.files import read_json
+from litmlp.paths import display
 
 SAYS_NOTHING_OF_ITSELF = type("Wordless", (RuntimeError,), {"__str__": lambda self: 1 / 0})
 Panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})  # as Rust's come to Python
@@ -66,8 +67,9 @@ def test_a_fault_is_one_sentence_and_a_file(
 ):
     code, said = ended(body, capsys)
     assert code == 70
-    assert said.startswith("litmlp-train: this is a fault of litmlp")
+    assert said.startswith("litmlp-train: this is a fault of the code")
     assert kind in said
+    assert f", in {display(Path(__file__))} line " in said
     assert said.count("\n") == 1
     assert len(said) < 1000
     (file,) = tmp_path.glob("litmlp-fault-*.txt")
@@ -85,7 +87,7 @@ def test_a_fault_that_cannot_be_kept_is_printed(
     code, said = ended(raises(ZeroDivisionError("division by zero")), capsys)
     assert code == 70
     assert "Traceback (most recent call last)" in said
-    assert said.splitlines()[-1].startswith("litmlp-train: this is a fault of litmlp")
+    assert said.splitlines()[-1].startswith("litmlp-train: this is a fault of the code")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import litmlp
-from litmlp.api import SEEDS
+from litmlp.api import ENVIRONMENT
 from litmlp.errors import InputError, install
 from litmlp.sklearn import Classifier, Regressor
 
@@ -180,7 +180,7 @@ def test_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def state_of_process() -> list[Any]:
     generators = [random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()]
-    seeds = {name: os.environ.get(name) for name in SEEDS}
+    seeds = {name: os.environ.get(name) for name in ENVIRONMENT}
     return [*generators, torch.get_num_threads(), torch.get_float32_matmul_precision(), [*warnings.filters], seeds]
 
 
@@ -260,11 +260,38 @@ def test_an_override_of_what_the_estimator_sets_is_refused(key: str):
             Classifier([override]).fit(*numbers())
 
 
+def test_a_fit_that_fails_leaves_the_one_before():
+    X, y = numbers()
+    classifier = Classifier(SHORT).fit(X, np.array(["a", "b", "c"])[y])
+    before = classifier.predict(X)
+    with pytest.raises(InputError):
+        classifier.set_params(overrides=["optimizer.lr=-1"]).fit(X, np.array(["x", "y", "z"])[y])
+    assert classifier.predict(X).tolist() == before.tolist()
+    assert classifier.score(X, before) == 1
+
+
+def test_columns_of_a_lazy_frame_have_names():
+    X, y = numbers()
+    rows = pl.DataFrame(dict(zip("abc", X.T, strict=True)))
+    classifier = Classifier(SHORT).fit(rows.lazy(), y)
+    assert np.array_equal(classifier.predict_proba(rows.lazy()), classifier.predict_proba(rows))
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier.predict(rows.lazy().select("c", "b", "a"))
+
+
 Fit = Callable[[np.ndarray, np.ndarray], Any]
 REFUSED: dict[str, tuple[Fit, Fit]] = {  # what is said: a fit that is refused, and one that follows the advice
     "overrides is 'trainer.max_epochs=1': give a list, as ['trainer.max_epochs=1']": (
         lambda X, y: Classifier("trainer.max_epochs=1").fit(X, y),
         lambda X, y: Classifier(["trainer.max_epochs=1"]).fit(X, y),
+    ),
+    "overrides is ['seed=1', 3]: give a list of texts": (
+        lambda X, y: Classifier(["seed=1", 3]).fit(X, y),
+        lambda X, y: Classifier(SHORT).fit(X, y),
+    ),
+    "y holds values of type timedelta64[s]: give numbers": (
+        lambda X, y: Regressor(SHORT).fit(X, y.astype("timedelta64[s]")),
+        lambda X, y: Regressor(SHORT).fit(X, y),
     ),
     "there is no config key 'trainer.max_epoch': did you mean 'max_epochs'?": (
         lambda X, y: Classifier(["trainer.max_epoch=1"]).fit(X, y),

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from litmlp.model import Model
 
-SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # environment variables that Lightning sets
+# Environment variables that Lightning sets.
+ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
+
+_one_at_a_time = threading.RLock()  # Hydra and the random generators exist once in a process
 
 
 class Run(NamedTuple):
@@ -55,46 +59,67 @@ def compose(*overrides: str) -> dict[str, Any]:
         *overrides: overrides as for the command `litmlp-train`, such as `data=penguins` or `trainer.max_epochs=5`.
 
     Raises:
-        InputError: an override cannot be applied; the message is the same as the command's.
+        InputError: an override cannot be applied, or there is no such key; the message is the same as the command's.
     """
-    with cli.in_sentences():
-        return cli.resolved(_composed(overrides)[0])
+    from litmlp.config_check import check_names
+
+    with cli.in_sentences(), _one_at_a_time:
+        config = cli.resolved(_composed(overrides)[0])
+        check_names(config)
+        return config
 
 
 def train(
-    *overrides: str, frame: Any = None, folder: str | Path | None = None, callbacks: Sequence["L.Callback"] = ()
+    *overrides: str,
+    frame: Any = None,
+    folder: str | Path | None = None,
+    callbacks: "L.Callback | Sequence[L.Callback] | None" = None,
 ) -> Run:
     """Train like the command `litmlp-train`, then restore the process's random generators, threads and warnings.
+
+    One run is trained at a time: calls in other threads wait.
 
     Args:
         *overrides: overrides as for the command, including `resume=<a run's folder>`.
         frame: rows to learn from, instead of the file at `data.path`: a frame of Polars or pandas, or a dict of arrays.
-            It is for `data=table` or another table.
+            It is for `data=table` or another table. To resume a run that learned from a frame, give the same frame.
         folder: the run's folder; the config's if None.
         callbacks: Lightning callbacks in addition to those of the config.
 
     Raises:
         InputError: the config or the data cannot be used.
         TrainingDiverged: the loss became infinite or NaN.
+        KeyboardInterrupt: Ctrl-C was pressed. The run can be resumed.
     """
+    from lightning.pytorch import Callback
+
     from litmlp.commands.train import begin
 
+    extra = [callbacks] if isinstance(callbacks, Callback) else [*(callbacks or ())]
+    if wrong := [one for one in extra if not isinstance(one, Callback)]:
+        raise InputError(f"callbacks hold {shown(wrong[0])}: give objects of Lightning's Callback")
     with cli.in_sentences(), undisturbed():
         config, configured_folder, typed = _composed(overrides, is_table=frame is not None)
-        run_folder = Path(configured_folder if folder is None else folder)
-        metrics = begin(config, run_folder, typed, frame=frame, callbacks=callbacks)
-    return Run(run_folder, metrics)
+        if config.resume and folder is not None:
+            raise InputError("a run is resumed in its own folder: leave folder out")
+        place = paths.expanded(configured_folder if folder is None else folder)
+        metrics = begin(config, place, typed, frame=frame, callbacks=extra)
+    return Run(place, metrics)
 
 
 def _composed(overrides: Sequence[str], is_table: bool = False) -> tuple[DictConfig, str, list[str]]:
     """Return the config, the run's folder that it names, and the overrides in Hydra's syntax.
 
-    With `is_table`, the rows come from Python: `data=table` is the default, and `data.path` may be missing.
+    With `is_table`, the rows come from Python: `data=table` is the default, and `data.path` may be missing. A resumed
+    run has its data in its own config.
     """
     for override in overrides:
+        if not isinstance(override, str):
+            raise InputError(f"{shown(override)} is no override: give texts, such as 'data=penguins', one by one")
         if override.startswith("-"):
             raise InputError(f"{shown(override)} is for the command line: give overrides, such as data=penguins")
     typed = cli.typed(list(overrides), open_keys=True)
+    is_table = is_table and not any(override.startswith("resume=") for override in typed)
     if is_table and not any(override.startswith("data=") for override in typed):
         typed = ["data=table", *typed]
     with _hydra_set_aside(), hydra.initialize_config_dir(str(paths.CONF), version_base="1.3"):
@@ -119,25 +144,37 @@ def _hydra_set_aside() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restore at the end what a run changes in its process.
+    """Let one thread at a time train, and restore at the end what a run changes in its process.
 
-    These are the states of random generators, the number of threads, the precision of matrix products, warnings, the
-    level of Lightning's logger, and environment variables.
+    These are the states of random generators, the number of threads, the precision of matrix products, the choice of
+    deterministic algorithms, warnings, the level of Lightning's logger, and environment variables.
     """
     import numpy as np
     import torch
 
-    python_state, numpy_state, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
-    precision, logger = torch.get_float32_matmul_precision(), logging.getLogger("lightning.pytorch")
-    level, environment = logger.level, {name: os.environ.get(name) for name in SEEDS}
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with _one_at_a_time, warnings.catch_warnings(), torch.random.fork_rng():
+        python_state, numpy_state, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
+        precision, logger = torch.get_float32_matmul_precision(), logging.getLogger("lightning.pytorch")
+        is_deterministic = torch.are_deterministic_algorithms_enabled()
+        warns_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        cudnn = torch.backends.cudnn
+        flags = cudnn.benchmark, cudnn.deterministic
+        level, environment = logger.level, {name: os.environ.get(name) for name in ENVIRONMENT}
         try:
-            yield
+            with torch.inference_mode(False), torch.enable_grad():  # the caller may have turned gradients off
+                yield
+        except SystemExit as end:
+            # Lightning turns Ctrl-C into the end of the process, but a program or a notebook handles it itself.
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from end
+            raise
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
             torch.set_num_threads(threads)
             torch.set_float32_matmul_precision(precision)
+            torch.use_deterministic_algorithms(is_deterministic, warn_only=warns_only)
+            cudnn.benchmark, cudnn.deterministic = flags
             logger.setLevel(level)
             for name, value in environment.items():
                 if value is None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from litmlp import build, checkpoint_reader
+from litmlp import build, checkpoint_reader, run_folder
 from litmlp.build import MARKS, Config
 from litmlp.config_check import check_arguments, check_leaf, leaves, nodes
 from litmlp.data import TabularData
@@ -58,6 +58,10 @@ def resolve(checkpoint: str) -> Path:
     if path.is_file():
         return path
     best = path / "checkpoints" / "best.ckpt"
+    if not best.is_file() and run_folder.has_config(path):
+        raise InputError(
+            f"the run in '{checkpoint}' has no checkpoints/best.ckpt yet: resume it, or choose another run"
+        )
     if not best.is_file():
         raise InputError(f"'{checkpoint}' holds no checkpoints/best.ckpt: give a run's folder or a .ckpt file")
     return best

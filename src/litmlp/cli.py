@@ -137,6 +137,8 @@ def normalized(argument: str, open_keys: bool) -> str:
         return f"{key}={'none' if value in NOTHING and _has_none(key) else _quoted(value)}"
     if open_keys and re.fullmatch(r"\w+(\.\w+)+", key) and not key.startswith("hydra."):
         key = f"++{key}"
+    if key in FOLDERS and value.startswith("~"):
+        value = str(paths.expanded(value))  # the shell expands ~ only at the beginning of a word
     if key in FOLDERS and re.fullmatch(r"[-+.]?\d[\w.+-]*|true|false", value):
         value = f"'{value}'"  # a folder may be named 0, as those of a sweep's jobs are
     group, _, name = key.lstrip("+").partition(".")

@@ -62,6 +62,15 @@ def check(config: Config) -> None:
     build.data(config)
 
 
+def check_names(config: Config) -> None:
+    """Raise InputError for an unknown key or a value of a wrong type, in a config in which `task` may still be auto."""
+    check_parts(config)
+    check_values(config)
+    for path, node in nodes(config):
+        if node["_target_"] is not None:
+            check_arguments(path, node)
+
+
 def numbers_as_text(config: Config) -> Config:
     """Return a config in which arguments of `data` that take only text, such as names of columns, hold no numbers.
 
@@ -102,11 +111,15 @@ def check_parts(config: Config) -> None:
         if key == "task" and isinstance(node, dict) and node.get("_target_", "") is None:
             continue  # task=auto: the target column decides, and it has not been read yet
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-            raise InputError(f"{key} names no _target_ to build: choose an option of the group with {key}=...")
+            raise InputError(f"{key} names no _target_ to build: choose an option that does, with {key}=...")
+        if key in ("optimizer", "scheduler") and node.get("_partial_") is not True:
+            raise InputError(f"{key} lacks _partial_: add _partial_=true, for a run adds its first argument later")
     for group in GROUPS:
         if config[group] is not None and not isinstance(config[group], dict):
             raise InputError(f"{group} is {config[group]!r}: choose options of the group with {group}=[...]")
         for name, node in (config[group] or {}).items():
+            if name == "_target_":
+                raise InputError(f"{group} has a _target_ of its own: put it below a name, as other options do")
             if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
                 known = [other for other in config[group] if other != name]
                 raise InputError(f"{group}.{name} names no _target_ to build: {did_you_mean(name, known)}")
@@ -174,7 +187,8 @@ def imported(path: str, name: Any) -> Callable:
     try:
         target = resolve_name(name)
     except Exception as error:  # importing runs the module's code, which can raise any exception
-        raise InputError(f"{path}._target_ is {shown(name)}, which cannot be imported: check the name") from error
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_REASON]
+        raise InputError(f"{path}._target_ is {shown(name)}, which cannot be imported ({reason}): check it") from error
     if not callable(target):
         raise InputError(f"{path}._target_ is {shown(name)}, which cannot be called: name a class or a function")
     return target
@@ -245,7 +259,7 @@ def check_monitored(prefix: str, node: Config, better: dict[str, str]) -> None:
     monitor, mode = node["monitor"], node.get("mode", "min")
     if not isinstance(monitor, str) or monitor not in better:
         advice = did_you_mean(monitor, better)
-        raise InputError(f"{prefix}monitor is {shown(monitor)}, which this task does not log: {advice}")
+        raise InputError(f"{prefix}monitor is {shown(monitor)}, which is no metric of this task: {advice}")
     if mode not in ("min", "max"):
         raise InputError(f"{prefix}mode is {shown(mode)}: use min or max")
     if better[monitor] != mode:

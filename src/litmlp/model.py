@@ -2,29 +2,39 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 
 from litmlp import checkpoint
-from litmlp.data import Batch, ClassTarget, TabularData
+from litmlp.config_check import arguments_of, check_value
+from litmlp.data import Batch, ClassTarget, TabularData, format_options
 from litmlp.data.batches import Batches, InOrder
 from litmlp.data.inputs import collected
-from litmlp.errors import InputError, did_you_mean
+from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.tasks import Task
+
+if TYPE_CHECKING:
+    from litmlp.api import Run
 
 ROWS_PREDICTED_AT_ONCE = 8192
 BLOCK = 64  # rows; processors compute several numbers at once and round the remaining ones differently
 
 
-def load(path: str | Path) -> "Model":
+def load(path: "str | Path | Run") -> "Model":
     """Return the model of a run's folder, with its best weights, or the model of a `.ckpt` file.
 
     Raises:
         InputError: there is no checkpoint, or it is damaged, or it contains what a checkpoint of this project must not.
     """
-    return Model(checkpoint.load(checkpoint.resolve(str(path))))
+    if isinstance(folder := getattr(path, "folder", None), Path):  # a `Run`
+        path = folder
+    file = checkpoint.resolve(str(path))
+    with (
+        torch.random.fork_rng()
+    ):  # building the network draws random weights, which the caller's generator must not see
+        return Model(checkpoint.load(file))
 
 
 class Model:
@@ -60,7 +70,7 @@ class Model:
         return self.data.target.classes if isinstance(self.data.target, ClassTarget) else None
 
     def predict(
-        self, rows: Any, keep: Sequence[str] = (), read_options: Mapping[str, Any] | None = None
+        self, rows: Any, keep: str | Sequence[str] | None = None, read_options: Mapping[str, Any] | None = None
     ) -> pl.DataFrame:
         """Return a prediction for each row, in the order of the rows.
 
@@ -70,7 +80,7 @@ class Model:
         Args:
             rows: a file of text or Parquet, a folder of files, or a pattern; a frame of Polars or pandas; or a dict of
                 arrays.
-            keep: columns of the rows to put before the predictions.
+            keep: names of columns of the rows to put before the predictions; or a single name.
             read_options: keys of a table, such as `delimiter`, for a file whose format differs from that of training.
 
         Returns:
@@ -80,7 +90,8 @@ class Model:
         Raises:
             InputError: a column is missing, or a cell cannot be read.
         """
-        read = self.data.read_as_before(rows, keep, read_options)
+        keep = [keep] if isinstance(keep, str) else list(keep or ())
+        read = self.data.read_as_before(rows, keep, _checked(read_options))
         kept = _kept(read.frame, keep)
         rows_encoded = self.data.encode(read.frame, notation=read.notation)
         batches = map(_in_blocks, Batches(rows_encoded, ROWS_PREDICTED_AT_ONCE, InOrder()))
@@ -101,7 +112,7 @@ class Model:
             rows: see `predict`.
             read_options: see `predict`.
         """
-        self.data.tables["test"] = self.data.encode_rows(rows, has_target=True, read_options=read_options)
+        self.data.tables["test"] = self.data.encode_rows(rows, has_target=True, read_options=_checked(read_options))
         return {name.removeprefix("test/"): value for name, value in measure(self.task, self.data, "test").items()}
 
     def __repr__(self) -> str:
@@ -120,6 +131,19 @@ def measure(task: Task, data: TabularData, split: str) -> dict[str, float]:
 def on_device(task: Task) -> Task:
     """Move a task to the accelerator if there is one."""
     return task.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+
+
+def _checked(read_options: Any) -> Mapping[str, Any] | None:
+    if read_options is None:
+        return None
+    if not isinstance(read_options, Mapping):
+        raise InputError(f"read_options are {shown(read_options)}: give a dict, such as {{'delimiter': ';'}}")
+    hints, _ = arguments_of(format_options.parsed)
+    for key, value in read_options.items():
+        if key not in hints:
+            raise InputError(f"there is no key {shown(key)} in read_options: {did_you_mean(key, hints)}")
+        check_value(f"read_options.{key}", value, hints[key])
+    return read_options
 
 
 def _in_blocks(batch: Batch) -> Batch:

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from litmlp import machine
+from litmlp import machine, paths
 from litmlp.errors import (
     InputError,
     Interrupted,
@@ -318,7 +319,18 @@ def _fault(error: BaseException) -> str:
     except OSError:
         print(details, file=sys.stderr)
         where = "the lines above"
-    return f"this is a fault of litmlp, not of yours ({reason}): report it as CONTRIBUTING.md says, with {where}"
+    return (
+        f"this is a fault of the code, not of the input ({reason}{_origin(error)}): mend it if that code is yours, or "
+        f"report it as CONTRIBUTING.md says, with {where}"
+    )
+
+
+def _origin(error: BaseException) -> str:
+    """Return the last line outside of libraries that led to an error, for a sentence; empty if there is none."""
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    return f", in {paths.display(Path(frames[-1].filename))} line {frames[-1].lineno}" if frames else ""
 
 
 def _environment() -> str:
@@ -331,3 +343,11 @@ def _environment() -> str:
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{name} {metadata.version(name)}")
     return f"{shlex.join(sys.argv)}\n{', '.join(versions)}, {platform.platform()}"
+
+
+def stderr_is_terminal() -> bool:
+    """Tell whether standard error is a terminal; programs without a console have no such stream, or a closed one."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False

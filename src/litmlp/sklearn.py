@@ -4,7 +4,6 @@ They work with `Pipeline`, `cross_val_score`, `GridSearchCV` and everything else
 no preparation: columns keep their names, and may hold numbers, texts, dates and missing cells.
 """
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +20,7 @@ from litmlp.data.table import ROLES
 from litmlp.data.without_test import WithoutTest
 from litmlp.errors import InputError, install, shown
 from litmlp.model import load
+from litmlp.paths import expanded
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -36,8 +36,6 @@ SETTINGS = (
 )
 FIXED = ("data", "data._target_", "data.path", "data.target", "task", "task._target_", "seed", "resume")
 LISTS = ("numeric", "categorical", "date", "ignore")  # keys of `data` that list columns, in which overrides name some
-
-_one_at_a_time = threading.Lock()  # Hydra's state and the random number generators belong to the whole process
 
 
 class _Estimator(BaseEstimator):
@@ -60,15 +58,17 @@ class _Estimator(BaseEstimator):
         if sample_weight is not None:
             settings["weight_column"] = name = _unused("weight", table.columns)
             table = table.with_columns(pl.Series(name, _weights(sample_weight, frame))).filter(pl.col(name) > 0)
-        with _one_at_a_time, TemporaryDirectory(prefix="litmlp-") as temporary:
-            folder = Path(temporary if self.run_dir is None else self.run_dir) / cli.unique()
+        with TemporaryDirectory(prefix="litmlp-") as temporary:
+            folder = expanded(temporary if self.run_dir is None else self.run_dir) / cli.unique()
             with cli.in_sentences(), undisturbed():
                 config = self._config(targets)
                 settings["categorical"] = _categorical_columns(X, frame.columns, config["data"])
-                self.metrics_ = train(config | {"data": config["data"] | settings}, folder, frame=table)
+                metrics = train(config | {"data": config["data"] | settings}, folder, frame=table)
                 if (best := run_folder.best_checkpoint(folder)) is None:
                     raise InputError("overrides leave out what keeps the best weights: add checkpoint to callbacks")
-                self.checkpoint_, self.model_ = best.read_bytes(), load(best)
+                checkpoint, model = best.read_bytes(), load(best)
+        # Set together and last, so that a fit that fails leaves those of an earlier fit.
+        self.metrics_, self.checkpoint_, self.model_ = metrics, checkpoint, model
         self.run_folder_ = None if self.run_dir is None else folder
         return self
 
@@ -78,6 +78,7 @@ class _Estimator(BaseEstimator):
         `fit` passes `y`, and sets the names. `predict` does not.
         """
         is_fit = y is not None
+        X = _computed(X)
         if hasattr(X, "columns"):
             validate_data(self, X, reset=is_fit, skip_check_array=True)
             frame = as_frame(X).collect()
@@ -87,13 +88,15 @@ class _Estimator(BaseEstimator):
         if is_fit:
             check_consistent_length(frame, y)
             if frame.height < 2:
-                raise InputError("X holds 1 sample, but training needs two or more: give more rows")
+                raise InputError(f"X holds {frame.height} sample, but training needs two or more: give more rows")
         frame.columns = [*getattr(self, "feature_names_in_", (f"x{i}" for i in range(frame.width)))]
         return frame
 
     def _config(self, targets: list[str]) -> dict[str, Any]:
         if isinstance(self.overrides, str):
             raise InputError(f"overrides is {shown(self.overrides)}: give a list, as [{shown(self.overrides)}]")
+        if not all(isinstance(override, str) for override in self.overrides or ()):
+            raise InputError(f"overrides is {shown(self.overrides)}: give a list of texts")
         for override in self.overrides or ():
             key = override.partition("=")[0].lstrip("+~")
             if key in FIXED:
@@ -158,13 +161,15 @@ class Classifier(ClassifierMixin, _Estimator):
             InputError: rows, classes or overrides cannot be used.
             TrainingDiverged: the loss became infinite or NaN.
         """
-        y = validate_data(self, y=y)
+        X, y = _computed(X), validate_data(self, y=y)
         frame = self._frame(X, y)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(f"y holds a single class, {shown(self.classes_.tolist()[0])}: give rows of two or more")
-        return self._fit(X, frame, codes[:, None], sample_weight)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"y holds a single class, {shown(classes.tolist()[0])}: give rows of two or more")
+        self._fit(X, frame, codes[:, None], sample_weight)
+        self.classes_ = classes
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest class of each row, `[N]`."""
@@ -187,7 +192,9 @@ class Regressor(RegressorMixin, _Estimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from rows, see `Classifier.fit`; `y` holds numbers, `[N]` or `[N, O]`."""
-        y = validate_data(self, y=y, multi_output=True, y_numeric=True)
+        X, y = _computed(X), validate_data(self, y=y, multi_output=True, y_numeric=True)
+        if y.dtype.kind not in "biuf":
+            raise InputError(f"y holds values of type {y.dtype}: give numbers")
         return self._fit(X, self._frame(X, y), y.reshape(len(y), -1), sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:

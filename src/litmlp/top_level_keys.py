@@ -1,5 +1,7 @@
 """The top-level keys of a config. To add a key, add a line here and in conf/train.yaml.
 
+Runs from before have no such key. Set `may_be_absent` if they should still be resumed.
+
 This module imports nothing that takes seconds, because reports and resuming use it, too.
 """
 
@@ -55,7 +57,7 @@ KEYS: dict[str, Key] = {
     **dict.fromkeys(("callbacks", "logger"), Key(tells_apart=False, may_change=True, may_be_absent=True)),
     "seed": Key(is_seed, SEED),
     "monitor": Key(lambda value: isinstance(value, str), "give a text"),
-    "mode": Key(),  # config.check_monitor checks it together with the monitor
+    "mode": Key(),  # config_check.check_monitor checks it together with the monitor
     "threads": Key(_is_threads, f"use auto, or a whole number from 1 to {MAX_THREADS}", False, may_change=True),
     "compile": Key(lambda value: isinstance(value, bool), "use true or false", tells_apart=False),
     "matmul_precision": Key(MATMUL_PRECISIONS.__contains__, f"use {', '.join(MATMUL_PRECISIONS)}", tells_apart=False),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -480,3 +480,46 @@ def test_no_columns_are_put_side_by_side_without_a_file(tmp_path: Path) -> None:
     stacked = cache.stacked([], np.arange(5), np.float32, tmp_path / "columns.npy")
     assert (stacked.shape, stacked.dtype) == ((5, 0), torch.float32)
     assert list(tmp_path.iterdir()) == []
+
+
+class Queried(TableData):
+    """Rows that another program holds, which says that they have not changed."""
+
+    key: ClassVar[str] = ""
+
+    def rows(self) -> pl.DataFrame:
+        return pl.DataFrame({"a": range(60), "b": range(60), "y": [float(i % 7) for i in range(60)]})
+
+    def content_key(self) -> str:
+        return self.key
+
+
+def queried(key: str, **settings: Any) -> TableData:
+    Queried.key = key
+    chosen = {"path": None, "target": "y", "target_type": NumericTarget, "seed": 1} | settings
+    data = Queried(**chosen)
+    data.setup()
+    return data
+
+
+@pytest.mark.parametrize("key", ["", "../x", "http://a/b", "/", "x\0y", "a" * 5000])
+def test_the_key_of_the_rows_may_be_any_text(folder: Path, tmp_path: Path, key: str) -> None:
+    before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)}
+    first, second = queried(key), queried(key)
+    assert torch.equal(first.tables["train"].numeric, second.tables["train"].numeric)
+    assert [place.name for place in entries(folder)] == [first.cache_key()]
+    assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(folder)} == before
+
+
+def test_a_key_that_names_a_file_of_the_user_leaves_it(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "base.db").write_text("rows")
+    queried(str(tmp_path / "base.db"))
+    assert (tmp_path / "base.db").read_text() == "rows"
+
+
+def test_rows_with_a_key_follow_other_settings(folder: Path) -> None:
+    first = queried("same")
+    assert len(queried("same", test_size=0.5).tables["test"].numeric) == 30
+    assert queried("same", ignore=["a"]).spec.numeric == ["b"]
+    assert first.spec.numeric == ["a", "b"]
+    assert len(entries(folder)) == 3

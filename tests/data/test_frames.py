@@ -12,6 +12,7 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
+import litmlp
 from conftest import SMALL, compose_config
 from litmlp import build
 from litmlp.data import TableData
@@ -46,8 +47,9 @@ FORMS: dict[str, Callable[[pl.DataFrame], Any]] = {
 }
 
 
-def data_of(frame: Any = None, path: str | None = None) -> TableData:
-    config = compose_config("data=table", f"data.path={path or 'null'}", "data.target=y", "task=regression", *SMALL)
+def data_of(frame: Any = None, path: str | None = None, *overrides: str) -> TableData:
+    given = ["data=table", f"data.path={path or 'null'}", "data.target=y", "task=regression", *SMALL]
+    config = compose_config(*given, *overrides)
     data = build.data(config)
     assert isinstance(data, TableData)
     data.frame = frame
@@ -99,13 +101,70 @@ def test_cells_of_several_types_are_text():
         (np.zeros((2, 2)), "rows are given as ndarray"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a': rename one of them"),
         ({"a": [1, 2], "b": [1]}, "column 'a' has 2 rows, but 'b' has 1: give columns of one length"),
-        ({"a": np.zeros((2, 3))}, "column 'a' is an array of 2 dimensions: give one of 1"),
+        ({"a": np.zeros((2, 3))}, "column 'a' is an array of 2 dimensions: give an array of 1 dimension, or a list"),
+        ({"a": np.array([["x", "z"]] * 3, dtype=object)}, "column 'a' is an array of 2 dimensions: give an array"),
+        ({"a": torch.zeros(2, 3)}, "column 'a' is an array of 2 dimensions: give an array"),
+        ({"a": "xyz"}, "column 'a' is a str: give an array of 1 dimension, or a list"),
+        ({"a": {3, 1, 2}}, "column 'a' is a set: give an array of 1 dimension, or a list"),
+        ({"a": 1.0}, "column 'a' is given as float: give an array of 1 dimension, or a list"),
+        (pl.scan_csv("absent.csv"), "the lazy frame cannot be computed .*: correct its expressions"),
+        (pl.LazyFrame({"a": [1]}).select("b"), "the lazy frame cannot be computed .*: correct its expressions"),
     ],
-    ids=["list", "array", "names", "lengths", "dimensions"],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_table_is_refused(rows: Any, said: str):
     with pytest.raises(InputError, match=said):
         as_frame(rows)
+
+
+def test_a_lazy_frame_is_computed_once(tmp_path: Path):
+    num_computed = 0
+
+    def counted(frame: pl.DataFrame) -> pl.DataFrame:
+        nonlocal num_computed
+        num_computed += 1
+        return frame.sample(fraction=1, shuffle=True)
+
+    rows = pl.DataFrame(ROWS).lazy().map_batches(counted)
+    run = litmlp.train("data.target=y", "trainer=debug", *SMALL, frame=rows, folder=tmp_path / "run")
+    assert num_computed == 1
+    predicted = run.load().predict(rows, keep="y")
+    assert num_computed == 2
+    assert_frame_equal(predicted.sort("y"), run.load().predict(ROWS, keep="y"))
+
+
+def test_a_masked_cell_is_missing():
+    numbers = np.ma.masked_array([-999, 1], mask=[True, False])
+    texts = np.ma.masked_array(["u", "v"], mask=[True, False])
+    days = np.ma.masked_array(np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]"), mask=[False, True])
+    frame = as_frame({"numbers": numbers, "texts": texts, "days": days}).collect()
+    assert frame["numbers"].to_list() == [None, 1]
+    assert frame["texts"].to_list() == [None, "v"]
+    assert frame["days"].is_null().to_list() == [False, True]
+
+
+def test_cells_of_other_types_are_read_like_text():
+    rows = pd.DataFrame(
+        {
+            "codes": pd.Categorical([1, 2, None]),
+            "ranges": pd.cut(pd.Series([1.0, 5.0, 9.0]), [0, 4, 10]),
+            "months": pd.period_range("2024-01", periods=3, freq="M"),
+            "bytes": np.array([b"a", b"b", b"a"]),
+            "long": np.array([1.5, 2.5, 3.5], dtype=np.longdouble),
+        }
+    )
+    frame = as_frame(rows).collect()
+    assert frame["codes"].cast(pl.Float64).to_list() == [1, 2, None]
+    assert frame["ranges"].to_list() == ["(0, 4]", "(4, 10]", "(4, 10]"]
+    assert frame["months"].to_list() == ["2024-01", "2024-02", "2024-03"]
+    assert frame["bytes"].to_list() == ["a", "b", "a"]
+    assert frame["long"].to_list() == [1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize("key", ["val_path", "test_path"])
+def test_a_frame_has_no_files_for_other_splits(key: str):
+    with pytest.raises(InputError, match=rf"data\.{key} names a file, but the rows do not come from files: leave it"):
+        data_of(ROWS, None, f"data.{key}=absent.csv")
 
 
 class Doubled(TableData):

@@ -23,7 +23,7 @@ MAX_MEGABYTES = 2_000.0
 CPU_LIMIT = 60  # seconds, after which a command is killed
 EXAMPLES_A_ROUND = 25
 LETTERS_OF_A_KIND = 60  # at the start of the last line of what an error says
-SIGNS_OF_A_FAULT = ("Traceback (most recent call last)", "panicked at", "a fault of litmlp", "Segmentation fault")
+SIGNS_OF_A_FAULT = ("Traceback (most recent call last)", "panicked at", "a fault of the code", "Segmentation fault")
 
 
 class Ended(NamedTuple):

@@ -1,10 +1,15 @@
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from conftest import SLOPE, SMALL, compose_config
+from litmlp.commands.train import train
 from litmlp.data import Batch, ClassTarget, NumericTarget, Spec
+from litmlp.errors import InputError
 from litmlp.networks import MLP
 from litmlp.tasks import ClassificationTask, RegressionTask, Task
 from litmlp.training.schedulers import cosine
@@ -171,6 +176,36 @@ def test_a_forward_of_ones_own_is_what_is_trained_measured_and_predicted():
     task.validation_step(batch, 0)
     torch.testing.assert_close(task.take_metrics("val")["val/loss"], expected.detach())
     torch.testing.assert_close(task.predict_step(batch, 0), output.double())
+
+
+class LossOfItsOwn(RegressionTask):
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return self.loss(self.forward(batch), batch.target)
+
+
+class NothingMeasured(RegressionTask):
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.forward(batch)
+
+
+class NoStepAtAll(RegressionTask):
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        return None
+
+
+@pytest.mark.filterwarnings("ignore:training_step returned None")
+@pytest.mark.parametrize("task", [LossOfItsOwn, NoStepAtAll])
+def test_a_step_of_ones_own_may_measure_no_training_rows(task: type[Task], tmp_path: Path):
+    name = f"{task.__module__}.{task.__qualname__}"
+    metrics = train(compose_config(*SLOPE, f"task._target_={name}", "trainer=debug", *SMALL), tmp_path / "run")
+    assert metrics["val/loss"] == metrics["objective"]
+
+
+def test_validation_that_measures_no_rows_is_refused(tmp_path: Path):
+    name = f"{NothingMeasured.__module__}.{NothingMeasured.__qualname__}"
+    said = "NothingMeasured has measured no rows of val: call self.step(batch, 'val') in its validation_step"
+    with pytest.raises(InputError, match=re.escape(said)):
+        train(compose_config(*SLOPE, f"task._target_={name}", "trainer=debug", *SMALL), tmp_path / "run")
 
 
 def test_a_negative_l1_is_refused():

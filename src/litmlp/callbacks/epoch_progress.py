@@ -1,7 +1,6 @@
 """A progress bar for networks whose epochs are short."""
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from litmlp import run_folder
 from litmlp.callbacks.base import Callback
+from litmlp.process import stderr_is_terminal
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class EpochProgress(Callback, ProgressBar):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw the bar; that of a resumed run starts at its current epoch."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        hidden = not (self.is_enabled and sys.stderr.isatty() and trainer.is_global_zero)
+        hidden = not (self.is_enabled and stderr_is_terminal() and trainer.is_global_zero)
         self.bar = tqdm(total=total, initial=trainer.current_epoch, unit="epoch", disable=hidden, dynamic_ncols=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *step: Any) -> None:

@@ -60,6 +60,10 @@ def train(
         from litmlp.auto_task import with_task  # this import takes seconds: by now the folder is claimed
         from litmlp.config_check import check, check_parts, numbers_as_text
 
+        if frame is not None:
+            from litmlp.data.frames import as_frame
+
+            frame = as_frame(frame)  # once, so that the task is chosen by the same rows that are learned
         check_parts(config)
         original, config = config, with_task(numbers_as_text(config), frame)
         check(config)
@@ -172,6 +176,7 @@ def _quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")
+    warnings.filterwarnings("ignore", "Trying to infer the `batch_size`")  # what Lightning infers of a Batch is right
     warnings.filterwarnings("ignore", "GPU available but not used")  # the user asked for trainer=cpu
 
 
@@ -193,6 +198,13 @@ def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
 
 
 def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", trainer: "L.Trainer") -> None:
+    from litmlp.tasks import Task
+
+    overridden = [
+        name
+        for name in ("configure_optimizers", "test_step")
+        if getattr(type(task), name, None) is not getattr(Task, name)
+    ]
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
@@ -205,7 +217,10 @@ def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", traine
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
-    log.info("regularised by %s", _regularisation(config))
+    if "configure_optimizers" not in overridden:
+        log.info("regularised by %s", _regularisation(config))
+    if "test_step" in overridden:
+        log.warning("test_step of %s is not called, since the test measures the metrics of build_metrics", type(task))
 
 
 def _regularisation(config: dict[str, Any]) -> str:

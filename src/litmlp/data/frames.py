@@ -1,7 +1,7 @@
 """Converts rows that are given in Python (frames of Polars or pandas, dicts of arrays) to a frame of Polars."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,16 @@ def as_frame(rows: Any) -> pl.LazyFrame:
         rows: a frame of Polars, a DataFrame of pandas, or a dict of arrays or lists of the same length.
 
     Raises:
-        InputError: `rows` has another type, or its columns differ in length or share a name.
+        InputError: `rows` has another type, a lazy frame cannot be computed, or columns differ in length, share a name
+            or are not one-dimensional.
     """
     if isinstance(rows, pl.LazyFrame):
-        return rows
+        # Computed once, here: each computation of a lazy frame may give another order of rows.
+        try:
+            return rows.collect().lazy()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"the lazy frame cannot be computed ({reason}): correct its expressions") from error
     if isinstance(rows, pl.DataFrame):
         return rows.lazy()
     columns: list[tuple[str, Any]]
@@ -52,21 +58,42 @@ def as_frame(rows: Any) -> pl.LazyFrame:
 def _series(name: str, values: Any) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.alias(name)
-    if hasattr(values, "dt") and getattr(values.dtype, "tz", None) is not None:  # of pandas
+    if isinstance(values, np.ma.MaskedArray):
+        return _series(name, values.data).set(pl.Series(np.ma.getmaskarray(values)), None)
+    dtype = getattr(values, "dtype", None)
+    if getattr(dtype, "tz", None) is not None:  # of pandas
         # Timestamps become UTC without a time zone, as everywhere in `cells`.
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
-    is_plain = isinstance(getattr(values, "dtype", None), np.dtype) and values.dtype.kind in PLAIN
-    if is_plain:
+    if (num_dimensions := getattr(values, "ndim", 1)) != 1 or isinstance(values, str | bytes | Mapping | Set):
+        given = f"an array of {num_dimensions} dimensions" if num_dimensions != 1 else f"a {type(values).__name__}"
+        raise InputError(f"column '{shortened(name)}' is {given}: give an array of 1 dimension, or a list")
+    if isinstance(dtype, np.dtype) and dtype.kind in PLAIN:
         array = np.asarray(values)
-        if array.ndim != 1:
-            raise InputError(f"column '{shortened(name)}' is an array of {array.ndim} dimensions: give one of 1")
+        if array.dtype.itemsize > 8:  # a long double
+            array = array.astype(np.float64)
         is_coarse = array.dtype.kind == "M" and np.datetime_data(array.dtype)[0] not in UNITS
         return pl.Series(name, array.astype("datetime64[us]") if is_coarse else array)
-    cells = [None if _is_missing(value) else value for value in values]
     try:
-        return pl.Series(name, cells)
-    except (TypeError, pl.exceptions.PolarsError):  # the cells have several types
-        return pl.Series(name, [None if value is None else str(value) for value in cells])
+        cells = [None if _is_missing(value) else value for value in values]
+    except TypeError as error:
+        raise InputError(
+            f"column '{shortened(name)}' is given as {type(values).__name__}: give an array of 1 dimension, or a list"
+        ) from error
+    try:
+        series = pl.Series(name, cells)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):  # the cells have several types
+        series = pl.Series(name, cells, dtype=pl.Object)
+    if series.dtype not in (pl.Object, pl.Binary):
+        return series
+    # Cells of a type that Polars does not know, such as pandas' intervals, are read like text.
+    return pl.Series(name, [None if value is None else _as_text(value) for value in cells])
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    except ValueError:  # Python refuses to convert a whole number with thousands of digits to text
+        return repr(float("inf"))
 
 
 def _is_missing(value: Any) -> bool:

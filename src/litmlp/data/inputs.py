@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, count
@@ -19,6 +18,7 @@ from litmlp.data.columns import KINDS, Column, Encoded
 from litmlp.data.notation import Notation
 from litmlp.data.state import checked_values, distinct
 from litmlp.errors import InputError
+from litmlp.process import stderr_is_terminal
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _for_each_column(
     is_large = num_rows(frame) >= ROWS_WITH_PROGRESS
     if is_large:
         log.info("encoding %d columns of %d rows", len(names), num_rows(frame))
-    shows = is_large and sys.stderr.isatty()
+    shows = is_large and stderr_is_terminal()
 
     def read_and_treat(group: list[str]) -> list[Result]:
         table = collected(frame, group)

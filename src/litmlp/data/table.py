@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from polars import DataFrame, Int64, LazyFrame, Series
@@ -25,7 +26,6 @@ from litmlp.errors import InputError, did_you_mean
 
 CACHED_FROM = 32 * 2**20  # bytes of all files; a smaller table is read and encoded in a second
 ROLES = ("split_column", "group_column", "time_column", "weight_column")
-CACHE_VERSION = 4  # raise it if the same settings give other encoded rows, or if the state of an entry has other keys
 
 
 class TableData(TabularData):
@@ -166,6 +166,12 @@ class TableData(TabularData):
         finds_marks = self.missing_values is None and not self.is_fitted
         given, files = self.rows(), {}
         if given is not None:
+            for key in ("val_path", "test_path"):
+                if getattr(self, key) is not None:
+                    raise InputError(
+                        f"data.{key} names a file, but the rows do not come from files: leave it out, or name a column "
+                        "that gives the split of each row as data.split_column"
+                    )
             table = read_frame(as_frame(given), notation, as_text, finds_marks=finds_marks)
         else:
             files = self._files()
@@ -238,8 +244,8 @@ class TableData(TabularData):
             return time_split(self._times(frame, self.time_column, usable), self.split_fractions)
         return super().split(frame, usable, strata)
 
-    def cache_key(self) -> str | None:
-        """Return a digest of the content and the settings of a large table; None if rows do not come from files only.
+    def content_key(self) -> str | None:
+        """Return a text that changes when the files of a large table change; None if rows do not come from files only.
 
         Only a subclass knows what its rows depend on, so that it must override this method for its rows to be cached.
         """
@@ -249,16 +255,12 @@ class TableData(TabularData):
         files = [found.get(split, []) for split in SPLITS]
         if sum(file.stat().st_size for files_of_split in files for file in files_of_split) < CACHED_FROM:
             return None
-        own = ("names_of_kind", "ignore", "missing_values", "min_count", *ROLES)
-        settings = {
-            **{name: getattr(self, name) for name in own},
-            **{"file_options": self.file_options, "cell_options": self.cell_options},
-            **{"target": [type(self.target).__name__, self.target.columns, self.target.transform]},
-            **{"scaling": self.scaling, "fractions": self.split_fractions, "seed": self.seed, "version": CACHE_VERSION},
-            **{"train_rows": self.train_rows},
-            **{"files": [[fingerprint(file) for file in files_of_split] for files_of_split in files]},
-        }
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
+        return json.dumps([[fingerprint(file) for file in files_of_split] for files_of_split in files])
+
+    def cache_settings(self) -> dict[str, Any]:
+        """Return the settings on which the encoded rows depend, as plain values."""
+        own = ("names_of_kind", "ignore", "missing_values", "min_count", "file_options", "cell_options", *ROLES)
+        return super().cache_settings() | {name: getattr(self, name) for name in own}
 
     def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
         encoded = super()._encoded(folder)

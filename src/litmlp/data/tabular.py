@@ -1,5 +1,7 @@
 """The base class of all datasets: it reads rows, splits them, encodes them and cuts them into batches."""
 
+import hashlib
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -32,6 +34,7 @@ from litmlp.paths import display
 log = logging.getLogger(__name__)
 
 ROWS_EVALUATED_AT_ONCE = 1024  # or the batch size, if that is larger
+CACHE_VERSION = 4  # raise it if the same settings give other encoded rows, or if the state of an entry has other keys
 
 
 class TabularData(L.LightningDataModule, ABC):
@@ -133,9 +136,28 @@ class TabularData(L.LightningDataModule, ABC):
             indices["train"] = sample_of(indices["train"], self.train_rows, self.seed, strata)
         return target, {split: usable[indices[split]] for split in SPLITS}
 
-    def cache_key(self) -> str | None:
-        """Return a text that identifies these encoded rows in the cache; None if they are not to be cached."""
+    def content_key(self) -> str | None:
+        """Return a text that changes when the rows change; None if encoded rows are not to be cached.
+
+        A subclass overrides it for its rows to be cached.
+        """
         return None
+
+    def cache_settings(self) -> dict[str, Any]:
+        """Return the settings on which the encoded rows depend, as plain values."""
+        return {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "target": [type(self.target).__name__, self.target.columns, self.target.transform],
+            **{"scaling": self.scaling, "fractions": self.split_fractions, "seed": self.seed},
+            **{"train_rows": self.train_rows, "version": CACHE_VERSION},
+        }
+
+    def cache_key(self) -> str | None:
+        """Return the name of the encoded rows in the cache, a digest of content and settings; None for no cache."""
+        content = self.content_key()
+        if content is None:
+            return None
+        return hashlib.sha256(json.dumps([self.cache_settings(), content]).encode()).hexdigest()[:32]
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and encode all rows; fit the encoders on training rows unless a checkpoint has restored them."""

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from litmlp.data.batch import Batch
 from litmlp.data.spec import Spec
 from litmlp.data.targets import Target
+from litmlp.errors import InputError
 from litmlp.loggers import log_metrics
 from litmlp.tasks.collected import Collected
 from litmlp.tasks.metrics import Metric, of_all_processes, values_of
@@ -178,7 +179,20 @@ class Task(L.LightningModule, ABC):
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
     def log_stage(self, stage: str) -> None:
-        """Log the metrics of all rows that `stage` has seen."""
+        """Log the metrics of all rows that `stage` has seen.
+
+        A `training_step` that computes a loss of its own, or skips all batches, leaves no rows of `train` to measure.
+
+        Raises:
+            InputError: no rows of `val` or `test` were measured, so the run has no score.
+        """
+        if self.seen[stage][0].rows() is None:
+            if stage == "train":
+                return
+            step = "validation_step" if stage == "val" else "test_step"
+            raise InputError(
+                f"{type(self).__name__} has measured no rows of {stage}: call self.step(batch, '{stage}') in its {step}"
+            )
         values = self.take_metrics(stage)
         if self.trainer.state.fn == TrainerFn.FITTING:
             log_metrics(self.trainer, values)
