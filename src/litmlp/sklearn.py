@@ -219,6 +219,11 @@ def _categorical_columns(X: Any, names: list[str], data: dict[str, Any]) -> list
     return [*(data.get("categorical") or ()), *(name for name in of_type if name not in listed)]
 
 
+def _computed(X: Any) -> Any:
+    # Once, because each computation of a lazy frame may give another order of rows.
+    return X.collect() if isinstance(X, pl.LazyFrame) else X
+
+
 def _weights(sample_weight: Any, frame: pl.DataFrame) -> np.ndarray:
     weights = column_or_1d(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"))
     check_consistent_length(frame, weights)
