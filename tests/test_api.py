@@ -143,9 +143,13 @@ class Interrupts(Callback):
 
 
 def test_ctrl_c_reaches_the_caller_and_the_run_can_be_resumed(tmp_path: Path):
-    with pytest.raises(KeyboardInterrupt):
-        litmlp.train(*PENGUINS, folder=tmp_path / "run", callbacks=Interrupts())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            litmlp.train(*PENGUINS, folder=tmp_path / "run", callbacks=Interrupts())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert litmlp.train(f"resume={tmp_path / 'run'}").metrics["epochs"] == 3
 
 
