@@ -59,7 +59,10 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *("zipped other.ckpt; evaluate checkpoint=other.ckpt", "evaluate checkpoint=run/checkpoints/last.ckpt"),
     ),
     (NO_BEST, "mkdir empty; evaluate checkpoint=empty", "evaluate checkpoint=run"),
-    (NO_BEST, "rm run/checkpoints/best.ckpt; evaluate checkpoint=run", "evaluate checkpoint=run/checkpoints/last.ckpt"),
+    (
+        "the run in '{}' has no checkpoints/best.ckpt yet: resume it, or choose another run",
+        *("rm run/checkpoints/best.ckpt; evaluate checkpoint=run", "evaluate checkpoint=grid/0"),
+    ),
     (
         "'{}' is not a checkpoint of this project: train one with litmlp-train",
         f"{CHANGED} content.clear(); evaluate checkpoint=run",
@@ -335,7 +338,6 @@ COUNTS = "it advises nothing"
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "there is no key {} in read_options: {}": PYTHON,
     "read_options are {}: give a dict, such as {'delimiter': ';'}": PYTHON,
-    "the run in '{}' has no checkpoints/best.ckpt yet: resume it, or choose another run": PYTHON,
     "'{}' holds more than tensors and plain values ({}), which could run code: it was not loaded": REFUSED,
     "'{}' describes its run by more than plain values ({}): not loaded": REFUSED,
     "'{}' wants to build {} as {}: not loaded": REFUSED,
