@@ -94,7 +94,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "~optimizer._target_",
         "optimizer=adam",
     ),
-    "{} lacks _partial_: add _partial_=true, for a run adds its first argument later": (
+    "{} lacks _partial_: add {}._partial_=true, for a run adds arguments later": (
         "optimizer._partial_=false",
         "optimizer._partial_=true",
     ),

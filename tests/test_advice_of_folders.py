@@ -352,7 +352,7 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "the process may use {} GB of address space, but PyTorch and Polars need {} GB: allow more with ulimit -v": (
         "the limit is one of the whole test: tests/test_process.py"
     ),
-    "interrupted: go on with litmlp-train resume=%s": "tests/test_train.py goes on",
+    "interrupted: continue with litmlp-train resume=%s": "tests/test_train.py goes on",
     "stopped: type the same command again, or litmlp-train resume={}": "tests/sweeps/test_job.py goes on",
     "the disk is full: make room, and type the same command again": "tests/soak/test_disks.py makes room",
     "the disk is full: make room": SYSTEM,

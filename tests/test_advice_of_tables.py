@@ -540,11 +540,11 @@ CASES += [  # frames.py, and rows that nobody gave
         table()._replace(frame={"x": [1, 2], "z": [1, 2]}),
     ),
     (
-        "column '{}' is {}: give an array of 1 dimension, or a list",
-        *(table()._replace(frame={"x": cells}) for cells in (np.zeros((2, 1)), np.zeros(2), [0.0, 1.0])),
+        "column '{}' is an array of {} dimensions: give one of 1",
+        *(table()._replace(frame={"x": cells}) for cells in (np.zeros((2, 1)), np.zeros(2))),
     ),
     (
-        "column '{}' is given as {}: give an array of 1 dimension, or a list",
+        "column '{}' is of type {}: give an array of 1 dimension, or a list",
         *(table()._replace(frame={"x": cells}) for cells in (0.5, np.zeros(2), [0.0, 1.0])),
     ),
     (

@@ -84,12 +84,12 @@ def test_sentence_of_a_file_that_the_system_refuses(tmp_path):
 def test_sentence_of_a_full_disk_whatever_was_made_of_it():
     error = RuntimeError("cannot write a checkpoint")
     error.__context__ = OSError(errno.ENOSPC, "No space left on device", "/tmp/part")
-    assert cli.sentence(error) == "the disk is full: make room, and go on with resume=<the run's folder>"
+    assert cli.sentence(error) == "the disk is full: make room, and continue with resume=<the run's folder>"
 
 
 def test_sentence_of_a_file_that_may_not_grow():
     error = OSError(errno.EFBIG, "File too large")
-    said = "no file may grow so large here: raise the limit (ulimit -f), and go on with resume=<the run's folder>"
+    said = "no file may grow so large here: raise the limit (ulimit -f), and continue with resume=<the run's folder>"
     assert cli.sentence(error) == said
 
 

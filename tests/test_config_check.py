@@ -1,6 +1,7 @@
 import pytest
 
-from litmlp.config_check import check
+from conftest import SLOPE, compose_config
+from litmlp.config_check import check, check_names
 from litmlp.errors import InputError
 from litmlp.paths import find
 
@@ -131,3 +132,9 @@ def test_the_guard_of_this_file_works():
 
     with pytest.raises(AssertionError, match="data was read"):
         TableData(str(find("data/penguins.csv")), "species", NumericTarget).setup()
+
+
+def test_a_name_that_is_a_number_has_no_wrong_type():
+    config = compose_config(*SLOPE)
+    config["data"] |= {"target": 2, "ignore": [7]}  # as YAML reads names in a file of conf/
+    check_names(config)

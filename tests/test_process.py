@@ -1,6 +1,7 @@
 """How commands end, whatever happens in them."""
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from lightning.pytorch import Callback
 
@@ -59,6 +62,9 @@ def ended(body: Callable[[], Any], capsys: pytest.CaptureFixture[str]) -> tuple[
         (raises(KeyError("x" * 5000)), "KeyError: 'xxx"),
         (raises(SAYS_NOTHING_OF_ITSELF()), "Wordless: <exception str() failed>"),
         (raises(AssertionError()), "AssertionError"),
+        (lambda: json.loads(1), "TypeError: the JSON object must be str, bytes or bytearray, not int"),
+        (lambda: np.zeros(2).reshape(3), "ValueError: cannot reshape array of size 2 into shape (3,)"),
+        (lambda: pl.DataFrame({"a": [1]})["b"], "ColumnNotFoundError"),
         (endless, "RecursionError: maximum recursion depth exceeded"),
     ],
 )

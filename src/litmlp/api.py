@@ -51,6 +51,10 @@ class Run(NamedTuple):
 
         return load(self.folder)
 
+    def __fspath__(self) -> str:
+        """Return the folder, so that a run can be given where a path is expected."""
+        return str(self.folder)
+
 
 def compose(*overrides: str) -> dict[str, Any]:
     """Return the config of a run, as plain values.
@@ -152,7 +156,9 @@ def undisturbed() -> Iterator[None]:
     import numpy as np
     import torch
 
-    with _one_at_a_time, warnings.catch_warnings(), torch.random.fork_rng():
+    # Only a device that the caller has used has a state to restore. To ask others for theirs would start all GPUs.
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with _one_at_a_time, warnings.catch_warnings(), torch.random.fork_rng(devices):
         python_state, numpy_state, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
         precision, logger = torch.get_float32_matmul_precision(), logging.getLogger("lightning.pytorch")
         is_deterministic = torch.are_deterministic_algorithms_enabled()

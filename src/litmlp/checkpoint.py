@@ -58,13 +58,13 @@ def resolve(checkpoint: str) -> Path:
     if path.is_file():
         return path
     best = path / "checkpoints" / "best.ckpt"
-    if not best.is_file() and run_folder.has_config(path):
+    if best.is_file():
+        return best
+    if run_folder.has_config(path):
         raise InputError(
             f"the run in '{checkpoint}' has no checkpoints/best.ckpt yet: resume it, or choose another run"
         )
-    if not best.is_file():
-        raise InputError(f"'{checkpoint}' holds no checkpoints/best.ckpt: give a run's folder or a .ckpt file")
-    return best
+    raise InputError(f"'{checkpoint}' holds no checkpoints/best.ckpt: give a run's folder or a .ckpt file")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def sentence(error: BaseException) -> str:
     if any(isinstance(link, MemoryError) for link in chain):
         return f"there is not enough memory ({_one_line(error)}): use fewer rows, or a smaller network"
     if (what_to_do := no_room(error)) is not None:
-        return f"{what_to_do}, and go on with resume=<the run's folder>"
+        return f"{what_to_do}, and continue with resume=<the run's folder>"
     if _names_file(error):
         return f"cannot read or write {shown(error.filename2 or error.filename, MAX_MESSAGE)}: {error.strerror}"
     if _is_of_hydra(error):

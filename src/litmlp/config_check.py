@@ -66,7 +66,7 @@ def check_names(config: Config) -> None:
     """Raise InputError for an unknown key or a value of a wrong type, in a config in which `task` may still be auto."""
     check_parts(config)
     check_values(config)
-    for path, node in nodes(config):
+    for path, node in nodes(numbers_as_text(config)):
         if node["_target_"] is not None:
             check_arguments(path, node)
 
@@ -113,7 +113,7 @@ def check_parts(config: Config) -> None:
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             raise InputError(f"{key} names no _target_ to build: choose an option that does, with {key}=...")
         if key in ("optimizer", "scheduler") and node.get("_partial_") is not True:
-            raise InputError(f"{key} lacks _partial_: add _partial_=true, for a run adds its first argument later")
+            raise InputError(f"{key} lacks _partial_: add {key}._partial_=true, for a run adds arguments later")
     for group in GROUPS:
         if config[group] is not None and not isinstance(config[group], dict):
             raise InputError(f"{group} is {config[group]!r}: choose options of the group with {group}=[...]")

@@ -1,8 +1,8 @@
 """A trained model, which predicts the rows of files, frames and arrays."""
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import torch
@@ -15,26 +15,21 @@ from litmlp.data.inputs import collected
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.tasks import Task
 
-if TYPE_CHECKING:
-    from litmlp.api import Run
-
 ROWS_PREDICTED_AT_ONCE = 8192
 BLOCK = 64  # rows; processors compute several numbers at once and round the remaining ones differently
 
 
-def load(path: "str | Path | Run") -> "Model":
-    """Return the model of a run's folder, with its best weights, or the model of a `.ckpt` file.
+def load(path: str | os.PathLike[str]) -> "Model":
+    """Return the model of a `Run` or of a run's folder, with its best weights, or the model of a `.ckpt` file.
 
     Raises:
         InputError: there is no checkpoint, or it is damaged, or it contains what a checkpoint of this project must not.
     """
-    if isinstance(folder := getattr(path, "folder", None), Path):  # a `Run`
-        path = folder
-    file = checkpoint.resolve(str(path))
-    with (
-        torch.random.fork_rng()
-    ):  # building the network draws random weights, which the caller's generator must not see
-        return Model(checkpoint.load(file))
+    file = checkpoint.resolve(os.fspath(path))
+    # Building the network draws random weights, but the generator of the caller stays as it is.
+    with torch.random.fork_rng(devices=[]):
+        loaded = checkpoint.load(file)
+    return Model(loaded)
 
 
 class Model:

@@ -326,11 +326,16 @@ def _fault(error: BaseException) -> str:
 
 
 def _origin(error: BaseException) -> str:
-    """Return the last line outside of libraries that led to an error, for a sentence; empty if there is none."""
+    """Return the last line outside of Python and libraries that led to an error; empty if there is none."""
     import traceback
 
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    return f", in {paths.display(Path(frames[-1].filename))} line {frames[-1].lineno}" if frames else ""
+    def is_own(path: Path) -> bool:
+        installed = {"site-packages", "dist-packages"} & {*path.parts} or path.is_relative_to(Path(os.__file__).parent)
+        return path.is_file() and (not installed or path.is_relative_to(paths.PACKAGE))
+
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    lines = [f", in {paths.display(path)} line {number}" for path, number in frames if is_own(path)]
+    return lines[-1] if lines else ""
 
 
 def _environment() -> str:

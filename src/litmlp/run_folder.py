@@ -114,7 +114,7 @@ def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> It
             yield
         except (Interrupted, KeyboardInterrupt, SystemExit):
             _finish(folder, status, "interrupted")
-            log.warning("interrupted: go on with litmlp-train resume=%s", display(folder))
+            log.warning("interrupted: continue with litmlp-train resume=%s", display(folder))
             raise
         except BaseException as error:
             _finish(folder, status, "failed", error=str(error), traceback=traceback.format_exc())

@@ -276,7 +276,7 @@ def test_sigterm_stops_cleanly_and_the_same_folder_goes_on(tmp_path: Path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert err.strip() == "litmlp-train: stopped by SIGTERM"
-    assert out.splitlines()[-1] == "interrupted: go on with litmlp-train resume=run"
+    assert out.splitlines()[-1] == "interrupted: continue with litmlp-train resume=run"
     assert json.loads((tmp_path / "run/status.json").read_text())["status"] == "interrupted"
     resume = [sys.executable, "-m", "litmlp.commands.train", "resume=run"]
     out = subprocess.run(resume, check=True, capture_output=True, text=True, timeout=200).stdout

@@ -101,12 +101,13 @@ def test_cells_of_several_types_are_text():
         (np.zeros((2, 2)), "rows are given as ndarray"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a': rename one of them"),
         ({"a": [1, 2], "b": [1]}, "column 'a' has 2 rows, but 'b' has 1: give columns of one length"),
-        ({"a": np.zeros((2, 3))}, "column 'a' is an array of 2 dimensions: give an array of 1 dimension, or a list"),
-        ({"a": np.array([["x", "z"]] * 3, dtype=object)}, "column 'a' is an array of 2 dimensions: give an array"),
-        ({"a": torch.zeros(2, 3)}, "column 'a' is an array of 2 dimensions: give an array"),
-        ({"a": "xyz"}, "column 'a' is a str: give an array of 1 dimension, or a list"),
-        ({"a": {3, 1, 2}}, "column 'a' is a set: give an array of 1 dimension, or a list"),
-        ({"a": 1.0}, "column 'a' is given as float: give an array of 1 dimension, or a list"),
+        ({"a": np.zeros((2, 3))}, "column 'a' is an array of 2 dimensions: give one of 1"),
+        ({"a": np.array([["x", "z"]] * 3, dtype=object)}, "column 'a' is an array of 2 dimensions: give one of 1"),
+        ({"a": torch.zeros(2, 3)}, "column 'a' is an array of 2 dimensions: give one of 1"),
+        ({"a": np.array(5.0)}, "column 'a' is an array of 0 dimensions: give one of 1"),
+        ({"a": "xyz"}, "column 'a' is of type str: give an array of 1 dimension, or a list"),
+        ({"a": {3, 1, 2}}, "column 'a' is of type set: give an array of 1 dimension, or a list"),
+        ({"a": 1.0}, "column 'a' is of type float: give an array of 1 dimension, or a list"),
         (pl.scan_csv("absent.csv"), "the lazy frame cannot be computed .*: correct its expressions"),
         (pl.LazyFrame({"a": [1]}).select("b"), "the lazy frame cannot be computed .*: correct its expressions"),
     ],
@@ -126,6 +127,9 @@ def test_a_lazy_frame_is_computed_once(tmp_path: Path):
         return frame.sample(fraction=1, shuffle=True)
 
     rows = pl.DataFrame(ROWS).lazy().map_batches(counted)
+    with pytest.raises(InputError, match=r"there is no config key 'optimizer\.lrr'"):
+        litmlp.train("data.target=y", "optimizer.lrr=1", frame=rows, folder=tmp_path / "run")
+    assert num_computed == 0
     run = litmlp.train("data.target=y", "trainer=debug", *SMALL, frame=rows, folder=tmp_path / "run")
     assert num_computed == 1
     predicted = run.load().predict(rows, keep="y")
@@ -141,6 +145,11 @@ def test_a_masked_cell_is_missing():
     assert frame["numbers"].to_list() == [None, 1]
     assert frame["texts"].to_list() == [None, "v"]
     assert frame["days"].is_null().to_list() == [False, True]
+
+
+def test_numbers_that_no_float_holds_are_infinite_text():
+    frame = as_frame({"a": [10**400, 10**5000, 1]}).collect()
+    assert [float(text) for text in frame["a"]] == [float("inf"), float("inf"), 1.0]
 
 
 def test_cells_of_other_types_are_read_like_text():

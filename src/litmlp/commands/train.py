@@ -58,13 +58,12 @@ def train(
     """
     with run_folder.recorded(folder, new=None if resume else config):
         from litmlp.auto_task import with_task  # this import takes seconds: by now the folder is claimed
-        from litmlp.config_check import check, check_parts, numbers_as_text
+        from litmlp.config_check import check, check_names, numbers_as_text
+        from litmlp.data.frames import as_frame
 
+        check_names(config)
         if frame is not None:
-            from litmlp.data.frames import as_frame
-
             frame = as_frame(frame)  # once, so that the task is chosen by the same rows that are learned
-        check_parts(config)
         original, config = config, with_task(numbers_as_text(config), frame)
         check(config)
         if resume or config != original:
@@ -161,11 +160,13 @@ def _as_input_error(error: Exception) -> InputError | None:
     """Return an InputError for a setting that Lightning or the compiler refuses; None for any other error."""
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+    from litmlp.training import compat
+
     # Lightning raises a ValueError if val_check_interval is larger than the number of training batches.
     is_about_batches = isinstance(error, ValueError) and "val_check_interval" in str(error)
     if isinstance(error, MisconfigurationException) or is_about_batches:
         return InputError(" ".join(str(error).split()))
-    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+    if compat.is_of_compiler(error):
         reason = str(error).splitlines()[0]
         return InputError(f"the network cannot be compiled here ({reason}): leave compile=true out")
     return None
@@ -200,11 +201,6 @@ def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
 def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", trainer: "L.Trainer") -> None:
     from litmlp.tasks import Task
 
-    overridden = [
-        name
-        for name in ("configure_optimizers", "test_step")
-        if getattr(type(task), name, None) is not getattr(Task, name)
-    ]
     rows = ", ".join(f"{len(batch.numeric)} {split}" for split, batch in data.tables.items())
     spec = data.spec
     log.info("%s rows", rows)
@@ -217,10 +213,11 @@ def _log_start(config: dict[str, Any], task: "Task", data: "TabularData", traine
     log.info("%d numeric and %d categorical inputs", len(spec.numeric), len(spec.categorical))
     num_parameters = sum(p.numel() for p in task.network.parameters())
     log.info("%d parameters, on %s", num_parameters, trainer.strategy.root_device)
-    if "configure_optimizers" not in overridden:
+    if type(task).configure_optimizers is Task.configure_optimizers:
         log.info("regularised by %s", _regularisation(config))
-    if "test_step" in overridden:
-        log.warning("test_step of %s is not called, since the test measures the metrics of build_metrics", type(task))
+    if type(task).test_step is not Task.test_step:
+        name = type(task).__qualname__
+        log.warning("test_step of %s is not called, since the test measures the metrics of build_metrics", name)
 
 
 def _regularisation(config: dict[str, Any]) -> str:

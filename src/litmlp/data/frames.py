@@ -1,7 +1,7 @@
 """Converts rows that are given in Python (frames of Polars or pandas, dicts of arrays) to a frame of Polars."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -64,21 +64,18 @@ def _series(name: str, values: Any) -> pl.Series:
     if getattr(dtype, "tz", None) is not None:  # of pandas
         # Timestamps become UTC without a time zone, as everywhere in `cells`.
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
-    if (num_dimensions := getattr(values, "ndim", 1)) != 1 or isinstance(values, str | bytes | Mapping | Set):
-        given = f"an array of {num_dimensions} dimensions" if num_dimensions != 1 else f"a {type(values).__name__}"
-        raise InputError(f"column '{shortened(name)}' is {given}: give an array of 1 dimension, or a list")
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping | Set):
+        kind = type(values).__name__
+        raise InputError(f"column '{shortened(name)}' is of type {kind}: give an array of 1 dimension, or a list")
+    if (num_dimensions := getattr(values, "ndim", 1)) != 1:
+        raise InputError(f"column '{shortened(name)}' is an array of {num_dimensions} dimensions: give one of 1")
     if isinstance(dtype, np.dtype) and dtype.kind in PLAIN:
         array = np.asarray(values)
         if array.dtype.itemsize > 8:  # a long double
             array = array.astype(np.float64)
         is_coarse = array.dtype.kind == "M" and np.datetime_data(array.dtype)[0] not in UNITS
         return pl.Series(name, array.astype("datetime64[us]") if is_coarse else array)
-    try:
-        cells = [None if _is_missing(value) else value for value in values]
-    except TypeError as error:
-        raise InputError(
-            f"column '{shortened(name)}' is given as {type(values).__name__}: give an array of 1 dimension, or a list"
-        ) from error
+    cells = [None if _is_missing(value) else value for value in values]
     try:
         series = pl.Series(name, cells)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):  # the cells have several types
@@ -92,8 +89,8 @@ def _series(name: str, values: Any) -> pl.Series:
 def _as_text(value: Any) -> str:
     try:
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    except ValueError:  # Python refuses to convert a whole number with thousands of digits to text
-        return repr(float("inf"))
+    except ValueError:  # Python refuses to convert a whole number with thousands of digits, which no float holds either
+        return "inf"
 
 
 def _is_missing(value: Any) -> bool:

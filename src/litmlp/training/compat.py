@@ -90,3 +90,8 @@ def is_empty(node: "DictConfig") -> bool:
 def outcome(job: Any) -> Any:
     """Return what a Hydra job returned or raised: the public `JobReturn.return_value` prints an error and raises it."""
     return job._return_value
+
+
+def is_of_compiler(error: Exception) -> bool:
+    """Tell whether torch's compiler raised an error; it has several private classes for them."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
