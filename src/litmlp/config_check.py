@@ -47,11 +47,7 @@ MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # here, _target_ may 
 
 def check(config: Config) -> None:
     """Raise InputError for the first mistake in a resolved config."""
-    check_parts(config)
-    check_values(config)
-    check_kinds(config)
-    for path, node in nodes(config):
-        check_arguments(path, node)
+    check_names(config)
     check_trainer(config)
     build.time_limit(config)
     spec = Spec.example(build.task_class(config).target_type)
@@ -66,6 +62,7 @@ def check_names(config: Config) -> None:
     """Raise InputError for an unknown key or a value of a wrong type, in a config in which `task` may still be auto."""
     check_parts(config)
     check_values(config)
+    check_kinds(config)
     for path, node in nodes(numbers_as_text(config)):
         if node["_target_"] is not None:
             check_arguments(path, node)
@@ -147,7 +144,8 @@ def check_leaf(path: str, value: Any) -> None:
 
 def check_kinds(config: Config) -> None:
     """Raise InputError for a part whose `_target_` is not a class of the required type."""
-    parts = [(key, config[key]["_target_"], base) for key, base in PARTS.items() if config[key]]
+    parts = [(key, config[key].get("_target_"), base) for key, base in PARTS.items() if config[key]]
+    parts = [part for part in parts if part[1] is not None]  # a task to be chosen by the data has no class yet
     for group in GROUPS:
         parts += [(f"{group}.{name}", node["_target_"], GROUPS[group]) for name, node in (config[group] or {}).items()]
     for path, name, base in parts:
