@@ -1,6 +1,5 @@
 """The README, taken literally, in a fresh clone with an environment of its own."""
 
-import json
 import os
 import re
 import signal
@@ -95,13 +94,16 @@ def test_make_tensorboard_serves_the_runs(clone: Path):
 # part: notebooks
 @pytest.mark.slow
 def test_make_notebooks_serves_them(clone: Path):
+    import json  # here, since a project may leave this part out
+
     quiet = "--no-browser --allow-root --port=0 --ServerApp.port_retries=0 --IdentityProvider.token=lecture"
     options = {"cwd": clone, "stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(["make", "notebooks", f"ARGS={quiet}"], **options, process_group=0) as server:
         try:
             found = (re.search(r"http://(localhost|127\.0\.0\.1):\d+/", line) for line in server.stderr)
             address = next(match[0] for match in found if match)
-            names = [entry["name"] for entry in json.loads(answer(f"{address}api/contents?token=lecture"))["content"]]
+            contents = json.loads(answer(f"{address}api/contents?token=lecture"))["content"]
+            names = [entry["name"] for entry in contents]
             assert sorted(names) == sorted(path.name for path in (ROOT / "notebooks").iterdir())
         finally:
             os.killpg(server.pid, signal.SIGTERM)

@@ -136,7 +136,12 @@ class MLflow(MLFlowLogger):
         experiment_name: name of the experiment to which the runs belong.
     """
 
-    def __init__(self, save_dir: str | Path, tracking_uri: str | None = None, experiment_name: str = "litmlp") -> None:
+    def __init__(
+        self,
+        save_dir: str | Path,
+        tracking_uri: str | None = None,
+        experiment_name: str = "litmlp",
+    ) -> None:
         files = None
         if tracking_uri is None:
             runs().mkdir(parents=True, exist_ok=True)

@@ -22,8 +22,8 @@ def serve() -> None:
     """Answer until the input ends."""
     sys.path.insert(0, "")
     commands = {name: import_module(MODULES[name]).main for name in COMMANDS}
-    for heavy in ("litmlp.config_check", "litmlp.checkpoint", "litmlp.callbacks", "litmlp.auto_task", "litmlp.loggers"):
-        import_module(heavy)
+    for heavy in ("config_check", "checkpoint", "callbacks", "auto_task", "loggers"):
+        import_module(f"litmlp.{heavy}")
     answers = os.fdopen(os.dup(1), "w")
     print(
         json.dumps({"megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}), file=answers, flush=True
