@@ -204,12 +204,12 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         *("train resume=run", FURTHER),
     ),
     (
-        "resume goes on with one run: give one folder, without -m",
+        "resume continues one run: give one folder, without -m",
         "train -m hydra/sweeper=basic resume=run",
         "train resume=run",
     ),
     (
-        "resume goes on with one run, or with a sweep: give its folder, and no -m",
+        "resume continues one run, or a sweep: give its folder, and no -m",
         "train -m resume=run",
         "train resume=run",
     ),

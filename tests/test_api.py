@@ -193,7 +193,7 @@ def test_a_run_can_be_loaded_and_one_without_weights_is_told_apart(tmp_path: Pat
     assert_frame_equal(litmlp.load(run).predict(ROWS), run.load().predict(ROWS))
     assert torch.equal(torch.rand(1), expected)
     (run.folder / "checkpoints/best.ckpt").unlink()
-    with pytest.raises(litmlp.InputError, match=r"no checkpoints/best\.ckpt yet: resume it"):
+    with pytest.raises(litmlp.InputError, match=r"no checkpoints/best\.ckpt yet: resume it, or choose another run"):
         litmlp.load(run.folder)
 
 

@@ -138,3 +138,11 @@ def test_a_name_that_is_a_number_has_no_wrong_type():
     config = compose_config(*SLOPE)
     config["data"] |= {"target": 2, "ignore": [7]}  # as YAML reads names in a file of conf/
     check_names(config)
+
+
+def test_a_wrong_class_is_told_before_the_task_is_chosen():
+    table = ("data=table", "data.path=missing.csv", "data.target=y")
+    config = compose_config(*table, "callbacks.progress._target_=torch.nn.Linear")
+    assert config["task"]["_target_"] is None
+    with pytest.raises(InputError, match="must be a callback"):
+        check_names(config)

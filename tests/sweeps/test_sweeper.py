@@ -146,7 +146,7 @@ def test_values_may_be_configured(tmp_path: Path):
         (["seed=0,1", "hydra.sweeper.on_failure=x"], "hydra.sweeper.on_failure is 'x': use continue or stop"),
         (["seed=0,1", "hydra.sweeper.retry_faild=true"], "there is no config key 'hydra.sweeper.retry_faild'"),
         (["seed=0,1", "hydra/launcher=jobib"], "hydra/launcher has no option 'jobib': did you mean 'joblib'?"),
-        (["seed=0,1", "resume=nowhere"], "resume goes on with one run, or with a sweep"),
+        (["seed=0,1", "resume=nowhere"], "resume continues one run, or a sweep"),
         (
             ["seed=0,1", "trainer=ddp", "trainer.devices=2", "hydra/launcher=joblib"],
             "trainer.devices=2 would start processes inside those of hydra/launcher=joblib",

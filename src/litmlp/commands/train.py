@@ -238,7 +238,7 @@ def _job(config: "DictConfig") -> float:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if config.resume and HydraConfig.get().mode is RunMode.MULTIRUN:
-        raise InputError("resume goes on with one run: give one folder, without -m")
+        raise InputError("resume continues one run: give one folder, without -m")
     metrics = begin(config, folder, HydraConfig.get().overrides.task)
     print(summary(metrics))
     print(display(folder))

@@ -250,7 +250,7 @@ class ResumableSweeper(Sweeper):
             composed = self.context.config_loader.load_sweep_config(self.config, [*description["fixed"], *overrides])
             config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
             if config.resume:
-                raise InputError("resume goes on with one run, or with a sweep: give its folder, and no -m")
+                raise InputError("resume continues one run, or a sweep: give its folder, and no -m")
             plain = with_task(cli.resolved(config))
             check(plain)
             columns |= hyperparameters(plain).keys()
