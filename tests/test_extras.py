@@ -15,6 +15,7 @@ from litmlp.paths import ROOT
 SWEEP = ["-m", "data=penguins", "seed=0,1", "trainer.max_epochs=1", *UNDRAWN, "hydra.sweep.dir=sweep"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "overrides", "extra"),
     [

@@ -225,6 +225,19 @@ def test_rows_that_do_not_fit_the_names_are_refused_by_line(text: str, said: str
         table(written(tmp_path, text), "b", skip_rows=0).read()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'x,y\nr,"aaa"""\n\n"\nr,"\naaa""\n"\nr,"\naaaa"""\n',  # a quote too many, in line 2
+        'x,y\nr,"aa""\n\n"a\nr,"\naaa""\n"\nr,"\naaaa"\n',  # a letter after a closing quote, in line 4
+    ],
+)
+def test_damage_that_splits_most_rows_makes_no_narrower_table(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=r"line \d of .* opens or closes no cell"):
+        table(path, "x").read()
+
+
 ROWS = st.lists(st.text('ab",\n', max_size=6), min_size=3, max_size=9)
 
 

@@ -46,6 +46,7 @@ def test_without_callbacks_nothing_is_drawn(tmp_path: Path, config: Config):
     assert not (tmp_path / "run/plots").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", TABLES)
 def test_a_table_is_learned_without_it(data: str):
     short = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "network.hidden_sizes=[4]", "hydra.run.dir=run"]

@@ -56,6 +56,7 @@ def test_what_is_claimed_holds(name: str, tmp_path: Path):
     assert lecture.PLOTS[name](jobs).std() > 10  # something is drawn
 
 
+@pytest.mark.slow
 def test_a_neuron_that_has_not_learned_has_not_the_slope_of_the_closed_form(tmp_path: Path):
     (command,) = COMMANDS["neuron"]
     jobs = lecture.train(f"{command} optimizer.lr=1e-6 trainer.max_epochs=2", tmp_path)

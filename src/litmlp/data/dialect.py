@@ -119,14 +119,19 @@ def sniff(lines: Sequence[str], options: FormatOptions = NO_OPTIONS) -> Found:
         num_titles = int(options.header in (None, True) and len(rows[0]) != _width(rows))
     table = rows[num_titles:]
     width = _width(table)
-    # The last row above the table may be its header, although it has another number of cells.
-    above = rows[num_titles - 1] if num_titles else []
-    num_above = skipped + _lines_of(body, num_titles - 1)
+    # The last row above the table may be its header, although it has another number of cells. So may be a row further
+    # above, if it and the next row are wider than the table: damage may have split most rows into shorter ones.
+    wide = [len(row) > width for row in rows[:num_titles]]
+    wider = [i for i in range(num_titles) if all(wide[i : i + 2]) and _may_be_names(rows[i])]
+    header = wider[0] if wider else num_titles - 1
+    above = rows[header] if num_titles else []
+    num_above = skipped + _lines_of(body, header)
     if options.header in (None, True) and len(above) != width and _may_be_names(above):
         if len(above) == width + 1 and not above[-1].strip():  # a delimiter ends that line, but none of the others
             return Found(Dialect(delimiter, quote, num_above, comment), above[:-1], _of_width(table, width))
         if len(above) > width:  # the header counts; the shorter rows are damaged
-            return Found(Dialect(delimiter, quote, num_above, comment), above, _of_width(table, len(above)))
+            below = _of_width(rows[header + 1 :], len(above))
+            return Found(Dialect(delimiter, quote, num_above, comment), above, below)
         if len(above) == width - 1 and options.may_lack_name:
             rows = _of_width(table, width)
             # The column without a name is the last if a delimiter ends each line. Otherwise it is the first, which
