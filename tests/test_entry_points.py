@@ -34,6 +34,7 @@ def test_help_and_config_import_nothing_heavy(name: str, flags: list[str]):
     assert (f"litmlp-{name} " if flags == ["--help"] else key) in done.stdout
 
 
+@pytest.mark.slow
 def test_the_last_line_is_the_folder_from_any_working_directory(tmp_path: Path):
     done = run(SCRIPTS / "litmlp-train", *SHORT, "hydra.run.dir=mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -42,6 +43,7 @@ def test_the_last_line_is_the_folder_from_any_working_directory(tmp_path: Path):
     assert (tmp_path / "mine/metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Path):
     done = run(sys.executable, "-m", "litmlp.commands.train", *SHORT, cwd=tmp_path)
     folder = Path(done.stdout.splitlines()[-1])

@@ -270,6 +270,7 @@ LONG = ["data=penguins", "network.dropout=0.2", "network.hidden_sizes=[8]", "tra
 LONG += ["callbacks.early_stopping.patience=1000"]
 
 
+@pytest.mark.slow
 def test_sigterm_stops_cleanly_and_the_same_folder_goes_on(tmp_path: Path):
     process = run_until_first_checkpoint(tmp_path / "run", *LONG)
     process.terminate()

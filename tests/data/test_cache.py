@@ -432,6 +432,7 @@ torch.save({split: tuple(batch) for split, batch in data.tables.items()}, "secon
 """
 
 
+@pytest.mark.slow
 def test_of_jobs_that_start_together_one_reads_and_both_get_the_same_rows(
     path: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -337,6 +337,7 @@ def test_a_folder_of_very_many_files_is_not_looked_through(tmp_path: Path, monke
         files_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_first_line_of_any_length_names_the_columns(tmp_path: Path) -> None:
     names = [f"c{i}" for i in range(20_000)]
     (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
