@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -6,13 +7,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from omegaconf import OmegaConf
 
-from conftest import SLOPE, SMALL
+from conftest import SLOPE, SMALL, compose_config
 from litmlp import build
 from litmlp.auto_task import with_task
+from litmlp.cli import resumed
 from litmlp.commands.train import train
-from litmlp.errors import InputError
-from litmlp.files import read_json
+from litmlp.errors import InputError, Interrupted
+from litmlp.files import read_json, read_yaml
 from test_advice import DRAWN
 
 ROWS = range(60)
@@ -140,3 +143,18 @@ def test_columns_may_have_any_name(config: Callable[..., dict[str, Any]], tmp_pa
     overrides = ["data=table", "data.path=rows.csv", "data.target=1st = (€)", "trainer.max_epochs=1", *SMALL]
     train(config(*overrides), tmp_path / "run")
     assert set(read_json(tmp_path / "run/columns.json")["columns"]) == set(names[:3])
+
+
+def test_a_run_that_was_stopped_before_its_task_was_chosen_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def stop(*_: Any) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    config = compose_config(*SLOPE, "task=auto", "trainer.max_epochs=1", *SMALL)
+    with monkeypatch.context() as patches:
+        patches.setattr("litmlp.auto_task.with_task", stop)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path)
+    stored = resumed(OmegaConf.create({"resume": str(tmp_path)}), tmp_path, [])
+    assert stored["task"]["_target_"] is None
+    train(stored, tmp_path, resume=True)
+    assert read_yaml(tmp_path / "config.yaml")["task"]["_target_"] == "litmlp.tasks.RegressionTask"

@@ -14,7 +14,9 @@ from litmlp.sweeps.folder import SweepFolder
 FILE = Path("theirs/config.yaml")
 
 
-@pytest.mark.parametrize("overrides", [["data=adult"], ["network=linear", "optimizer=sgd", "scheduler=plateau"]])
+@pytest.mark.parametrize(
+    "overrides", [["data=adult"], ["task=auto"], ["network=linear", "optimizer=sgd", "scheduler=plateau"]]
+)
 def test_what_this_project_composes_is_trusted(overrides: list[str]):
     trust.check_config(compose_config(*overrides), FILE)
 

@@ -21,6 +21,8 @@ CLASS = re.compile(
     r"(torch\.nn(\.modules\.\w+)?|torch\.optim(\.lr_scheduler)?"
     rf"|{OWN}\.(networks|tasks|data|callbacks|loggers|optimizers)(\.[a-z_0-9]+)*)\.[A-Z]\w*"
 )
+# A run that was stopped before its target had been read still has this in its config: see `auto_task.py`.
+AUTO_TASK = ("task", None)
 # Keys that have a meaning for Hydra: with them, an override could name a class to build.
 MARK = re.compile("_(target|args|partial|recursive|convert)_")
 # The options and the keys of Hydra that a sweep's command may set. Not cmaes, which unpickles values from the study.
@@ -46,6 +48,8 @@ def check_config(config: dict[str, Any], file: Path, typed: Sequence[str] = ()) 
         typed: keys that the user has given on the command line.
     """
     for key, target in _targets(config):
+        if (key, target) == AUTO_TASK:
+            continue
         if not _is_among(f"{key}._target_", typed) and not (
             isinstance(target, str) and (CLASS.fullmatch(target) or target in named_in_conf())
         ):
