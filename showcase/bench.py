@@ -266,7 +266,7 @@ class Bench:
         return [
             *("data=table", f"data.path={path}", "data.target=y", "data.split_column=part", "task=classification"),
             *(f"network.hidden_sizes={size.hidden}".replace(" ", ""), "network.activation=ReLU"),
-            *("network.num_frequencies=0", f"data.batch_size={size.batch}", f"trainer.max_epochs={size.epochs}"),
+            *("network/embedding=none", f"data.batch_size={size.batch}", f"trainer.max_epochs={size.epochs}"),
             *("callbacks.early_stopping.patience=1000000", f"trainer={'gpu' if self.device == 'cuda' else 'cpu'}"),
         ]
 

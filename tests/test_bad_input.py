@@ -17,7 +17,7 @@ GOOD = f"size,code,level,y,when,group\n{ROWS}\n"
 
 
 def training(*arguments: str, path: str = "table.csv", target: str = "y") -> list[str]:
-    small = ["trainer.max_epochs=1", "network.hidden_sizes=[4]", "network.num_frequencies=0", "threads=1"]
+    small = ["trainer.max_epochs=1", "network.hidden_sizes=[4]", "network/embedding=none", "threads=1"]
     return ["data=table", f"data.path={path}", f"data.target={target}", *small, "hydra.run.dir=run", *arguments]
 
 

@@ -26,7 +26,7 @@ from litmlp.training import loop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
 
-PENGUINS = ["data=penguins", "data.batch_size=16", "network.hidden_sizes=[8]", "network.num_frequencies=0"]
+PENGUINS = ["data=penguins", "data.batch_size=16", "network.hidden_sizes=[8]", "network/embedding=none"]
 PENGUINS += ["trainer=gpu", "threads=1", "optimizer.lr=0.01"]  # 14 steps an epoch
 SHORT = [*PENGUINS, "trainer.max_epochs=3", "network.dropout=0.3"]
 LONG = [*PENGUINS, "trainer.max_epochs=20"]

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.data import ClassTarget, Spec
-from litmlp.networks import MLP
+from litmlp.networks import MLP, PeriodicEmbedding
 from litmlp.networks.graph import nodes_of
 
 
@@ -37,7 +37,7 @@ def test_nodes_follow_the_tensors():
 
 
 def test_an_mlp_joins_numbers_and_levels():
-    network = MLP(Spec.example(ClassTarget), hidden_sizes=[8], num_frequencies=4)
+    network = MLP(Spec.example(ClassTarget), hidden_sizes=[8], embedding=PeriodicEmbedding)
     nodes = nodes_of(network, numeric=torch.zeros(2, 2), categorical=torch.zeros(2, 1, dtype=torch.int64))
     inputs = {node.name: node.inputs for node in nodes}
     (joined,) = (name for name in inputs if name.startswith("cat_"))

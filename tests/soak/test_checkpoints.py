@@ -240,7 +240,7 @@ def used(draw: random.Random, folder: Path, run: Path) -> Ended:
         shutil.copytree(run, folder / "run")
         shutil.copy(folder / "stranger.ckpt", folder / "run/checkpoints/last.ckpt")
         return commands().run("train", "resume=run", "trainer.max_epochs=5", folder=folder).check(0, 1, 2)
-    small = ("data=penguins", "network.hidden_sizes=[8]", "network.num_frequencies=0", "trainer.max_epochs=1")
+    small = ("data=penguins", "network.hidden_sizes=[8]", "network/embedding=none", "trainer.max_epochs=1")
     return commands().run("train", *small, "init_from=stranger.ckpt", "hydra.run.dir=run", folder=folder).check(0, 1, 2)
 
 

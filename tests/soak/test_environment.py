@@ -20,7 +20,7 @@ from litmlp.entry_points import MODULES
 from soak.soaking import Ended, Soak, commands
 
 TINY = [
-    *("network.hidden_sizes=[4]", "network.num_frequencies=0"),
+    *("network.hidden_sizes=[4]", "network/embedding=none"),
     *("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"),
 ]
 SHORT = [*SLOPE, *TINY]

@@ -20,7 +20,7 @@ MAX_KILLS = 4  # of one run
 MAX_SECONDS = 8.0  # before a kill: a process needs most of them to import
 LAST_WORDS = 120.0  # seconds
 SMALL = [
-    *("data=penguins", "network.dropout=0.2", "network.hidden_sizes=[8]", "network.num_frequencies=0", "threads=1"),
+    *("data=penguins", "network.dropout=0.2", "network.hidden_sizes=[8]", "network/embedding=none", "threads=1"),
     *("trainer.accelerator=cpu", "callbacks.early_stopping.patience=1000"),
 ]
 RUN = [*SMALL, "trainer.max_epochs=60"]

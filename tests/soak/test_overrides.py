@@ -16,7 +16,7 @@ from litmlp import paths
 from soak.soaking import Ended, Soak, commands
 
 SMALL = [
-    *(*SLOPE, "network.hidden_sizes=[4]", "network.num_frequencies=0", "threads=1"),
+    *(*SLOPE, "network.hidden_sizes=[4]", "network/embedding=none", "threads=1"),
     *("trainer.accelerator=cpu", "trainer.max_epochs=1", "trainer.max_time=00:00:00:02", "logger=none"),
     *("callbacks=[checkpoint,early_stopping,stop_on_nan,epoch_seed,progress]", "hydra.run.dir=run"),
     *("hydra.sweep.dir=sweep",),

@@ -15,7 +15,7 @@ import pytest
 from soak.soaking import Soak, commands
 
 SMALL = [
-    *("trainer.max_epochs=1", "network.hidden_sizes=[4]", "network.num_frequencies=0", "threads=1"),
+    *("trainer.max_epochs=1", "network.hidden_sizes=[4]", "network/embedding=none", "threads=1"),
     *("trainer.accelerator=cpu", "~callbacks.progress", "logger=none"),
 ]
 NAMES = [

@@ -15,7 +15,7 @@ from conftest import SLOPE
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SEARCH = [
-    *("-m", "hydra/sweeper=optuna", *SLOPE, "network.hidden_sizes=[4]", "network.num_frequencies=0"),
+    *("-m", "hydra/sweeper=optuna", *SLOPE, "network.hidden_sizes=[4]", "network/embedding=none"),
     *("trainer.max_epochs=1", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.n_trials=8", "threads=1"),
 ]
 

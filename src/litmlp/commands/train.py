@@ -97,6 +97,7 @@ def _fit_and_test(
     decisions = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
     write_json(folder / run_folder.COLUMNS, decisions)
     task = build.task(config, data.spec)
+    task.adapt(data.tables["train"])
     try_out(config, task, data)
     task.save_hyperparameters(checkpoint.description(config), logger=False)
     saved_state = resuming.State.of(folder) if resume else None

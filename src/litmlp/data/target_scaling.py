@@ -1,5 +1,6 @@
 """Converts targets from their own units to the values that a network learns, and back."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,3 +58,10 @@ class TargetScaling:
         if self.transform == "log1p":
             return (self.mean + values).expm1().clamp(0, LARGEST)
         return self.mean + values if with_mean else values
+
+    def mean_of(self, outputs: Tensor) -> Tensor:
+        """Return the output `[N, O]` whose value in own units is the mean of those of M outputs, `[N, M, O]`."""
+        if self.transform == "none":
+            return outputs.mean(dim=1)
+        std = self.std.to(outputs)  # the mean cancels: log(mean(exp(mean + std * output))) - mean
+        return ((outputs * std).logsumexp(dim=1) - math.log(outputs.shape[1])) / std

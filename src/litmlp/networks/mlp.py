@@ -1,6 +1,7 @@
 """The multilayer perceptron."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,23 +10,33 @@ from litmlp.data.columns import FIRST_LEVEL
 from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget
 from litmlp.errors import did_you_mean, shown
-from litmlp.networks.numeric_embedding import PeriodicEmbedding
+from litmlp.networks.members import MemberLinear, MemberScaling, ScaledLinear
+from litmlp.networks.numeric_embedding import NumericEmbedding
 
 
 class MLP(nn.Module):
     """A network of fully connected layers. Each hidden layer is linear, followed by normalisation, activation, dropout.
 
     Categorical inputs are embedded, and the embeddings are concatenated with the numeric inputs. Without hidden layers
-    and frequencies the network is exactly linear.
+    and numeric embedding the network is exactly linear.
+
+    With several members, it is an ensemble of networks that share nearly all weights (Gorishniy et al. 2025, "TabM:
+    Advancing Tabular Deep Learning with Parameter-Efficient Ensembling"). Each member multiplies the inputs by a vector
+    of its own and has a last layer of its own.
 
     Args:
         spec: the columns of the data; passed in when a run is built.
         hidden_sizes: width of each hidden layer; may be empty.
         activation: the name of an activation in `torch.nn`, such as `ReLU`, `Tanh`, `GELU`, `Identity`; if None, SELU
             for classes, as in Holzmüller et al. 2024, "Better by Default" (RealMLP), and ReLU for numbers.
+        learned_identity: whether each hidden unit learns how much of its activation it replaces by the identity.
         dropout: fraction of hidden units that are set to 0 in each training step.
         normalization: `layer` or `none`.
-        num_frequencies: number of cosines that embed each numeric input (see PeriodicEmbedding); 0 for no embedding.
+        embedding: makes the embedding of F numeric inputs, given F; None for no embedding.
+        scale_inputs: whether each input of the first layer is multiplied by a learned number.
+        members: number of members M.
+        member_layers: `first` if the members differ only before the first and in the last layer (TabM-mini), `all` if
+            they also scale the inputs and outputs of each hidden layer (TabM).
 
     Example:
         >>> from litmlp.data import ClassTarget, Spec
@@ -39,44 +50,62 @@ class MLP(nn.Module):
         spec: Spec,
         hidden_sizes: list[int],
         activation: str | None = None,
+        learned_identity: bool = False,
         dropout: float = 0.0,
         normalization: str = "none",
-        num_frequencies: int = 0,
+        embedding: Callable[[int], NumericEmbedding] | None = None,
+        scale_inputs: bool = False,
+        members: int = 1,
+        member_layers: str = "first",
     ) -> None:
         super().__init__()
         if min(hidden_sizes, default=1) < 1:
             raise ValueError(f"hidden_sizes must be widths of 1 or more, not {hidden_sizes}")
+        if members < 1:
+            raise ValueError(f"members must be 1 or more, not {members}")
+        if member_layers not in ("first", "all"):
+            raise ValueError(f"member_layers is {shown(member_layers)}: {did_you_mean(member_layers, ['first', 'all'])}")
         if activation is None:
             activation = "SELU" if isinstance(spec.target, ClassTarget) else "ReLU"
-        if num_frequencies < 0:
-            raise ValueError(f"num_frequencies must be 0 or more, not {num_frequencies}")
-        periodic = PeriodicEmbedding(len(spec.numeric), num_frequencies) if num_frequencies else None
-        self.numeric = periodic
+        self.numeric = embedding(len(spec.numeric)) if embedding and spec.numeric else None
         embeddings = [Embedding(size) for size in spec.categorical.values()]
         self.embeddings = nn.ModuleList(embeddings)
-        width = len(spec.numeric) * (periodic.width if periodic else 1)
+        width = len(spec.numeric) * (self.numeric.width if self.numeric else 1)
         width += sum(embedding.embedding_dim for embedding in embeddings)
+        self.scales = InputScaling(width) if scale_inputs else None
+        self.members = MemberScaling(members, width, is_random=True) if members > 1 else None
         layers: list[nn.Module] = []
-        for size in hidden_sizes:
+        for index, size in enumerate(hidden_sizes):
+            is_scaled = members > 1 and member_layers == "all" and index > 0
             layers += [
-                nn.Linear(width, size),
+                ScaledLinear(members, width, size) if is_scaled else nn.Linear(width, size),
                 normalization_layer(normalization, size),
-                activation_layer(activation),
+                LearnedIdentity(activation_layer(activation), size) if learned_identity else activation_layer(activation),
                 nn.Dropout(dropout) if dropout else nn.Identity(),
             ]
             width = size
-        layers.append(nn.Linear(width, spec.target.num_outputs))
+        last = nn.Linear(width, spec.target.num_outputs)
+        layers.append(last if members == 1 else MemberLinear(members, width, spec.target.num_outputs))
         # Identity layers are left out but still counted, so that the names of weights do not depend on the dropout.
         numbered = {str(i): layer for i, layer in enumerate(layers) if type(layer) is not nn.Identity}
         self.layers = nn.Sequential(OrderedDict(numbered))
         initialize_(self.layers, gain=variance_preserving_gain(activation_layer(activation)))
 
+    def adapt(self, numeric: Tensor, categorical: Tensor) -> None:
+        """Learn what does not come from gradients from the inputs of the training rows, before training."""
+        if self.numeric is not None:
+            self.numeric.adapt(numeric)
+
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""
+        """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`, or with several members to `[N, M, O]`."""
         inputs = numeric if self.numeric is None else self.numeric(numeric)
         if self.embeddings:
             embedded = [embed(codes) for embed, codes in zip(self.embeddings, categorical.unbind(1), strict=True)]
             inputs = torch.cat([inputs, *embedded], dim=1)
+        if self.scales is not None:
+            inputs = self.scales(inputs)
+        if self.members is not None:
+            inputs = self.members(inputs[:, None])
         return self.layers(inputs)
 
 
@@ -88,6 +117,43 @@ class Embedding(nn.Embedding):
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
         with torch.no_grad():
             self.weight[:FIRST_LEVEL] = 0  # the codes of unseen levels and missing cells have no effect until trained
+
+
+class InputScaling(nn.Module):
+    """Multiplies each input by a learned number, so that a network weighs whole inputs quickly.
+
+    Source: Holzmüller et al. 2024, "Better by Default" (RealMLP), where these numbers have 6 times the learning rate.
+
+    Args:
+        width: number of inputs.
+        speed: times the learning rate with which the factors change.
+    """
+
+    def __init__(self, width: int, speed: float = 6.0) -> None:
+        super().__init__()
+        self.speed = speed
+        self.changes = nn.Parameter(torch.zeros(width))  # Adam's steps have the same size for any unit of a parameter
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map `[..., width]` to `[..., width]`."""
+        return inputs * (1 + self.speed * self.changes)
+
+
+class LearnedIdentity(nn.Module):
+    """Mixes an activation with the identity; each unit learns the fraction of the activation, which starts at 1.
+
+    Source: Holzmüller et al. 2024, "Better by Default" (RealMLP), where this fraction has a tenth of the learning rate.
+    """
+
+    def __init__(self, activation: nn.Module, width: int, speed: float = 0.1) -> None:
+        super().__init__()
+        self.activation = activation
+        self.speed = speed
+        self.changes = nn.Parameter(torch.zeros(width))
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Map `[..., width]` to `[..., width]`."""
+        return torch.lerp(units, self.activation(units), 1 + self.speed * self.changes)
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -124,10 +190,10 @@ def initialize_(layers: nn.Sequential, gain: float) -> None:
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
     for linear in linears:
         scale = linear.in_features**-0.5
-        is_inner = linear is not linears[0] and linear is not linears[-1]
+        is_inner = linear is not layers[0] and linear is not layers[-1]
         nn.init.normal_(linear.weight, std=scale * (gain if is_inner else 1.0))
         nn.init.uniform_(linear.bias, -scale, scale)
-    nn.init.zeros_(linears[-1].bias)
+    nn.init.zeros_(layers[-1].bias)
 
 
 @torch.no_grad()

@@ -1,10 +1,49 @@
-"""An embedding of numeric inputs, which turns each into a short vector."""
+"""Embeddings of numeric inputs, which turn each number into a short vector."""
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
+MAX_ROWS = 2**18  # from which bins are computed; more rows would hardly change them
+QUANTILES = 1025  # from which the edges of bins are chosen
 
-class PeriodicEmbedding(nn.Module):
+
+class NumericEmbedding(nn.Module, ABC):
+    """The base class of embeddings of F numeric inputs.
+
+    Attributes:
+        width: how many numbers each input becomes.
+    """
+
+    width: int
+
+    @abstractmethod
+    def forward(self, numeric: Tensor) -> Tensor:
+        """Map `[N, F]` to `[N, F * width]`."""
+
+    def adapt(self, numeric: Tensor) -> None:  # noqa: B027 - most embeddings learn by training alone
+        """Learn what does not come from gradients from the training rows `[N, F]`, before training."""
+
+
+class NoEmbedding(NumericEmbedding):
+    """Returns the inputs as they are.
+
+    Args:
+        num_inputs: F.
+    """
+
+    width = 1
+
+    def __init__(self, num_inputs: int) -> None:
+        super().__init__()
+
+    def forward(self, numeric: Tensor) -> Tensor:
+        """Map `[N, F]` to itself."""
+        return numeric
+
+
+class PeriodicEmbedding(NumericEmbedding):
     """Returns each numeric input together with a few learned linear mixtures of its cosines.
 
     A network of ReLUs is slow to learn functions that rise and fall often along one input. Cosines of the input, with
@@ -21,6 +60,10 @@ class PeriodicEmbedding(nn.Module):
 
     def __init__(self, num_inputs: int, num_frequencies: int = 16, width: int = 4, scale: float = 0.1) -> None:
         super().__init__()
+        if num_frequencies < 1:
+            raise ValueError(f"num_frequencies must be 1 or more, not {num_frequencies}")
+        if width < 2:
+            raise ValueError(f"width must be 2 or more, not {width}")
         self.width = width
         self.frequencies = nn.Parameter(2 * torch.pi * scale * torch.randn(num_inputs, num_frequencies))
         self.phases = nn.Parameter(torch.pi * (2 * torch.rand(num_inputs, num_frequencies) - 1))
@@ -33,3 +76,64 @@ class PeriodicEmbedding(nn.Module):
         waves = torch.cos(numeric[:, :, None] * self.frequencies + self.phases)  # [N, F, frequencies]
         mixed = torch.einsum("nfk,fkw->nfw", waves, self.mixtures) + self.biases
         return torch.cat([numeric, mixed.flatten(1)], dim=1)
+
+
+class PiecewiseLinearEmbedding(NumericEmbedding):
+    """Returns a learned piecewise linear function of each numeric input, whose values are vectors.
+
+    The range of an input is divided into bins at quantiles of the training rows. For each bin, a number says how far
+    the input has come through it: 0 below the bin, 1 above it, and linear inside. The embedding is a linear function of
+    these numbers, plus a linear function of the input itself. The former starts at zero. Source: Gorishniy et al. 2022,
+    "On Embeddings for Numerical Features", in the variant of Gorishniy et al. 2025, "TabM". Unlike there, the outer
+    bins are closed, so that beyond the training rows only the linear function of the input goes on.
+
+    Args:
+        num_inputs: F.
+        bins: number of bins of each input; an input with few distinct values has fewer.
+        width: how many numbers each input becomes.
+    """
+
+    lower: Tensor
+    inverse: Tensor
+
+    def __init__(self, num_inputs: int, bins: int = 48, width: int = 16) -> None:
+        super().__init__()
+        if bins < 1 or width < 1:
+            raise ValueError(f"bins and width must be 1 or more, not {bins} and {width}")
+        self.width = width
+        self.register_buffer("lower", torch.zeros(num_inputs, 1, bins))  # where each bin begins
+        self.register_buffer("inverse", torch.zeros(num_inputs, 1, bins))  # 1 / its width; 0 for a bin without a use
+        bound = width**-0.5
+        self.slopes = nn.Parameter(torch.empty(num_inputs, width).uniform_(-bound, bound))
+        self.biases = nn.Parameter(torch.empty(num_inputs, width).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.zeros(num_inputs, bins, width))
+
+    @torch.no_grad()
+    def adapt(self, numeric: Tensor) -> None:
+        """Compute the bins from the training rows `[N, F]`."""
+        self.lower.zero_()
+        self.inverse.zero_()
+        for index, values in enumerate(numeric[:: -(-len(numeric) // MAX_ROWS)].unbind(1)):
+            edges = bin_edges(values, self.lower.shape[2])
+            self.lower[index, 0, : len(edges) - 1] = edges[:-1]
+            self.inverse[index, 0, : len(edges) - 1] = 1 / edges.diff()
+
+    def forward(self, numeric: Tensor) -> Tensor:
+        """Map `[N, F]` to `[N, F * width]`."""
+        with torch.no_grad():
+            through = (numeric.t()[:, :, None] - self.lower).mul_(self.inverse).clamp_(0, 1)  # [F, N, bins]
+        pieces = torch.bmm(through, self.weight).transpose(0, 1)  # [N, F, width]
+        return (numeric[:, :, None] * self.slopes + self.biases + pieces).flatten(1)
+
+
+def bin_edges(values: Tensor, bins: int) -> Tensor:
+    """Return rising edges of at most so many bins for values `[N]`, evenly spaced among distinct quantiles.
+
+    Without a value that occurs very often, the bins hold about the same number of rows. A value that does, such as 0 in
+    a column of amounts, would fill most bins if they all had to; here, it leaves them to the rest of the column.
+    """
+    fractions = torch.linspace(0, 1, QUANTILES, dtype=values.dtype, device=values.device)
+    quantiles = torch.quantile(values, fractions).unique()
+    if len(quantiles) <= bins + 1:
+        return quantiles
+    return quantiles[torch.linspace(0, len(quantiles) - 1, bins + 1, device=values.device).round().long()]

@@ -55,6 +55,10 @@ class RegressionTask(Task):
         """Return values in the target's own units, `[N, O] float64` on the CPU."""
         return self.target.scaling.in_own_units(output)
 
+    def mean_of_members(self, outputs: Tensor) -> Tensor:
+        """Return the output of the mean of the members' values, `[N, O]`."""
+        return self.target.scaling.mean_of(outputs)
+
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return both in the target's own units. The mean is left out, because it cancels in differences."""
         in_own_units = self.target.scaling.in_own_units

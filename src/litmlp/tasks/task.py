@@ -70,15 +70,28 @@ class Task(L.LightningModule, ABC):
 
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
-        """Turn the network's output `[N, O]` into a prediction `[N, O]`."""
+        """Turn an output `[N, O]` into a prediction `[N, O]`."""
+
+    @abstractmethod
+    def mean_of_members(self, outputs: Tensor) -> Tensor:
+        """Return the output `[N, O]` whose prediction is the mean of the predictions of members' outputs `[N, M, O]`."""
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and observations in the form that the metrics expect."""
         return self.predict(output), target
 
+    def adapt(self, rows: Batch) -> None:
+        """Let the network learn from the training rows what does not come from gradients, if it has an `adapt`."""
+        if adapt := getattr(self.network, "adapt", None):
+            adapt(rows.numeric, rows.categorical)
+
     def forward(self, batch: Batch) -> Tensor:
-        """Return the network's output, `[N, O]`."""
-        return self.network(batch.numeric.to(self.dtype), batch.categorical)  # float64 with trainer.precision=64-true
+        """Return the output for a batch, `[N, O]`.
+
+        Of a network with M members, it is the output of their mean, but in training the outputs of all, `[N, M, O]`.
+        """
+        output = self.network(batch.numeric.to(self.dtype), batch.categorical)  # float64 with trainer.precision=64-true
+        return output if self.training or output.ndim == 2 else self.mean_of_members(output)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, with the L1 term."""
@@ -143,16 +156,23 @@ class Task(L.LightningModule, ABC):
                 collected.add(rows.to(self.device))
 
     def step(self, batch: Batch, stage: str) -> Tensor:
-        """Return the loss of a batch and keep its outputs for `take_metrics`."""
+        """Return the loss of a batch and keep its outputs for `take_metrics`.
+
+        For a network with members, it is the mean of their losses; the outputs kept are those of their mean.
+        """
         assert batch.target is not None
+        target, weight = batch.target, self.row_weights(batch)
         output = self.forward(batch)
-        weight = self.row_weights(batch)
         outputs, targets, weights = self.seen[stage]
-        outputs.add(output.detach())
-        targets.add(batch.target)
+        outputs.add((output if output.ndim == 2 else self.mean_of_members(output)).detach())
+        targets.add(target)
         if weight is not None:
             weights.add(weight)
-        return self.mean_loss(output, batch.target, weight)
+        if output.ndim == 3:  # the mean of the members' losses: the loss of their mean would let them learn as one
+            members = output.shape[1]
+            output, target = output.flatten(0, 1), target.repeat_interleave(members, dim=0)
+            weight = None if weight is None else weight.repeat_interleave(members)
+        return self.mean_loss(output, target, weight)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         """Return how much each row counts in the loss, `[N]`; None where all count the same."""
