@@ -6,7 +6,7 @@ from torch import nn
 
 from litmlp.data import ClassTarget, NumericTarget, Spec
 from litmlp.networks import MLP
-from litmlp.networks.mlp import activation_layer, variance_preserving_gain
+from litmlp.networks.mlp import Dropout, activation_layer, variance_preserving_gain
 
 
 def numeric_spec(num_inputs: int, num_outputs: int = 1) -> Spec:
@@ -103,6 +103,24 @@ def test_dropout_leaves_out_its_share_in_training_and_nothing_in_evaluation():
     hidden = network.layers[:-1](torch.randn(1, 2))
     assert (hidden == 0).float().mean().item() == pytest.approx(0.3, abs=0.02)
     assert (network.eval().layers[:-1](torch.randn(1, 2)) == 0).sum() == 0
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.5, 0.999])
+def test_dropout_keeps_the_mean_and_draws_anew(fraction: float):
+    torch.manual_seed(0)
+    ones = torch.ones(1001, 333, requires_grad=True)
+    layer = Dropout(fraction)
+    first, second = layer(ones), layer(ones)
+    assert (first == 0).float().mean().item() == pytest.approx(fraction, abs=0.004)
+    assert first.unique().numel() == 2
+    assert first.mean().item() == pytest.approx(1, abs=6 * (fraction / (1 - fraction) / first.numel()) ** 0.5)
+    agree = ((first == 0) == (second == 0)).float().mean().item()
+    assert agree == pytest.approx(fraction**2 + (1 - fraction) ** 2, abs=0.01)
+    first.sum().backward()
+    assert torch.equal(ones.grad, first.detach())
+    assert (first == 0).float().mean(0).std() < 4 * (fraction / 1001) ** 0.5  # no column differs from others
+    torch.manual_seed(0)
+    assert torch.equal(layer(ones), first)
 
 
 @pytest.mark.parametrize(

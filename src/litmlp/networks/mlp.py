@@ -81,7 +81,7 @@ class MLP(nn.Module):
                 ScaledLinear(members, width, size) if is_scaled else nn.Linear(width, size),
                 normalization_layer(normalization, size),
                 LearnedIdentity(activation_layer(activation), size) if learned_identity else activation_layer(activation),
-                nn.Dropout(dropout) if dropout else nn.Identity(),
+                Dropout(dropout) if dropout else nn.Identity(),
             ]
             width = size
         last = nn.Linear(width, spec.target.num_outputs)
@@ -117,6 +117,23 @@ class Embedding(nn.Embedding):
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
         with torch.no_grad():
             self.weight[:FIRST_LEVEL] = 0  # the codes of unseen levels and missing cells have no effect until trained
+
+
+class Dropout(nn.Dropout):
+    """Sets a fraction of the units to 0 in training, and multiplies the others so that the mean stays the same.
+
+    On the CPU it draws a byte for each unit, where torch draws a number of four bytes by a slower generator. This takes
+    a quarter of the time. The fraction is rounded to a multiple of 1/256, but is never 0.
+    """
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Map units of any shape to units of the same shape."""
+        if not self.training or units.device.type != "cpu" or self.p == 1:
+            return super().forward(units)
+        num_dropped = min(max(round(256 * self.p), 1), 255)  # of 256 bytes
+        words = torch.empty(-(-units.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: units.numel()].view(units.shape) >= num_dropped
+        return units * kept.to(units.dtype).mul_(256 / (256 - num_dropped))
 
 
 class InputScaling(nn.Module):
