@@ -75,3 +75,11 @@ def test_a_frequent_value_leaves_the_bins_to_the_others():
 def test_continuous_values_fill_all_bins_alike():
     values = torch.linspace(0, 1, 10_001)
     torch.testing.assert_close(bin_edges(values, 4), torch.tensor([0, 0.25, 0.5, 0.75, 1]), atol=1e-3, rtol=0)
+
+
+def test_gradients_of_a_piecewise_embedding_reach_its_inputs():
+    embedding = PiecewiseLinearEmbedding(num_inputs=2, bins=4, width=3).double()
+    embedding.adapt(torch.randn(100, 2, dtype=torch.float64))
+    torch.nn.init.normal_(embedding.weight)
+    numeric = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(embedding, numeric)

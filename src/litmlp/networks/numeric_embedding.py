@@ -120,8 +120,7 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
 
     def forward(self, numeric: Tensor) -> Tensor:
         """Map `[N, F]` to `[N, F * width]`."""
-        with torch.no_grad():
-            through = (numeric.t()[:, :, None] - self.lower).mul_(self.inverse).clamp_(0, 1)  # [F, N, bins]
+        through = ((numeric.t()[:, :, None] - self.lower) * self.inverse).clamp(0, 1)  # [F, N, bins]
         pieces = torch.bmm(through, self.weight).transpose(0, 1)  # [N, F, width]
         return (numeric[:, :, None] * self.slopes + self.biases + pieces).flatten(1)
 
