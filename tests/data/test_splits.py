@@ -19,6 +19,7 @@ from litmlp.data.splits import (
 from litmlp.errors import InputError
 
 SHARES = SplitFractions(val=0.16, test=0.2)
+DRAWN = SplitFractions(val=0.2, test=0.0)
 FRACTION_OF = {"train": 0.64, "val": 0.16, "test": 0.2}
 TOLERANCE = {"train": 1, "val": 2, "test": 1}  # validation lies between two cuts, each less than a row off
 
@@ -152,6 +153,8 @@ def test_classes_keep_their_shares_in_each_fold(fold: int, seed: int) -> None:
         (SplitFractions(0.5, 0.5), "val_size=0.5 and test_size=0.5 must be"),
         (SplitFractions(-0.1, 0.2), "val_size=-0.1 and test_size=0.2 must be"),
         (SplitFractions(0.2, 1.0), "val_size=0.2 and test_size=1.0 must be"),
+        (SplitFractions(0.16, 0.2, val_fold=5), "val_fold=5, .* are 5 disjoint .*: give a number from 0 to 4"),
+        (SplitFractions(0.16, 0.2, val_fold=-1), "val_fold=-1, .*: give a number from 0 to 4"),
         (SplitFractions(0.2, 0.2, 1), "folds=1 and fold=0: give 2 or more folds"),
         (SplitFractions(0.2, 0.2, 3, 3), "folds=3 and fold=3: .* a fold from 0 to folds - 1"),
         (SplitFractions(0.2, 0.2, 3, -1), "folds=3 and fold=-1: .* a fold from 0 to folds - 1"),
@@ -195,6 +198,43 @@ def test_splits_by_group_have_about_their_shares(seed: int) -> None:
 def test_three_groups_fill_three_splits(shares: SplitFractions, sizes: list[int], seed: int) -> None:
     groups = np.repeat([7, 8, 9], sizes)
     check_groups(group_split(groups, shares, seed), groups)
+
+
+@pytest.mark.parametrize("kind", ["random", "strata", "groups", "column"])
+@pytest.mark.parametrize(("val", "test", "folds"), [(0.16, 0.2, None), (0.1, 0.25, None), (0.3, 0.2, 3)])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_validation_sets_are_disjoint_beside_the_same_test_set(
+    kind: str, val: float, test: float, folds: int | None, seed: int
+) -> None:
+    num_rows = 600
+    groups = in_groups(90, 12, seed)[:num_rows]
+
+    def split(val_fold: int) -> Rows:
+        fractions = SplitFractions(val, 0.0 if kind == "column" else test, folds, 1 if folds else 0, val_fold)
+        if kind == "groups":
+            return group_split(groups, fractions, seed)
+        if kind == "column":
+            column = levels(*np.where(np.arange(num_rows) < 100, "test", "train"))
+            return column_split(column, "s", fractions._replace(folds=None), seed)
+        return random_split(num_rows, fractions, seed, labels(num_rows, [0.7, 0.3], seed) if kind == "strata" else None)
+
+    parts = [split(val_fold) for val_fold in range(SplitFractions(val, test, folds).num_val_folds)]
+    assert len(parts) > 1
+    assert all(np.array_equal(part["test"], parts[0]["test"]) for part in parts)
+    validated = np.concatenate([part["val"] for part in parts])
+    assert len(np.unique(validated)) == len(validated)
+    assert abs(len(validated) / len(parts) - len(parts[0]["val"])) < 30
+    for part in parts:
+        check_partition(part, len(groups) if kind == "groups" else num_rows)
+        if kind == "groups":
+            check_groups(part, groups)
+
+
+def test_the_usual_fractions_give_five_validation_sets_that_hold_all_rows_but_the_test() -> None:
+    parts = [random_split(1000, SplitFractions(0.16, 0.2, val_fold=val_fold), 3) for val_fold in range(5)]
+    validated = np.sort(np.concatenate([part["val"] for part in parts]))
+    assert np.array_equal(validated, np.setdiff1d(np.arange(1000), parts[0]["test"]))
+    assert same(parts[0], random_split(1000, SplitFractions(0.16, 0.2), 3))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -262,12 +302,12 @@ def test_moments_by_hand() -> None:
 
 
 def test_column_is_followed() -> None:
-    rows = column_split(levels("val", "train", "test", "train", "val"), "s", 0.2, 0)
+    rows = column_split(levels("val", "train", "test", "train", "val"), "s", DRAWN, 0)
     assert {split: index.tolist() for split, index in rows.items()} == {"train": [1, 3], "val": [0, 4], "test": [2]}
 
 
 def test_validation_rows_are_drawn_from_training_rows_where_the_column_names_none() -> None:
-    rows = column_split(levels(*["train", "test", "train", "train"] * 10), "s", 0.2, 0)
+    rows = column_split(levels(*["train", "test", "train", "train"] * 10), "s", DRAWN, 0)
     check_partition(rows, 40)
     assert rows["test"].tolist() == list(range(1, 40, 4))
     assert len(rows["val"]) == 6
@@ -276,14 +316,14 @@ def test_validation_rows_are_drawn_from_training_rows_where_the_column_names_non
 @pytest.mark.parametrize("seed", range(5))
 def test_validation_rows_drawn_for_a_column_keep_the_shares_of_classes(seed: int) -> None:
     strata = np.array([0, 0, 1, 0, 1] * 20)
-    rows = column_split(levels(*["train"] * 50, *["test"] * 50), "s", 0.2, seed, strata)
+    rows = column_split(levels(*["train"] * 50, *["test"] * 50), "s", DRAWN, seed, strata)
     assert np.bincount(strata[rows["val"]]).tolist() == [6, 4]
 
 
 def test_drawn_validation_rows_follow_the_seed() -> None:
     column = levels(*["train"] * 50, *["test"] * 10)
-    assert same(column_split(column, "s", 0.2, 0), column_split(column, "s", 0.2, 0))
-    assert not same(column_split(column, "s", 0.2, 0), column_split(column, "s", 0.2, 1))
+    assert same(column_split(column, "s", DRAWN, 0), column_split(column, "s", DRAWN, 0))
+    assert not same(column_split(column, "s", DRAWN, 0), column_split(column, "s", DRAWN, 1))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +337,7 @@ def test_drawn_validation_rows_follow_the_seed() -> None:
 )
 def test_other_cells_of_a_split_column_are_refused(cells: list, shown: str) -> None:
     with pytest.raises(InputError, match=f"split column 'part' holds {shown}"):
-        column_split(levels(*cells), "part", 0.2, 0)
+        column_split(levels(*cells), "part", DRAWN, 0)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +351,7 @@ def test_other_cells_of_a_split_column_are_refused(cells: list, shown: str) -> N
     ],
 )
 def test_other_words_for_splits_are_understood(cells: list, name: str, expected: str) -> None:
-    rows = column_split(levels(*cells, *cells), name, 0.2, 0)
+    rows = column_split(levels(*cells, *cells), name, DRAWN, 0)
     for place, split in enumerate(expected.split()):
         assert rows[split].tolist() == [place, place + len(cells)]
 
@@ -326,7 +366,7 @@ def test_other_words_for_splits_are_understood(cells: list, name: str, expected:
     ],
 )
 def test_a_column_that_is_called_by_a_split_says_yes_or_no(cells: list, name: str, train: int) -> None:
-    rows = column_split(levels(*cells * 10), name, 0.2, 0)
+    rows = column_split(levels(*cells * 10), name, DRAWN, 0)
     assert rows["test"].tolist() == list(range(1 - train, 20, 2))
     assert sorted([*rows["train"], *rows["val"]]) == list(range(train, 20, 2))
 
@@ -339,7 +379,7 @@ def test_a_split_needs_two_rows(short: str) -> None:
 
 
 def test_two_rows_a_split_are_enough() -> None:
-    rows = column_split(levels(*["train", "val", "test"] * 2), "s", 0.2, 0)
+    rows = column_split(levels(*["train", "val", "test"] * 2), "s", DRAWN, 0)
     check_sizes(rows)
     with pytest.raises(InputError, match="the test split has 0 of 4 rows"):
         check_sizes(rows | {"test": np.arange(0)})

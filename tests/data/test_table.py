@@ -181,6 +181,7 @@ def test_the_target_has_no_other_role(role: str) -> None:
         ({"group_column": "a", "time_column": "b"}, ["group_column", "time_column"]),
         ({"split_column": "a", "folds": 3}, ["split_column", "folds"]),
         ({"time_column": "a", "folds": 3}, ["time_column", "folds"]),
+        ({"time_column": "a", "val_fold": 1}, ["time_column", "val_fold"]),
     ],
 )
 def test_rows_are_split_in_one_way(arguments: dict[str, Any], named: list[str]) -> None:

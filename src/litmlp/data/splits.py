@@ -28,15 +28,31 @@ class SplitFractions(NamedTuple):
         test: fraction of all rows for the test; ignored if there are folds.
         folds: number of folds for cross-validation, each of which is the test set once; None for a single split.
         fold: the fold that is the test set now.
+        val_fold: which of the disjoint validation sets is used; all of them have the same test set.
     """
 
     val: float
     test: float
     folds: int | None = None
     fold: int = 0
+    val_fold: int = 0
+
+    @property
+    def num_val_folds(self) -> int:
+        """How many disjoint validation sets there are beside a test set."""
+        known = 1 - (self.test if self.folds is None else 1 / self.folds)
+        return int(known / self.val + 1e-9)  # 0.8 / 0.16 must give 5, whatever it is rounded to
 
     def check(self) -> None:
         """Raise ValueError for fractions that leave a split empty, or for a fold that does not exist."""
+        self._check_sizes()
+        if not 0 <= self.val_fold < self.num_val_folds:
+            raise ValueError(
+                f"val_fold={self.val_fold}, but with val_size={self.val} there are {self.num_val_folds} disjoint "
+                f"validation sets: give a number from 0 to {self.num_val_folds - 1}"
+            )
+
+    def _check_sizes(self) -> None:
         if self.folds is None:
             if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
                 raise ValueError(
@@ -64,7 +80,8 @@ def random_split(num_rows: int, fractions: SplitFractions, seed: int, strata: np
         start, end = (round(num_rows * fold / fractions.folds) for fold in (fractions.fold, fractions.fold + 1))
     remaining = np.concatenate([order[end:], order[:start]])
     split_of_row = np.zeros(num_rows, dtype=np.int8)  # an index into SPLITS: 0 is train
-    split_of_row[remaining[: round(num_rows * fractions.val)]] = 1
+    first_val, end_val = (round(num_rows * fractions.val * fold) for fold in (fractions.val_fold, fractions.val_fold + 1))
+    split_of_row[remaining[first_val:end_val]] = 1
     split_of_row[order[start:end]] = 2
     return _rows(split_of_row)
 
@@ -89,12 +106,34 @@ def group_split(groups: np.ndarray, fractions: SplitFractions, seed: int) -> Row
     order = np.random.default_rng(seed).permutation(len(names))
     if fractions.folds is None:
         split_of_group = _filled(sizes, order, [1 - fractions.val - fractions.test, fractions.val, fractions.test])
-        return _rows(split_of_group[group_of_row])
-    is_test = _filled(sizes, order, [1 / fractions.folds] * fractions.folds) == fractions.fold
-    remaining = order[~is_test[order]]
-    split_of_group = np.full(len(names), SPLITS.index("test"))
-    split_of_group[remaining] = _filled(sizes[remaining], np.arange(len(remaining)), [1 - fractions.val, fractions.val])
+    else:
+        is_test = _filled(sizes, order, [1 / fractions.folds] * fractions.folds) == fractions.fold
+        remaining = order[~is_test[order]]
+        split_of_group = np.full(len(names), SPLITS.index("test"))
+        parts = [1 - fractions.val, fractions.val]
+        split_of_group[remaining] = _filled(sizes[remaining], np.arange(len(remaining)), parts)
+    if fractions.val_fold:
+        split_of_group = _with_other_val(split_of_group, sizes, order, fractions)
     return _rows(split_of_group[group_of_row])
+
+
+def _with_other_val(
+    split_of_group: np.ndarray, sizes: np.ndarray, order: np.ndarray, fractions: SplitFractions
+) -> np.ndarray:
+    # The first validation set goes to the training rows; the others are disjoint parts of what were training rows.
+    in_train = order[split_of_group[order] == SPLITS.index("train")]
+    num_others = fractions.num_val_folds - 1
+    if len(in_train) <= num_others:
+        raise InputError(
+            f"data.group_column has {len(in_train)} groups of training rows, too few for {num_others + 1} validation "
+            "sets: leave data.val_fold out, or raise data.val_size"
+        )
+    in_val = sizes[split_of_group == SPLITS.index("val")].sum()  # the other validation sets get about as many rows
+    rows = np.array([in_val] * num_others + [max(sizes[in_train].sum() - num_others * in_val, 0)])
+    part = _filled(sizes[in_train], np.arange(len(in_train)), [*(rows / rows.sum())])
+    split_of_group = np.where(split_of_group == SPLITS.index("val"), SPLITS.index("train"), split_of_group)
+    split_of_group[in_train[part == fractions.val_fold - 1]] = SPLITS.index("val")
+    return split_of_group
 
 
 def time_split(times: np.ndarray, fractions: SplitFractions) -> Rows:
@@ -106,12 +145,12 @@ def time_split(times: np.ndarray, fractions: SplitFractions) -> Rows:
 
 
 def column_split(
-    column: Levels, name: str, val_size: float, seed: int, strata: np.ndarray | None = None, test_size: float = 0.0
+    column: Levels, name: str, fractions: SplitFractions, seed: int, strata: np.ndarray | None = None
 ) -> Rows:
     """Use a column that names the split of each row.
 
-    If no row is for `val`, the validation rows are drawn from the training rows. The same holds for `test` if
-    `test_size` is not 0. The words in WORDS are recognised in upper and lower case. 0, 1 and 2 stand for train, val and
+    If no row is for `val`, the validation rows are drawn from the training rows. The same holds for `test` if its
+    fraction is not 0. The words in WORDS are recognised in upper and lower case. 0, 1 and 2 stand for train, val and
     test if the column contains all three. In a column with two values whose name contains one split, such as
     `is_test`, 1 stands for this split.
     """
@@ -121,12 +160,16 @@ def column_split(
     if (split_of_row < 0).any():
         raise _unknown_split(name, "nothing")
     rows = {split: np.flatnonzero(split_of_row == i) for i, split in enumerate(SPLITS)}
-    for split, fraction in (("test", test_size), ("val", val_size)):
-        if len(rows[split]) == 0 and fraction:
+    if fractions.val_fold and len(rows["val"]):
+        raise InputError(
+            f"data.val_fold is {fractions.val_fold}, but {name} already says which rows are for validation: leave "
+            "data.val_fold out"
+        )
+    for split, size, fold in (("test", fractions.test, 0), ("val", fractions.val, fractions.val_fold)):
+        if len(rows[split]) == 0 and size:
             train = rows["train"]
-            drawn = random_split(
-                len(train), SplitFractions(fraction, 0.0), seed, None if strata is None else strata[train]
-            )
+            drawn_fractions = SplitFractions(size, 0.0, val_fold=fold)
+            drawn = random_split(len(train), drawn_fractions, seed, None if strata is None else strata[train])
             rows["train"], rows[split] = train[drawn["train"]], train[drawn["val"]]
     return rows
 

@@ -74,6 +74,7 @@ class TableData(TabularData):
         test_size: fraction of the rows for the test.
         folds: number of folds for cross-validation; `test_size` is then ignored.
         fold: the fold that is the test set now, from 0 to folds - 1.
+        val_fold: which of the disjoint validation sets is used, all beside the same test set; `val_size=0.16` gives 5.
         seed: of the split and of the order of training rows.
         train_rows: how many of the training rows are used; each class keeps its fraction. All if None.
     """
@@ -112,10 +113,11 @@ class TableData(TabularData):
         test_size: float = 0.2,
         folds: int | None = None,
         fold: int = 0,
+        val_fold: int = 0,
         seed: int = 0,
         train_rows: int | None = None,
     ) -> None:
-        split = (val_size, test_size, folds, fold, seed, train_rows)
+        split = (val_size, test_size, folds, fold, val_fold, seed, train_rows)
         super().__init__(target, target_type, target_transform, scaling, batch_size, *split)
         self.path = path
         self.val_path = val_path
@@ -232,11 +234,12 @@ class TableData(TabularData):
                     raise InputError(f"no row of data.{key} has a target: give a file with rows that do")
             split_of_row = np.repeat([SPLITS.index(split) for split in self.sizes], [*self.sizes.values()])
             column = Levels([*SPLITS], split_of_row[usable])
-            settings = (self.split_fractions.val, self.seed, strata, self.split_fractions.test)
-            return column_split(column, "data.test_path", *settings)
+            name = "data.val_path" if self.val_path else "data.test_path"
+            return column_split(column, name, self.split_fractions, self.seed, strata)
         if self.split_column is not None:
             column = as_levels(self._usable(frame, self.split_column, usable), self.notation)
-            return column_split(column, self.split_column, self.split_fractions.val, self.seed, strata)
+            fractions = self.split_fractions._replace(test=0.0)
+            return column_split(column, self.split_column, fractions, self.seed, strata)
         if self.group_column is not None:
             groups = as_levels(self._usable(frame, self.group_column, usable), self.notation)
             return group_split(groups.codes, self.split_fractions, self.seed)
@@ -325,6 +328,8 @@ class TableData(TabularData):
             used = [key for key in used if key != "val_path"]
         if self.split_fractions.folds is not None:  # folds of groups are possible
             used = [*(key for key in used if key != "group_column"), "folds"]
+        if self.split_fractions.val_fold and used == ["time_column"]:  # validation rows precede the test rows
+            used = [*used, "val_fold"]
         if len(used) > 1:
             raise InputError(f"data.{used[0]} and data.{used[1]} each split the rows: give one of them")
 

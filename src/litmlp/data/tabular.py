@@ -53,6 +53,7 @@ class TabularData(L.LightningDataModule, ABC):
         test_size: fraction of the rows for the test.
         folds: number of folds for cross-validation; `test_size` is then ignored.
         fold: the fold that is the test set now, from 0 to folds - 1.
+        val_fold: which of the disjoint validation sets is used, all beside the same test set.
         seed: of the split and of the order of training rows.
         train_rows: how many of the training rows are used; all if None.
     """
@@ -72,13 +73,14 @@ class TabularData(L.LightningDataModule, ABC):
         test_size: float = 0.2,
         folds: int | None = None,
         fold: int = 0,
+        val_fold: int = 0,
         seed: int = 0,
         train_rows: int | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
-        self.split_fractions = SplitFractions(val_size, test_size, folds, fold)
+        self.split_fractions = SplitFractions(val_size, test_size, folds, fold, val_fold)
         self.split_fractions.check()
         if train_rows is not None and train_rows < 2:
             raise ValueError(f"train_rows must be 2 or more, not {train_rows}")
