@@ -250,6 +250,11 @@ def resumed(config: DictConfig, folder: Path, overrides: Sequence[str]) -> dict[
     if not path.is_file():
         raise InputError(f"'{config.resume}' is no run's folder, for it holds no config.yaml: give one that does")
     stored, typed_keys = read_yaml(path), []
+    if "ensemble" in stored:
+        raise InputError(
+            f"'{config.resume}' averages other runs and is not trained itself: resume one of those, then make the "
+            "ensemble again"
+        )
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.key_or_group
         if key == "resume":

@@ -5,7 +5,7 @@ from importlib import import_module
 from litmlp import process
 
 MODULES = {
-    **{name: f"{__package__}.commands.{name}" for name in ("train", "evaluate", "predict")},
+    **{name: f"{__package__}.commands.{name}" for name in ("train", "evaluate", "predict", "ensemble")},
     "report": f"{__package__}.sweeps.report",
 }
 
@@ -23,6 +23,11 @@ def evaluate() -> None:
 def predict() -> None:
     """Run the command `litmlp-predict`."""
     _run("predict")
+
+
+def ensemble() -> None:
+    """Run the command `litmlp-ensemble`."""
+    _run("ensemble")
 
 
 def report() -> None:

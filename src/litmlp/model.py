@@ -52,7 +52,7 @@ class Model:
     @property
     def columns(self) -> list[str]:
         """The names of the columns that rows need."""
-        return [column.name for column in self.data.inputs.columns]
+        return list(self.data.inputs.indices_by_name())
 
     @property
     def targets(self) -> list[str]:

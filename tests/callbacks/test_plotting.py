@@ -186,7 +186,7 @@ def test_importance_is_what_shuffling_costs(config: Config):
         task.network.layers[0].weight[:] = torch.tensor([[2.0, 0.0]])
         batch = data.tables["val"]
         batch = batch._replace(target=task.network(batch.numeric, batch.categorical))  # fits exactly
-    found = permutation_importance(task, data.inputs.columns, batch, seed=3)
+    found = permutation_importance(task, data.inputs.positions_by_name(), batch, seed=3)
     generator = torch.Generator().manual_seed(3)
     orders = [torch.randperm(len(batch.numeric), generator=generator) for _ in range(3)]
     x1 = batch.numeric[:, 0]
@@ -199,7 +199,7 @@ def test_importance_shuffles_all_cells_of_a_column(penguins_run: Path):
     data.setup()
     columns = data.inputs.columns
     assert {column.kind for column in columns} == {"numeric", "categorical"}
-    found = permutation_importance(task, columns, data.tables["val"])
+    found = permutation_importance(task, data.inputs.positions_by_name(), data.tables["val"])
     assert found.shape == (len(columns), 3)
     assert (found != 0).any(axis=1).all()
 

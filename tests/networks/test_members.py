@@ -48,7 +48,9 @@ def single(network: MLP, member: int) -> nn.Sequential:
 def test_each_member_is_a_plain_network_with_its_own_weights(member_layers: str, embedding: type | None):
     network = network_of(member_layers, embedding=embedding)
     numeric, codes = rows()
-    inputs = torch.cat([numeric if embedding is None else network.numeric(numeric), network.embeddings[0](codes[:, 0])], 1)
+    inputs = torch.cat(
+        [numeric if embedding is None else network.numeric(numeric), network.embeddings[0](codes[:, 0])], 1
+    )
     expected = torch.stack([single(network, member)(inputs) for member in range(MEMBERS)], dim=1)
     torch.testing.assert_close(network(numeric, codes), expected)
 

@@ -1,7 +1,7 @@
 """The callback that draws how much a network relies on each column."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NUM_PREDICTIONS, MIN_ROWS, MAX_ROWS = 12_000, 100, 2_000  # predictions: about rows * shuffles * columns
 NUM_SHUFFLES = 3
+Positions = dict[str, tuple[list[int], list[int]]]  # see Inputs.positions_by_name
 MAX_SECONDS, MIN_COLUMNS = 3.0, 20  # a table of thousands of columns has only some of them measured
 
 
@@ -28,25 +29,25 @@ class PermutationImportance(Plotting):
 
     def fits(self, task: Any, data: Any) -> bool:
         """Return whether there are several columns, and at least two validation rows."""
-        return len(data.inputs.columns) > 1 and len(data.tables["val"].numeric) > 1
+        return len(data.inputs.indices_by_name()) > 1 and len(data.tables["val"].numeric) > 1
 
     def draw(self, task: Any, data: Any, split: str, title: str) -> "Iterator[tuple[str, Figure]]":
         """Yield one plot."""
         from litmlp.plots.importance import importances
 
-        num_rows = NUM_PREDICTIONS // (NUM_SHUFFLES * len(data.inputs.columns))
+        positions = data.inputs.positions_by_name()
+        num_rows = NUM_PREDICTIONS // (NUM_SHUFFLES * len(positions))
         batch = sampled_rows(data, "val", task.device, min(MAX_ROWS, max(MIN_ROWS, num_rows)))
-        columns = data.inputs.columns
-        measured = worth_measuring(task, columns, batch)
-        increases = permutation_importance(task, columns, batch, measured)
+        measured = worth_measuring(task, positions, batch)
+        increases = permutation_importance(task, {name: positions[name] for name in measured}, batch)
         rows = f"{len(batch.numeric)} validation rows, best weights"
-        if len(measured) < len(columns):
-            rows += f"; the {len(measured)} of {len(columns)} columns with the largest gradients"
-        yield "importance/columns", importances([columns[i].name for i in measured], increases, rows)
+        if len(measured) < len(positions):
+            rows += f"; the {len(measured)} of {len(positions)} columns with the largest gradients"
+        yield "importance/columns", importances(measured, increases, rows)
 
 
-def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float = MAX_SECONDS) -> list[int]:
-    """Return the indices, in ascending order, of the columns to measure, for which there are `seconds`.
+def worth_measuring(task: Any, positions: Positions, batch: Batch, seconds: float = MAX_SECONDS) -> list[str]:
+    """Return the names of the columns to measure, in the order of the table, for which there are `seconds`.
 
     If there is no time for all columns, those with the largest effect are chosen, but at least `MIN_COLUMNS`. The
     effect is the gradient of the loss, times the standard deviation of the column's numbers. Columns with levels have
@@ -58,25 +59,27 @@ def worth_measuring(task: Any, columns: list[Any], batch: Batch, seconds: float 
         output = task.forward(batch._replace(numeric=numeric))
         loss = task.mean_loss(output, batch.target, task.row_weights(batch))
         number = int(seconds / max(NUM_SHUFFLES * (time.monotonic() - start), 1e-9))
-        if number >= len(columns) or not numeric.shape[1]:
-            return [*range(len(columns))]
+        if number >= len(positions) or not numeric.shape[1]:
+            return list(positions)
         (gradient,) = torch.autograd.grad(loss, numeric)
-    input_effects = (gradient.abs().sum(dim=0) * numeric.detach().std(dim=0)).tolist()
-    effects, start = [], 0  # of columns; a column has several numeric inputs, from `start` up to `end`
-    for column in columns:
-        end = start + len(column.numeric_names)
-        effects.append(sum(input_effects[start:end]) if end > start and not column.cardinalities else float("inf"))
-        start = end
-    return sorted(np.argsort(effects)[::-1][: max(number, MIN_COLUMNS)].tolist())
+    of_inputs = (gradient.abs().sum(dim=0) * numeric.detach().std(dim=0)).tolist()
+    effects = {
+        name: float("inf") if codes else sum(of_inputs[index] for index in indices)
+        for name, (indices, codes) in positions.items()
+    }
+    chosen = set(sorted(effects, key=effects.__getitem__, reverse=True)[: max(number, MIN_COLUMNS)])
+    return [name for name in positions if name in chosen]
 
 
 @torch.no_grad()
-def permutation_importance(
-    task: Any, columns: list[Any], batch: Batch, measured: Sequence[int] | None = None, seed: int = 0
-) -> np.ndarray:
+def permutation_importance(task: Any, positions: Positions, batch: Batch, seed: int = 0) -> np.ndarray:
     """Return the increase of the loss for each of C columns and R shuffles, `[C, R]`.
 
-    C counts all columns, or those whose indices are in `measured`.
+    Args:
+        task: in evaluation mode.
+        positions: of the columns to shuffle, see `Inputs.positions_by_name`.
+        batch: rows with targets.
+        seed: of the shuffles.
     """
     generator = torch.Generator().manual_seed(seed)
     weight = task.row_weights(batch)
@@ -86,15 +89,11 @@ def permutation_importance(
 
     unshuffled_loss = loss(batch)
     orders = [torch.randperm(len(batch.numeric), generator=generator) for _ in range(NUM_SHUFFLES)]
-    numeric = categorical = 0  # the first encoded input of a column, of each kind
-    positions = {index: i for i, index in enumerate(range(len(columns)) if measured is None else measured)}
     increases = np.zeros((len(positions), NUM_SHUFFLES))
-    for index, column in enumerate(columns):
-        ends = numeric + len(column.numeric_names), categorical + len(column.cardinalities)
-        for shuffle, order in enumerate(orders if index in positions else ()):
+    for row, (numeric, codes) in enumerate(positions.values()):
+        for shuffle, order in enumerate(orders):
             shuffled = batch._replace(numeric=batch.numeric.clone(), categorical=batch.categorical.clone())
-            shuffled.numeric[:, numeric : ends[0]] = batch.numeric[order, numeric : ends[0]]
-            shuffled.categorical[:, categorical : ends[1]] = batch.categorical[order, categorical : ends[1]]
-            increases[positions[index], shuffle] = loss(shuffled) - unshuffled_loss
-        numeric, categorical = ends
+            shuffled.numeric[:, numeric] = batch.numeric[order][:, numeric]
+            shuffled.categorical[:, codes] = batch.categorical[order][:, codes]
+            increases[row, shuffle] = loss(shuffled) - unshuffled_loss
     return increases

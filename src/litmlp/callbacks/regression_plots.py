@@ -27,9 +27,9 @@ class RegressionPlots(Plotting):
         predicted, true = (
             values.cpu().numpy() for values in (task.predict(task.forward(batch)), task.predict(batch.target))
         )
-        for index, name in enumerate(task.target_names[:MAX_TARGETS]):
+        for index, name in enumerate(task.target.columns[:MAX_TARGETS]):
             arguments = (predicted[:, index], true[:, index], name, title)
-            suffix = f"_{name}" if len(task.target_names) > 1 else ""
+            suffix = f"_{name}" if len(task.target.columns) > 1 else ""
             yield f"regression/predicted{suffix}", regression.predicted_against_true(*arguments)
             yield f"regression/residuals{suffix}", regression.residuals(*arguments)
             yield f"regression/histogram{suffix}", regression.residual_histogram(*arguments)

@@ -44,6 +44,11 @@ def evaluate(
         if read_options:
             key = next(iter(read_options))
             raise InputError(f"data.{key} describes the format of another file: give that file too, as data.path=...")
+        if split not in getattr(model.task.network, "common_splits", SPLITS):
+            raise InputError(
+                f"some networks of this ensemble were trained on rows of its {split} split: give other rows as "
+                "data.path=..., or read metrics.json, where each row is predicted by networks that did not learn it"
+            )
         _point_to_table(model.data, file)
         model.data.setup()
     else:

@@ -89,7 +89,7 @@ def _fit_and_test(
     from litmlp.config_check import try_out
     from litmlp.model import measure
 
-    _quiet_libraries()
+    quiet_libraries()
     seed_everything(config["seed"], verbose=False)
     data = build.data(config, frame)
     machine.keep_freed_memory(machine.KEPT)  # reading frees large blocks, which go back to the system at once
@@ -173,8 +173,8 @@ def _as_input_error(error: Exception) -> InputError | None:
     return None
 
 
-def _quiet_libraries() -> None:
-    # Hides Lightning's advice and its warnings about its own code; warnings that a user can act on are still shown.
+def quiet_libraries() -> None:
+    """Hide Lightning's advice and its warnings about its own code, but not warnings that a user can act on."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     warnings.filterwarnings("ignore", ".*does not have many workers")

@@ -16,7 +16,7 @@ from litmlp.data import panics
 from litmlp.data.cells import dictionary_coded, is_text, shortened
 from litmlp.data.columns import KINDS, Column, Encoded
 from litmlp.data.notation import Notation
-from litmlp.data.state import checked_values, distinct
+from litmlp.data.state import checked_values
 from litmlp.errors import InputError
 from litmlp.process import stderr_is_terminal
 
@@ -35,7 +35,11 @@ Find = Callable[[pl.Series], tuple[Column | None, str]]  # see TabularData.colum
 
 
 class Inputs:
-    """The input columns of a table."""
+    """The input columns of a table.
+
+    A column of the table may be encoded in several ways, each by a `Column` of the same name, as for the networks of an
+    ensemble that have been trained on different rows.
+    """
 
     def __init__(self) -> None:
         self.columns: list[Column] = []
@@ -87,25 +91,47 @@ class Inputs:
     def encode(self, frame: pl.LazyFrame, notation: Notation, usable: np.ndarray | None = None) -> Encoded:
         """Encode all rows of a table that has at least these columns, in any order."""
         names = frame.collect_schema().names()
-        columns = {column.name: column for column in self.columns}
-        if absent := [name for name in columns if name not in names]:
+        indices = self.indices_by_name()
+        if absent := [name for name in indices if name not in names]:
             raise InputError(
                 f"the column '{absent[0]}' that the network was trained on is missing: add it, or rename the one of "
                 f"{shortened(', '.join(names), 200)} that holds it"
             )
 
-        def treat(cells: pl.Series, cells_without_target: pl.Series) -> Encoded:
-            column = columns[cells.name]
+        def treat(cells: pl.Series, cells_without_target: pl.Series) -> list[Encoded]:
+            return [encoded_by(self.columns[index], cells) for index in indices[cells.name]]
+
+        def encoded_by(column: Column, cells: pl.Series) -> Encoded:
             parsed = column.parse(cells, notation)
             if remark := column.remark(parsed):
                 remarks.append(f"column '{cells.name}': {remark}")
             return column.encode(parsed)
 
         remarks: list[str] = []
-        encoded = _joined(_for_each_column(treat, frame, list(columns), usable))
-        for remark in sorted(remarks)[:MAX_REASONS]:  # threads append in any order
+        encoded = chain.from_iterable(_for_each_column(treat, frame, list(indices), usable))
+        for remark in sorted(set(remarks))[:MAX_REASONS]:  # threads append in any order
             log.warning("%s", remark)
-        return encoded
+        by_index = dict(zip(chain.from_iterable(indices.values()), encoded, strict=True))
+        return _joined([by_index[index] for index in range(len(self.columns))])
+
+    def indices_by_name(self) -> dict[str, list[int]]:
+        """Return, for the name of each column of the table, the indices of those that encode it."""
+        indices: dict[str, list[int]] = {}
+        for index, column in enumerate(self.columns):
+            indices.setdefault(column.name, []).append(index)
+        return indices
+
+    def positions_by_name(self) -> dict[str, tuple[list[int], list[int]]]:
+        """Return, for the name of each column of the table, the numeric arrays and the arrays of codes it becomes."""
+        positions: dict[str, tuple[list[int], list[int]]] = {name: ([], []) for name in self.indices_by_name()}
+        first_numeric = first_code = 0
+        for column in self.columns:
+            numeric, codes = positions[column.name]
+            end_numeric, end_code = first_numeric + len(column.numeric_names), first_code + len(column.cardinalities)
+            numeric += range(first_numeric, end_numeric)
+            codes += range(first_code, end_code)
+            first_numeric, first_code = end_numeric, end_code
+        return positions
 
     @property
     def numeric_names(self) -> list[str]:
@@ -125,7 +151,6 @@ class Inputs:
     def load_state_dict(self, states: list[dict[str, Any]], make: Callable[[str, str], Column]) -> None:
         """Restore what `state_dict` returned; `make` returns a new column, given its kind and its name."""
         checked = [checked_values(state, {"name": str, "kind": Literal[*KINDS], "state": dict}) for state in states]
-        distinct([name for name, _, _ in checked])
         self.columns = [make(kind, name) for name, kind, _ in checked]
         for column, (_, _, state) in zip(self.columns, checked, strict=True):
             column.load_state_dict(state)

@@ -80,7 +80,9 @@ def random_split(num_rows: int, fractions: SplitFractions, seed: int, strata: np
         start, end = (round(num_rows * fold / fractions.folds) for fold in (fractions.fold, fractions.fold + 1))
     remaining = np.concatenate([order[end:], order[:start]])
     split_of_row = np.zeros(num_rows, dtype=np.int8)  # an index into SPLITS: 0 is train
-    first_val, end_val = (round(num_rows * fractions.val * fold) for fold in (fractions.val_fold, fractions.val_fold + 1))
+    first_val, end_val = (
+        round(num_rows * fractions.val * fold) for fold in (fractions.val_fold, fractions.val_fold + 1)
+    )
     split_of_row[remaining[first_val:end_val]] = 1
     split_of_row[order[start:end]] = 2
     return _rows(split_of_row)

@@ -1,6 +1,5 @@
 """Converts targets from their own units to the values that a network learns, and back."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,9 +58,14 @@ class TargetScaling:
             return (self.mean + values).expm1().clamp(0, LARGEST)
         return self.mean + values if with_mean else values
 
-    def mean_of(self, outputs: Tensor) -> Tensor:
-        """Return the output `[N, O]` whose value in own units is the mean of those of M outputs, `[N, M, O]`."""
+    def mean_of(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        """Return the output `[N, O]` whose value in own units is the weighted mean of those of M outputs, `[N, M, O]`.
+
+        Args:
+            outputs: standardised values.
+            weights: of the M outputs, `[M]`, with the sum 1.
+        """
         if self.transform == "none":
-            return outputs.mean(dim=1)
+            return torch.einsum("nmo,m->no", outputs, weights)
         std = self.std.to(outputs)  # the mean cancels: log(mean(exp(mean + std * output))) - mean
-        return ((outputs * std).logsumexp(dim=1) - math.log(outputs.shape[1])) / std
+        return (outputs * std + weights.log()[:, None]).logsumexp(dim=1) / std

@@ -73,6 +73,15 @@ class Target(ABC):
         """
 
     @abstractmethod
+    def mean_of(self, outputs: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the output `[N, O]` whose prediction is the mean of the predictions of M outputs.
+
+        Args:
+            outputs: of M networks for N rows, `[N, M, O]`.
+            weights: of the networks, `[M]`, with the sum 1; None if all count the same.
+        """
+
+    @abstractmethod
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return a task's predictions for N rows as the columns of an output file."""
 
@@ -171,6 +180,10 @@ class NumericTarget(Target):
                 f"{FARTHEST:g} standard deviations of the training rows from their mean: correct the cell"
             )
         return torch.from_numpy(values.astype(np.float32))
+
+    def mean_of(self, outputs: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the output of the mean of the values in own units, `[N, O]`, for outputs `[N, M, O]`."""
+        return self.scaling.mean_of(outputs, equal_weights(outputs) if weights is None else weights)
 
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return `prediction`, or `prediction_<column>` for each of several targets; the argument is `[N, O]`."""
@@ -297,6 +310,11 @@ class ClassTarget(Target):
             )
         return torch.from_numpy(encoded)
 
+    def mean_of(self, outputs: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the logarithm of the mean of the probabilities, `[N, K]`, for scores `[N, M, K]`."""
+        weights = equal_weights(outputs) if weights is None else weights
+        return (outputs.log_softmax(dim=2) + weights.log()[:, None]).logsumexp(dim=1)
+
     def table(self, prediction: Tensor) -> pl.DataFrame:
         """Return the most likely class and the columns `probability_<class>`; `prediction` is `[N, K]`."""
         likeliest = [self.classes[i] for i in prediction.argmax(dim=1).tolist()]
@@ -360,6 +378,12 @@ class ClassTarget(Target):
                 f"the class {single!r} of the target '{self.columns[0]}' has a single row{more}, too few to learn and "
                 "to test: leave it out, or join classes"
             )
+
+
+def equal_weights(outputs: Tensor) -> Tensor:
+    """Return a weight for each of M networks, `[M]`, for their outputs `[N, M, O]`."""
+    num_networks = outputs.shape[1]
+    return outputs.new_full((num_networks,), 1 / num_networks)
 
 
 def _holds_fractions(cells: pl.Series) -> bool:

@@ -64,7 +64,9 @@ class MLP(nn.Module):
         if members < 1:
             raise ValueError(f"members must be 1 or more, not {members}")
         if member_layers not in ("first", "all"):
-            raise ValueError(f"member_layers is {shown(member_layers)}: {did_you_mean(member_layers, ['first', 'all'])}")
+            raise ValueError(
+                f"member_layers is {shown(member_layers)}: {did_you_mean(member_layers, ['first', 'all'])}"
+            )
         if activation is None:
             activation = "SELU" if isinstance(spec.target, ClassTarget) else "ReLU"
         self.numeric = embedding(len(spec.numeric)) if embedding and spec.numeric else None
@@ -80,7 +82,9 @@ class MLP(nn.Module):
             layers += [
                 ScaledLinear(members, width, size) if is_scaled else nn.Linear(width, size),
                 normalization_layer(normalization, size),
-                LearnedIdentity(activation_layer(activation), size) if learned_identity else activation_layer(activation),
+                LearnedIdentity(activation_layer(activation), size)
+                if learned_identity
+                else activation_layer(activation),
                 Dropout(dropout) if dropout else nn.Identity(),
             ]
             width = size
@@ -210,6 +214,7 @@ def initialize_(layers: nn.Sequential, gain: float) -> None:
         is_inner = linear is not layers[0] and linear is not layers[-1]
         nn.init.normal_(linear.weight, std=scale * (gain if is_inner else 1.0))
         nn.init.uniform_(linear.bias, -scale, scale)
+    assert isinstance(layers[-1].bias, Tensor)
     nn.init.zeros_(layers[-1].bias)
 
 

@@ -22,7 +22,7 @@ class NumericEmbedding(nn.Module, ABC):
     def forward(self, numeric: Tensor) -> Tensor:
         """Map `[N, F]` to `[N, F * width]`."""
 
-    def adapt(self, numeric: Tensor) -> None:  # noqa: B027 - most embeddings learn by training alone
+    def adapt(self, numeric: Tensor) -> None:
         """Learn what does not come from gradients from the training rows `[N, F]`, before training."""
 
 

@@ -25,7 +25,7 @@ from litmlp.top_level_keys import KEYS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REPEATED = ("seed", "data.fold")  # runs that differ only in these keys share one row
+REPEATED = ("seed", "data.fold", "data.val_fold")  # runs that differ only in these keys share one row
 MAX_AXES = 12  # the hyperparameters that one plot shows
 OUTCOMES = ("running", "completed", "failed", "interrupted")
 
@@ -179,6 +179,8 @@ def read(folder: Path) -> Run:
     overrides = _overrides(folder)
     if overrides is not None:
         values = overrides | {key: values[key] for key in REPEATED if key in values}
+    if isinstance(members := config.get("ensemble"), dict):
+        values = {"ensemble": f"{len(members)} runs"}
     metrics = _metrics(folder / run_folder.METRICS) if is_complete else {}
     # The folder of a pruned run is complete, too: only the job's record tells that it was pruned.
     if is_complete and (job_folder := _folder_of_job(folder)) and _job(job_folder).get("status") == "pruned":

@@ -75,10 +75,6 @@ class ClassificationTask(Task):
         """Return class probabilities, `[N, K]`."""
         return output.T.softmax(dim=0).T.contiguous()  # on the CPU, several times as fast as output.softmax(dim=1)
 
-    def mean_of_members(self, outputs: Tensor) -> Tensor:
-        """Return the logarithm of the mean of the members' probabilities, `[N, K]`."""
-        return outputs.log_softmax(dim=2).logsumexp(dim=1) - math.log(outputs.shape[1])
-
     def row_weights(self, batch: Batch) -> Tensor | None:
         """Return the weight of each row: its own weight times the weight of its class."""
         if self.class_weights is None:

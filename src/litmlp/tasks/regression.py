@@ -27,6 +27,7 @@ class RegressionTask(Task):
     """
 
     target_type = NumericTarget
+    target: NumericTarget
 
     def __init__(
         self,
@@ -38,8 +39,6 @@ class RegressionTask(Task):
         l1: float = 0.0,
     ) -> None:
         super().__init__(network, spec, loss or nn.MSELoss(), optimizer, scheduler, l1)
-        assert isinstance(spec.target, NumericTarget)
-        self.target = spec.target
 
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
@@ -54,10 +53,6 @@ class RegressionTask(Task):
     def predict(self, output: Tensor) -> Tensor:
         """Return values in the target's own units, `[N, O] float64` on the CPU."""
         return self.target.scaling.in_own_units(output)
-
-    def mean_of_members(self, outputs: Tensor) -> Tensor:
-        """Return the output of the mean of the members' values, `[N, O]`."""
-        return self.target.scaling.mean_of(outputs)
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return both in the target's own units. The mean is left out, because it cancels in differences."""

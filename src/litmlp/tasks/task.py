@@ -38,6 +38,7 @@ class Task(L.LightningModule, ABC):
     """
 
     target_type: ClassVar[type[Target]]
+    target: Target
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Task(L.LightningModule, ABC):
         self.metrics = self.build_metrics(spec.target)
         self.seen = {stage: (Collected(), Collected(), Collected()) for stage in STAGES}  # outputs, targets, weights
         self.seen_before: list[Tensor | None] = [None, None, None]  # the same, from before an epoch was interrupted
-        self.target_names = spec.target.columns
+        self.target = spec.target
 
     @staticmethod
     @abstractmethod
@@ -71,10 +72,6 @@ class Task(L.LightningModule, ABC):
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
         """Turn an output `[N, O]` into a prediction `[N, O]`."""
-
-    @abstractmethod
-    def mean_of_members(self, outputs: Tensor) -> Tensor:
-        """Return the output `[N, O]` whose prediction is the mean of the predictions of members' outputs `[N, M, O]`."""
 
     def compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and observations in the form that the metrics expect."""
@@ -91,7 +88,7 @@ class Task(L.LightningModule, ABC):
         Of a network with M members, it is the output of their mean, but in training the outputs of all, `[N, M, O]`.
         """
         output = self.network(batch.numeric.to(self.dtype), batch.categorical)  # float64 with trainer.precision=64-true
-        return output if self.training or output.ndim == 2 else self.mean_of_members(output)
+        return output if self.training or output.ndim == 2 else self.target.mean_of(output)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, with the L1 term."""
@@ -164,7 +161,7 @@ class Task(L.LightningModule, ABC):
         target, weight = batch.target, self.row_weights(batch)
         output = self.forward(batch)
         outputs, targets, weights = self.seen[stage]
-        outputs.add((output if output.ndim == 2 else self.mean_of_members(output)).detach())
+        outputs.add((output if output.ndim == 2 else self.target.mean_of(output)).detach())
         targets.add(target)
         if weight is not None:
             weights.add(weight)
@@ -233,7 +230,7 @@ class Task(L.LightningModule, ABC):
         return means | {
             f"{name}_{target}": each
             for name, value in several.items()
-            for target, each in zip(self.target_names, value, strict=True)
+            for target, each in zip(self.target.columns, value, strict=True)
         }
 
     def _weights(self) -> list[nn.Parameter]:
