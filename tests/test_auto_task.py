@@ -131,7 +131,7 @@ def test_a_run_keeps_the_task_and_says_what_columns_were_taken_for(
     assert "litmlp.tasks.ClassificationTask" in (tmp_path / "run/config.yaml").read_text()
     assert read_json(tmp_path / "run/columns.json")["columns"] == {
         "id": "left out: it looks like an identifier: each row has a different number",
-        "when": "date, written like %Y-%m-%d, as time, month, weekday",
+        "when": "date, written like %Y-%m-%d, as numbers (time), levels (month, weekday), circles (year)",
         "level": "categorical, 2 levels",
         "constant": "left out: all rows have the same value, same",
     }

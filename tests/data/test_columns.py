@@ -1,4 +1,6 @@
+import calendar
 import io
+import math
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -27,6 +29,8 @@ from litmlp.errors import InputError
 NOTATION = UNKNOWN._replace(level_marks=(*UNKNOWN.level_marks, "?"))
 COMMA = NOTATION._replace(decimal=",")
 DAYS = [date(2020, 1, 1) + timedelta(days=37 * i) for i in range(40)]
+YEARS = [datetime(1965, 1, 1) + timedelta(days=7 * i) for i in range(60 * 52)]
+YEAR_CIRCLE = ["d year sine", "d year cosine"]
 MOMENTS = [datetime(1969, 11, 30, 23) + timedelta(hours=37 * i, minutes=i) for i in range(60)]
 
 
@@ -200,6 +204,56 @@ class TestBoolean:
         assert fitted(BooleanColumn("a", "standard"), series("yes", "no")).describe() == "boolean"
 
 
+AMOUNTS = [100 * i * i for i in range(60) for _ in range(10)]  # 60 whole numbers that lie far apart
+
+
+class TestNumbersThatAreAlsoLevels:
+    def test_whole_numbers_that_lie_far_apart_have_codes(self) -> None:
+        column = fitted(NumericColumn("a", "standard"), series(*AMOUNTS))
+        assert column.cardinalities == {"a level": 62}
+        assert column.describe() == "numeric, 60 of its numbers also levels"
+        assert codes(column, 0, 100, 400, 348100, 99, 1e9, None) == [[2, 3, 4, 61, UNSEEN, UNSEEN, MISSING]]
+        assert_allclose(encoded(column, *AMOUNTS).numeric[0], standardised(AMOUNTS), atol=1e-5)
+
+    def test_rare_numbers_are_no_levels(self) -> None:
+        column = fitted(NumericColumn("a", "standard", min_count=3), series(*AMOUNTS, 7, 7, *[8] * 30))
+        assert codes(column, 7, 8) == [[UNSEEN, 3]]
+
+    @pytest.mark.parametrize(
+        "cells",
+        [
+            [i for i in range(60) for _ in range(10)],  # all whole numbers of a range
+            [11 * i for i in range(48) for _ in range(20)],  # bins tell these apart
+            [amount + 0.5 for amount in AMOUNTS],
+            AMOUNTS[::5],  # few rows of each
+            [*AMOUNTS, *range(0, 300000, 7)],  # many numbers
+            [-1.7e308, 1.7e308, *range(600)],
+            [None] * 600,
+        ],
+    )
+    def test_other_numbers_have_no_codes(self, cells: list) -> None:
+        column = fitted(NumericColumn("a", "standard"), series(*cells, dtype=pl.Float64))
+        assert (column.cardinalities, encoded(column, 1.0).codes) == ({}, [])
+
+    def test_dates_have_no_levels_of_time(self) -> None:
+        months = [date(2015 + i // 12, i % 12 + 1, 1) for i in range(72) for _ in range(10)]
+        assert list(fitted(DateColumn("d", "standard"), series(*months)).cardinalities) == ["d month", "d weekday"]
+
+    def test_states_without_levels_can_be_loaded(self) -> None:
+        state = fitted(NumericColumn("a", "standard"), series(*AMOUNTS)).state_dict()
+        del state["levels"]
+        loaded = NumericColumn("a", "standard")
+        loaded.load_state_dict(saved_and_loaded(state))
+        assert loaded.cardinalities == {}
+
+    @pytest.mark.parametrize("levels", [[2.0, 1.0], [1.0, 1.0], [1.0, math.inf], [math.nan], [[1.0]]])
+    def test_levels_that_do_not_rise_are_refused(self, levels: list) -> None:
+        state = fitted(NumericColumn("a", "standard"), series(*AMOUNTS)).state_dict()
+        state["levels"] = torch.tensor(levels, dtype=torch.float64)
+        with pytest.raises(ValueError, match="a state"):
+            NumericColumn("a", "standard").load_state_dict(state)
+
+
 class TestCategorical:
     def test_levels_have_codes_from_2_in_sorted_order(self) -> None:
         column = fitted(CategoricalColumn("colour"), series("red", "blue", "red", "green"))
@@ -295,24 +349,74 @@ def ranks(values: list[int]) -> list[int]:
     return [sorted(set(map(str, values))).index(str(value)) + 2 for value in values]
 
 
+def year_angle(day: date) -> float:
+    """The angle of a day on the circle of its year, in radians; January 1 is at 0."""
+    return 2 * math.pi * (day - date(day.year, 1, 1)).days / (365 + calendar.isleap(day.year))
+
+
 class TestDate:
     def test_parts_of_moments_are_those_of_datetime(self) -> None:
         found = parts(*MOMENTS)
-        assert list(found) == ["d time", "d day", "d hour", "d month", "d weekday"]
-        elapsed = [(moment - MOMENTS[0]) / timedelta(days=1) for moment in MOMENTS]
+        numeric = ["d time", "d day", "d hour", "d hour sine", "d hour cosine"]
+        assert list(found) == [*numeric, "d month", "d weekday"]
         hours = [moment.hour + moment.minute / 60 for moment in MOMENTS]
-        assert_allclose(found["d time"], standardised(elapsed), rtol=1e-5, atol=1e-5)
-        assert_allclose(found["d day"], standardised([moment.day for moment in MOMENTS]), rtol=1e-5, atol=1e-6)
-        assert_allclose(found["d hour"], standardised(hours), rtol=1e-5, atol=1e-6)
+        expected = [
+            [(moment - MOMENTS[0]) / timedelta(days=1) for moment in MOMENTS],
+            [moment.day for moment in MOMENTS],
+            hours,
+            [math.sin(2 * math.pi * hour / 24) for hour in hours],
+            [math.cos(2 * math.pi * hour / 24) for hour in hours],
+        ]
+        for name, values in zip(numeric, expected, strict=True):
+            assert_allclose(found[name], standardised(values), rtol=1e-5, atol=1e-5)
         assert found["d month"] == ranks([moment.month for moment in MOMENTS])
         assert found["d weekday"] == ranks([moment.isoweekday() for moment in MOMENTS])
 
     def test_days_without_a_time_of_day_have_no_hour(self) -> None:
         found = parts(*DAYS)
-        assert list(found) == ["d time", "d day", "d month", "d weekday"]
+        assert list(found) == ["d time", "d day", "d year sine", "d year cosine", "d month", "d weekday"]
         assert_allclose(found["d time"], standardised([day.toordinal() for day in DAYS]), rtol=1e-5, atol=1e-5)
+        assert_allclose(found["d year sine"], standardised([math.sin(year_angle(day)) for day in DAYS]), atol=1e-5)
+        assert_allclose(found["d year cosine"], standardised([math.cos(year_angle(day)) for day in DAYS]), atol=1e-5)
         assert found["d month"] == ranks([day.month for day in DAYS])
         assert found["d weekday"] == ranks([day.isoweekday() for day in DAYS])
+
+    def test_days_between_year_1_and_9999_have_the_parts_of_the_calendar(self) -> None:
+        drawn = np.random.default_rng(0).integers(date.min.toordinal(), date.max.toordinal() + 1, 500)
+        days = [date.min, date(1600, 2, 29), date(1900, 2, 28), date(1969, 12, 31), date(2000, 12, 31), date.max]
+        days += [date.fromordinal(ordinal) for ordinal in drawn.tolist()]
+        found = parts(*days)
+        assert_allclose(found["d year sine"], standardised([math.sin(year_angle(day)) for day in days]), atol=1e-5)
+        assert_allclose(found["d year cosine"], standardised([math.cos(year_angle(day)) for day in days]), atol=1e-5)
+        assert_allclose(found["d day"], standardised([day.day for day in days]), atol=1e-5)
+        assert found["d weekday"] == ranks([calendar.weekday(day.year, day.month, day.day) + 1 for day in days])
+
+    @pytest.mark.parametrize(
+        ("neighbours", "part"),
+        [
+            ((datetime(2020, 12, 31), datetime(2021, 1, 1)), "year"),
+            ((datetime(1965, 12, 31), datetime(1966, 1, 1)), "year"),
+            ((datetime(2020, 5, 5, 23, 59, 59), datetime(2020, 5, 6)), "hour"),
+        ],
+    )
+    def test_ends_of_a_circle_lie_beside_each_other(self, neighbours: tuple[datetime, datetime], part: str) -> None:
+        column = fitted(DateColumn("d", "quantile"), series(*(day + timedelta(hours=i) for i, day in enumerate(YEARS))))
+        arrays = dict(zip(column.numeric_names, numbers(column, *neighbours), strict=True))
+        for name in (f"d {part} sine", f"d {part} cosine"):
+            assert arrays[name][1] == pytest.approx(arrays[name][0], abs=0.03)
+
+    @pytest.mark.parametrize("scaling", SCALINGS)
+    def test_points_of_a_circle_have_the_same_distance_from_their_centre(self, scaling: str) -> None:
+        column = fitted(DateColumn("d", scaling), series(*(datetime(2020, 1, 1, hour) for hour in range(24))))
+        assert column.numeric_names == ["d time", "d hour", "d hour sine", "d hour cosine"]
+        sine, cosine = numbers(column, *(datetime(2031, 5, 6, hour, 30) for hour in range(24)))[2:]
+        assert_allclose(np.hypot(sine, cosine), math.sqrt(2), rtol=1e-6)
+
+    def test_months_without_a_day_have_a_circle_of_twelve_points(self) -> None:
+        months = [f"{year}-{month:02}-01" for year in (2019, 2021, 2022) for month in range(1, 13)]  # no leap years
+        found = parts(*months)
+        assert list(found) == ["d time", "d year sine", "d year cosine", "d month", "d weekday"]
+        assert len(set(zip(found["d year sine"], found["d year cosine"], strict=True))) == 12
 
     @pytest.mark.parametrize(
         ("cells", "expected"),
@@ -320,7 +424,9 @@ class TestDate:
             (["2020-03-02", "2020-03-09"], ["d time", "d day"]),
             (["2020-03-05", "2020-06-05"], ["d time", "d month", "d weekday"]),
             (["2020-03-05", "2026-03-05"], ["d time"]),
+            (["2020-03-05", "2021-03-05", "2021-12-05"], ["d time", *YEAR_CIRCLE, "d month", "d weekday"]),
             (["2020-03-05 10:00", "2020-03-05 10:30"], ["d time", "d hour"]),
+            (["2020-03-05 00:00", "2020-03-05 12:00"], ["d time", "d hour", "d hour cosine"]),
             (["2020-03-05", "2020-03-05"], []),
             (["2020-03-05 10:00:00Z", "2020-03-05 12:00:00+02:00"], []),
         ],
@@ -349,8 +455,10 @@ class TestDate:
     @pytest.mark.parametrize("missing", [None, "", " NA", "?"])
     def test_missing_date_is_0_in_numbers_and_a_code_of_its_own(self, missing: str | None) -> None:
         column = fitted(DateColumn("d", "standard"), series("2020-03-02", missing, "2021-05-04"))
-        assert column.numeric_names == ["d time", "d time is missing", "d day", "d day is missing"]
-        assert numbers(column, missing, "2020-03-02") == [[0, -1], [1, 0], [0, -1], [1, 0]]
+        assert column.numeric_names == ["d time", "d time is missing", "d day", *YEAR_CIRCLE]
+        found = numbers(column, missing, "2020-03-02")
+        assert found[:3] == [[0, -1], [1, 0], [0, -1]]
+        assert [array[0] for array in found[3:]] == [0, 0]
         assert codes(column, missing, "2020-03-02")[0] == [MISSING, 2]
 
     @pytest.mark.parametrize("cells", [[None, None], ["", "NA"]])
@@ -367,6 +475,30 @@ class TestDate:
         some, none = encoded(column, "2020-03-02"), encoded(column, dtype=pl.Date)
         for arrays, empty in zip(some, none, strict=True):
             assert [array.shape for array in empty] == [(0,)] * len(arrays)
+
+    @pytest.mark.parametrize(
+        ("days", "has_trend", "has_circle"),
+        [(182, True, False), (183, True, True), (365, False, False), (366, False, True)],
+    )
+    def test_part_of_a_year_has_no_circle(self, days: int, has_trend: bool, has_circle: bool) -> None:
+        cells = [date(2020, 3, 1) + timedelta(days=i) for i in (0, days // 2, days)]
+        found = parts(*cells, has_trend=has_trend)
+        assert [name for name in found if name in YEAR_CIRCLE] == (YEAR_CIRCLE if has_circle else [])
+
+    def test_state_with_fewer_parts_gives_those(self) -> None:
+        state = fitted(DateColumn("d", "standard"), series(*DAYS)).state_dict()
+        state["parts"] = {part: state["parts"][part] for part in ("time", "day", "month", "weekday")}
+        loaded = DateColumn("d", "standard")
+        loaded.load_state_dict(saved_and_loaded(state))
+        expected = encoded(fitted(DateColumn("d", "standard"), series(*DAYS)), *DAYS)
+        assert loaded.numeric_names == ["d time", "d day"]
+        assert_same(encoded(loaded, *DAYS), Encoded(expected.numeric[:2], expected.codes))
+
+    def test_one_array_marks_missing_dates(self) -> None:
+        column = fitted(DateColumn("d", "standard"), series(*MOMENTS, None))
+        assert [name for name in column.numeric_names if "missing" in name] == ["d time is missing"]
+        without_trend = fitted(DateColumn("d", "standard", has_trend=False), series(*MOMENTS, None))
+        assert [name for name in without_trend.numeric_names if "missing" in name] == ["d day is missing"]
 
     def test_month_never_seen_in_training_is_unseen(self) -> None:
         column = fitted(DateColumn("d", "standard"), series("2020-03-02", "2020-12-03"))
@@ -409,18 +541,21 @@ class TestDate:
     @pytest.mark.parametrize(
         ("cells", "written", "description"),
         [
-            (["2020-03-02", "2020-03-09"], None, "date, as time, day"),
-            (["02.03.2020", "09.03.2020"], "%d.%m.%Y", "date, written like %d.%m.%Y, as time, day"),
+            (["2020-03-02", "2020-03-09"], None, "date, as numbers (time, day)"),
+            (["02.03.2020", "09.03.2020"], "%d.%m.%Y", "date, written like %d.%m.%Y, as numbers (time, day)"),
+            (MOMENTS, None, "date, as numbers (time, day, hour), levels (month, weekday), circles (hour)"),
+            (DAYS, None, "date, as numbers (time, day), levels (month, weekday), circles (year)"),
             (["2020-03-02", "2020-03-02"], None, "date, as nothing, for it does not vary"),
         ],
     )
-    def test_description_names_format_and_parts(self, cells: list[str], written: str | None, description: str) -> None:
+    def test_description_names_format_and_parts(self, cells: list, written: str | None, description: str) -> None:
         assert fitted(DateColumn("d", "standard", written), series(*cells)).describe() == description
 
 
 COLUMNS = {
     "numeric": (lambda: NumericColumn("a", "quantile"), [*np.random.default_rng(0).lognormal(size=50), None]),
     "numeric with a unit": (lambda: NumericColumn("a", "robust", ["x"]), ["$1,200", "5", "7.5", "?", "x"]),
+    "numeric with levels": (lambda: NumericColumn("a", "quantile"), [*AMOUNTS, None]),
     "boolean": (lambda: BooleanColumn("a", "standard"), ["yes", "no", "No", None]),
     "categorical": (lambda: CategoricalColumn("a", min_count=2), [*"aabbbcdd", None, None]),
     "categorical, rarely missing": (lambda: CategoricalColumn("a", min_count=2), [*"aabb", None]),

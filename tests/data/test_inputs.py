@@ -75,9 +75,9 @@ def test_arrays_lie_side_by_side_in_the_order_of_their_names() -> None:
 
 def test_parts_of_a_date_are_among_the_inputs() -> None:
     inputs, encoded = fitted(names=["born", "colour"])
-    assert inputs.numeric_names == ["born time", "born day"]
+    assert inputs.numeric_names == ["born time", "born day", "born year sine", "born year cosine"]
     assert inputs.cardinalities == {"born month": 5, "born weekday": 6, "colour": 4}
-    assert (len(encoded.numeric), len(encoded.codes)) == (2, 3)
+    assert (len(encoded.numeric), len(encoded.codes)) == (4, 3)
 
 
 def test_only_training_rows_set_scales_and_levels() -> None:
@@ -98,7 +98,7 @@ def test_decisions_say_what_became_of_each_column() -> None:
         "age": "numeric, some missing; as told",
         "colour": "categorical, 2 levels; as told",
         "smokes": "boolean; as told",
-        "born": "date, as time, day, month, weekday; as told",
+        "born": "date, as numbers (time, day), levels (month, weekday), circles (year); as told",
         "note": "left out: nobody needs it",
     }
 

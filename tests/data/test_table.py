@@ -326,7 +326,7 @@ def test_time_itself_is_no_input_but_the_parts_that_come_again_are(tmp_path: Pat
     assert data.spec.numeric == ["size", "when day"]
     assert data.spec.categorical.keys() == {"when month", "when weekday"}
     assert data.inputs.decisions["when"].endswith("it orders the rows")
-    assert table(path).spec.numeric == ["size", "when time", "when day"]
+    assert table(path).spec.numeric == ["size", "when time", "when day", "when year sine", "when year cosine"]
 
 
 def test_a_number_that_orders_the_rows_is_no_input(tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ def test_dates_in_a_csv_are_found_however_they_are_written(tmp_path: Path, patte
     path = write(tmp_path, [f"{i},{moment:{pattern}}" for i, moment in enumerate(moments)], "price,when")
     data = table(path, scaling="standard", val_size=0.02, test_size=0.03)
     assert data.inputs.decisions["when"].startswith("date, written like %")
-    assert data.spec.numeric == ["when time", "when day", "when hour"]
+    assert data.spec.numeric == ["when time", "when day", "when hour", "when hour sine", "when hour cosine"]
     assert data.spec.categorical == {"when month": 4}
     encoded = data.encode_rows(path, has_target=False)
     for part, expected in {"when day": [m.day for m in moments], "when hour": [m.hour for m in moments]}.items():
@@ -493,7 +493,7 @@ def test_dates_in_parquet_give_the_same_inputs_as_in_a_csv(tmp_path: Path, dtype
     binary = table(parquet(tmp_path, when=days.cast(dtype)), "y")
     text = table(write(tmp_path, [f"{2 * i},{i},{day}" for i, day in enumerate(days)], "x,y,when"), "y")
     assert inputs(binary) == inputs(text)
-    assert binary.inputs.decisions["when"] == "date, as time, day, month, weekday"
+    assert binary.inputs.decisions["when"] == "date, as numbers (time, day), levels (month, weekday), circles (year)"
     for split, batch in binary.tables.items():
         assert torch.equal(batch.numeric, text.tables[split].numeric)
         assert torch.equal(batch.categorical, text.tables[split].categorical)

@@ -116,12 +116,12 @@ def test_loaded_encoders_are_left_as_they_are(tmp_path: Path, target_type: type[
 def test_spec_describes_the_encoded_columns(tmp_path: Path) -> None:
     table = ready(write(tmp_path, cells()), ClassTarget)
     batch = table.tables["val"]
-    numeric = ["gap", "gap is missing", "clean", "day time", "day day"]
+    numeric = ["gap", "gap is missing", "clean", "day time", "day day", "day year sine", "day year cosine"]
     assert table.spec.numeric == numeric
     assert table.spec.categorical.keys() == {"level", "day month", "day weekday"}
     assert table.spec.categorical["level"] == 5
     assert table.spec.target is table.target
-    assert batch.numeric.shape == (12, 5)
+    assert batch.numeric.shape == (12, 7)
     assert batch.categorical.shape == (12, 3)
     assert batch.target.shape == (12,)
 

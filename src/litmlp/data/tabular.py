@@ -34,7 +34,7 @@ from litmlp.paths import display
 log = logging.getLogger(__name__)
 
 ROWS_EVALUATED_AT_ONCE = 1024  # or the batch size, if that is larger
-CACHE_VERSION = 4  # raise it if the same settings give other encoded rows, or if the state of an entry has other keys
+CACHE_VERSION = 6  # raise it if the same settings give other encoded rows, or if the state of an entry has other keys
 
 
 class TabularData(L.LightningDataModule, ABC):

@@ -17,12 +17,22 @@ from litmlp.errors import InputError
 
 DATES_AT_ONCE = 2**17  # the arrays of all parts are larger than the dates, so that these are encoded in chunks
 DAY, HOUR = 86_400_000_000, 3_600_000_000  # microseconds
+# The parts of a date, by how they are encoded. A circle has two parts, of which each is one array.
+NUMBERS = ("time", "day", "hour")
+CIRCLES = {"hour": ("hour sine", "hour cosine"), "year": ("year sine", "year cosine")}
+LEVELS = ("month", "weekday")
 
 
 class DateColumn(Column):
-    """Splits a timestamp into time elapsed, month, day of the month, weekday and hour. Constant parts are dropped.
+    """Splits a timestamp into the parts by which people act.
 
-    Month and weekday are codes, the other parts are numbers.
+    Numbers are `time`, the days elapsed since 1970; `day`, the day of the month; and `hour`, the time of day in hours.
+    Levels are `month` and `weekday`. The time of day and the day of the year are also points on circles, given by sine
+    and cosine: 23:59 lies beside 0:00, and December 31 beside January 1.
+
+    Parts that are constant in the training rows are dropped. So is a circle of which they cover less than half, because
+    a number tells the same. Without the time elapsed, the circle of the year is also dropped if the training rows span
+    no more than a year: it would only stand for the time elapsed, and mislead for later rows.
 
     Args:
         name: of the column.
@@ -46,11 +56,14 @@ class DateColumn(Column):
     ) -> None:
         super().__init__(name, absent)
         self.date_format = date_format
-        numeric = ["time", "day", "hour"] if has_trend else ["day", "hour"]
+        # Any other than a linear scaling would bend the circles.
+        scalings = dict.fromkeys(NUMBERS, scaling) | {part: "standard" for both in CIRCLES.values() for part in both}
         self.parts: dict[str, Column] = {
-            part: NumericColumn(f"{name} {part}", scaling, min_count=min_count) for part in numeric
+            part: NumericColumn(f"{name} {part}", scalings[part], min_count=min_count, may_have_levels=False)
+            for part in scalings
+            if has_trend or part != "time"
         }
-        self.parts |= {part: CategoricalColumn(f"{name} {part}", min_count) for part in ("month", "weekday")}
+        self.parts |= {part: CategoricalColumn(f"{name} {part}", min_count) for part in LEVELS}
 
     def parse(self, cells: pl.Series, notation: Notation) -> Numbers:
         """Read dates as microseconds since 1970."""
@@ -84,13 +97,17 @@ class DateColumn(Column):
         return self.date_format is not None
 
     def fit(self, parsed: Numbers, rows: np.ndarray) -> None:
-        """Fit the parts, and drop those that are constant in the training rows."""
+        """Fit the parts, and drop those that tell nothing, or nothing new, about the training rows."""
         rows = sampled(rows)
         parts = _parts_of(parsed.at(rows))
         all_sampled = np.arange(len(rows))
-        self.parts = {part: column for part, column in self.parts.items() if _varies(parts[part])}
+        useless = {part for part in parts if _range(parts[part]) == 0}
+        useless |= {part for circle in _needless_circles(parts, "time" in self.parts) for part in CIRCLES[circle]}
+        self.parts = {part: column for part, column in self.parts.items() if part not in useless}
         for part, column in self.parts.items():
             column.fit(parts[part], all_sampled)
+        for column in [column for column in self.parts.values() if isinstance(column, NumericColumn)][1:]:
+            column.is_marked = False  # one array is enough to mark missing dates
 
     def encode(self, parsed: Numbers) -> Encoded:
         """Return the arrays of all parts."""
@@ -135,7 +152,13 @@ class DateColumn(Column):
     def describe(self) -> str:
         """Return the kind, the format and the parts, for people."""
         date_format = f", written like {self.date_format}" if self.date_format else ""
-        return f"{self.kind}{date_format}, as {', '.join(self.parts) or 'nothing, for it does not vary'}"
+        treatments = {
+            "numbers": [part for part in NUMBERS if part in self.parts],
+            "levels": [part for part in LEVELS if part in self.parts],
+            "circles": [circle for circle, both in CIRCLES.items() if any(part in self.parts for part in both)],
+        }
+        listed = [f"{treatment} ({', '.join(parts)})" for treatment, parts in treatments.items() if parts]
+        return f"{self.kind}{date_format}, as {', '.join(listed) or 'nothing, for it does not vary'}"
 
 
 def _parts_of(dates: Numbers) -> dict[str, Numbers | Levels]:
@@ -155,15 +178,39 @@ def _parts_of(dates: Numbers) -> dict[str, Numbers | Levels]:
             codes[is_missing] = -1
         return Levels([str(i) for i in range(highest + 1)], codes)
 
+    hour = (microseconds - days * DAY) / HOUR
+    year = (calendar.ordinal_day().to_numpy() - 1) / (365 + calendar.is_leap_year().to_numpy())  # the fraction passed
+    hour_sine, hour_cosine = _on_circle(hour / 24)
+    year_sine, year_cosine = _on_circle(year.take(index))
     return {
         "time": numbers(microseconds / DAY),
         "day": numbers(calendar.day().cast(pl.Float64).to_numpy().take(index)),
-        "hour": numbers((microseconds - days * DAY) / HOUR),
+        "hour": numbers(hour),
+        "hour sine": numbers(hour_sine),
+        "hour cosine": numbers(hour_cosine),
+        "year sine": numbers(year_sine),
+        "year cosine": numbers(year_cosine),
         "month": levels(calendar.month(), 12),
         "weekday": levels(calendar.weekday(), 7),
     }
 
 
-def _varies(parsed: Numbers | Levels) -> bool:
+def _on_circle(turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sine and cosine of angles, given in turns of the circle."""
+    # The sine of half a turn is 0, but would be 1.2e-16 without rounding, so that it would differ from the sine of 0.
+    return np.sin(2 * np.pi * turns).round(9), np.cos(2 * np.pi * turns).round(9)
+
+
+def _needless_circles(parts: dict[str, Any], has_trend: bool) -> list[str]:
+    """Return the circles that tell nothing new about these rows, or only the time elapsed."""
+    days = _range(parts["time"])
+    is_needless = {
+        "hour": _range(parts["hour"]) < 12,
+        "year": days < (183 if has_trend else 366) or _range(parts["month"]) == 0,
+    }
+    return [circle for circle in CIRCLES if is_needless[circle]]
+
+
+def _range(parsed: Numbers | Levels) -> float:
     values = parsed.present(slice(None)) if isinstance(parsed, Numbers) else parsed.codes[parsed.codes >= 0]
-    return len(values) > 0 and bool(values.min() < values.max())
+    return float(values.max() - values.min()) if len(values) else 0.0
