@@ -150,7 +150,7 @@ class Classifier(ClassifierMixin, _Estimator):
     task = "classification"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from rows. A fraction of them, `data.val_size`, is only used to decide when to stop.
+        """Learn from rows. A fraction of them, `data.val_size`, decides when to stop and calibrates probabilities.
 
         Args:
             X: a frame of pandas or Polars, an array, or lists, `[N, F]`; cells may be missing.

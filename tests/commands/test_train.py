@@ -21,6 +21,7 @@ from litmlp.commands.train import main, summary, train
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
 from litmlp.files import read_json
 from litmlp.model import measure
+from litmlp.tasks.calibration import temperature_of
 
 PENGUINS = ["data=penguins", "network.dropout=0.2", "trainer.max_epochs=6", *UNDRAWN]
 
@@ -236,6 +237,9 @@ def test_two_processes_train_one_run(tmp_path: Path):
     task, data, _ = checkpoint.load(folder / "checkpoints/best.ckpt")
     data.setup()
     assert metrics["val/loss"] == measure(task, data, "val")["val/loss"]
+    val = data.tables["val"].rows(slice(None))  # the temperature is fitted to the rows of both processes
+    fitted = temperature_of(task.forward(val).detach(), val.target)
+    assert float(task.temperature) == pytest.approx(fitted, rel=1e-4)
     scalars = defaultdict(list)
     for path in folder.glob("events.out.tfevents.*"):
         events = EventAccumulator(str(path)).Reload()

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from litmlp.plots import classification
@@ -83,10 +84,29 @@ def test_probabilities_that_come_true_are_calibrated():
     assert classification.calibration_of(probability, 1 - true).error > 0.3
 
 
+def test_the_plot_tells_the_error_of_each_curve():
+    probability, true = rows(3)
+    sharper = probability**2 / (probability**2).sum(axis=1, keepdims=True)
+    curves = {"as trained": sharper, "divided by 2.00": probability}
+    figure = classification.calibration(curves, true, "test rows")
+    errors = {label: f"{classification.calibration_of(values, true).error:.3f}" for label, values in curves.items()}
+    assert legend(figure) == errors
+    assert len(set(errors.values())) == 2
+    points = figure.axes[0].collections[-1].get_offsets()  # of the last curve
+    np.testing.assert_allclose(points[:, 1], classification.calibration_of(probability, true).accuracy)
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 1), (3, 4), (50, 50), (700, 1000)])
+def test_intervals_are_scipys(right: int, of: int):
+    low, high = classification.interval(np.array([right / of]), np.array([of]))
+    expected = binomtest(right, of).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose([low[0], high[0]], [expected.low, expected.high], atol=1e-4)
+
+
 @pytest.mark.parametrize("num_classes", [2, 9, 25, 60])
 def test_any_number_of_classes_can_be_drawn(num_classes: int):
     probability, true = rows(num_classes)
     names = [f"a class with a long name {index}" for index in range(num_classes)]
     for draw in (classification.confusion, classification.roc, classification.precision_recall):
         draw(probability, true, names, "").canvas.draw()
-    classification.calibration(probability, true, "").canvas.draw()
+    classification.calibration({"as trained": probability}, true, "").canvas.draw()

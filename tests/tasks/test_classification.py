@@ -10,6 +10,7 @@ from litmlp.data import Batch, ClassTarget, Spec
 from litmlp.errors import InputError
 from litmlp.networks import MLP
 from litmlp.tasks import BrierLoss, ClassificationTask, metrics
+from litmlp.tasks.calibration import temperature_of
 from litmlp.tasks.classification import weights_of
 
 
@@ -64,6 +65,56 @@ def test_prediction_by_hand():
     task = make_task(target_of("a", "b"))
     probability = task.predict(torch.tensor([[0.0, math.log(3)]]))
     torch.testing.assert_close(probability, torch.tensor([[0.25, 0.75]]))
+
+
+def test_scores_are_divided_by_the_temperature():
+    task = make_task(target_of("a", "b"))
+    task.temperature.fill_(2)
+    probability = task.predict(torch.tensor([[0.0, 2 * math.log(3)]]))
+    torch.testing.assert_close(probability, torch.tensor([[0.25, 0.75]]))
+
+
+def test_the_loss_is_of_the_scores_as_they_are_and_the_log_loss_of_the_probabilities():
+    task = make_task(target_of("a", "b"))
+    task.temperature.fill_(2)
+    task.step(batch_of(torch.tensor([[0.0, 2 * math.log(3)]]), [1]), "val")
+    values = task.take_metrics("val")
+    assert values["val/loss"].item() == pytest.approx(math.log(10 / 9))
+    assert values["val/log_loss"].item() == pytest.approx(math.log(4 / 3))
+
+
+@pytest.mark.parametrize("class_weights", [None, [1.0, 7.0], [0.0, 1.0]])
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 3.0, 0.5] * 10)])
+def test_rows_count_with_their_own_weights_when_the_temperature_is_fitted(
+    class_weights: list[float] | None, weight: torch.Tensor | None
+):
+    scores, labels = torch.randn(30, 2, generator=torch.Generator().manual_seed(0)), [0, 1, 1, 0, 0] * 6
+    task = make_task(target_of("a", "b"), class_weights=class_weights)
+    batch = batch_of(scores, labels)._replace(weight=weight)
+    for rows in torch.arange(30).split(8):
+        task.step(batch.rows(rows), "val")
+    counts = torch.tensor([class_weights is None or class_weights[label] > 0 for label in labels])  # a row at all
+    own = (torch.ones(30) if weight is None else weight) * counts
+    assert task.fitted_temperature() == pytest.approx(temperature_of(scores, torch.tensor(labels), own), rel=1e-6)
+
+
+def test_without_calibration_or_rows_the_temperature_is_1():
+    calibrated, plain = (make_task(target_of("a", "b"), calibration=name) for name in ("temperature", "none"))
+    assert calibrated.fitted_temperature() == 1
+    for task in (calibrated, plain):
+        task.step(batch_of(torch.tensor([[9.0, 0.0]]), [1]), "val")
+    assert calibrated.fitted_temperature() > 1
+    assert plain.fitted_temperature() == 1
+
+
+def test_a_state_without_a_temperature_has_temperature_1():
+    task = make_task(target_of("a", "b"))
+    task.temperature.fill_(2)
+    state = task.state_dict()
+    del state["temperature"]
+    task.load_state_dict(state)
+    assert task.temperature == 1
+    assert "temperature" not in state
 
 
 def test_a_certain_mistake_has_a_finite_log_loss():

@@ -27,9 +27,13 @@ class ClassificationPlots(Plotting):
 
         batch = sampled_rows(data, split, task.device, MAX_ROWS)
         assert batch.target is not None
-        probability, true = task.predict(task.forward(batch)).cpu().numpy(), batch.target.cpu().numpy()
+        output = task.forward(batch)
+        probability, true = task.predict(output).cpu().numpy(), batch.target.cpu().numpy()
         arguments = (probability, true, data.target.classes, title)
         yield "classification/confusion", classification.confusion(*arguments)
-        yield "classification/calibration", classification.calibration(probability, true, title)
+        curves = {"as trained": task.predict(output * task.temperature).cpu().numpy()}
+        if task.temperature != 1:
+            curves[f"divided by {float(task.temperature):.2f}"] = probability
+        yield "classification/calibration", classification.calibration(curves, true, title)
         yield "classification/roc", classification.roc(*arguments)
         yield "classification/precision_recall", classification.precision_recall(*arguments)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_COLUMNS = 40  # that the log lists; columns.json lists them all
+NOTABLE = 0.05  # difference of the temperature from 1, from which on the log tells it
 
 
 def train(
@@ -118,6 +119,7 @@ def _fit_and_test(
 
     if best := run_folder.best_checkpoint(folder):
         checkpoint.load_weights(task, best)
+    _log_temperature(task, data)
     task.to(trainer.strategy.root_device)
     scores = {**measure(task, data, "val"), **measure(task, data, "test")}
     metrics = {
@@ -230,6 +232,21 @@ def _regularisation(config: dict[str, Any]) -> str:
     }
     parts = [f"{name} {value:g}" for name, value in strengths.items() if isinstance(value, int | float) and value > 0]
     return ", ".join(parts) or "nothing"
+
+
+def _log_temperature(task: "Task", data: "TabularData") -> None:
+    from litmlp.tasks import ClassificationTask
+
+    temperature = float(task.temperature) if isinstance(task, ClassificationTask) else 1.0
+    if abs(temperature - 1) > NOTABLE:
+        extreme = "more extreme" if temperature > 1 else "less extreme"
+        log.info(
+            "as trained, probabilities are %s than they should be: class scores are divided by the temperature %.2f, "
+            "which was fitted to %d validation rows",
+            extreme,
+            temperature,
+            len(data.tables["val"].numeric),
+        )
 
 
 def _job(config: "DictConfig") -> float:

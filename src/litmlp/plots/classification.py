@@ -1,6 +1,6 @@
 """Plots that compare class probabilities with the true classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -89,27 +89,46 @@ def precision_recall(probability: np.ndarray, true: np.ndarray, classes: Sequenc
     return figure
 
 
-def calibration(probability: np.ndarray, true: np.ndarray, title: str) -> Figure:
-    """Draw the accuracy of predictions against their confidence, above a histogram of the confidence."""
-    result = calibration_of(probability, true)
+def calibration(curves: Mapping[str, np.ndarray], true: np.ndarray, title: str) -> Figure:
+    """Draw the accuracy of predictions against their confidence, above a histogram of the confidence.
+
+    A point stands for a bin of confidence; the line through it is the 95 % interval of its accuracy.
+
+    Args:
+        curves: probabilities, `[N, K]`, by a label that tells how they were found; at most two.
+        true: class indices, `[N]`.
+        title: text that tells which rows these are.
+    """
     figure = blank()
-    caption(figure, f"{title}: calibration error {result.error:.3f}")
+    caption(figure, title)
     upper = figure.add_axes((0.17, 0.4, 0.8, 0.51))
     lower = figure.add_axes((0.17, 0.12, 0.8, 0.2))
     plain(upper)
     plain(lower)
-    low = 1 / probability.shape[1]
-    upper.plot([low, 1], [low, 1], color=GREY, linewidth=1, linestyle="--", label="calibrated")
-    upper.plot(result.confidence, result.accuracy, color=BLUE, linewidth=1, label="this network")
-    upper.scatter(result.confidence, result.accuracy, s=8 + 90 * result.counts / len(true), color=BLUE, zorder=3)
-    upper.set(ylabel="accuracy", xlim=(low, 1), ylim=(0, 1.03))
+    low = min(1 / probability.shape[1] for probability in curves.values())
+    upper.plot([low, 1], [low, 1], color=GREY, linewidth=1, linestyle="--")
+    for (label, probability), colour in zip(curves.items(), (ORANGE, BLUE)[-len(curves) :], strict=True):
+        result = calibration_of(probability, true)
+        sizes, label = 12 + 90 * result.counts / len(true), f"{label}: {result.error:.3f}"
+        upper.vlines(
+            result.confidence, *interval(result.accuracy, result.counts), color=colour, linewidth=1.5, alpha=0.4
+        )
+        upper.scatter(result.confidence, result.accuracy, s=sizes, color=colour, linewidth=0, zorder=3, label=label)
+        lower.hist(probability.max(axis=1), bins=NUM_BINS, range=(low, 1), color=colour, histtype="step", linewidth=1.5)
+    upper.set(ylabel="accuracy", xlim=(low - 0.02, 1.02), ylim=(-0.04, 1.04))
     upper.tick_params(labelbottom=False)
-    upper.legend(frameon=False, loc="lower right", fontsize=8)
-    confidence = probability.max(axis=1)
-    lower.hist(confidence, bins=NUM_BINS, range=(low, 1), color=BLUE)
-    lower.axvline(confidence.mean(), color=ORANGE, linewidth=1.5)
-    lower.set(xlabel="probability of the likeliest class", ylabel="rows", xlim=(low, 1))
+    legend = upper.legend(loc="lower right", title="mean distance from the diagonal", fontsize=8, title_fontsize=8)
+    legend.get_frame().set(edgecolor="none", alpha=0.8)  # points may lie behind it
+    lower.set(xlabel="probability of the likeliest class", ylabel="rows", xlim=(low - 0.02, 1.02))
     return figure
+
+
+def interval(fraction: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the 95 % interval of a probability, from the fraction of so many rows (Wilson 1927)."""
+    z = 1.96
+    centre = (fraction + z**2 / (2 * counts)) / (1 + z**2 / counts)
+    half = z / (1 + z**2 / counts) * np.sqrt(fraction * (1 - fraction) / counts + z**2 / (4 * counts**2))
+    return centre - half, centre + half
 
 
 def calibration_of(probability: np.ndarray, true: np.ndarray) -> Calibration:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -15,6 +16,7 @@ from litmlp.data.spec import Spec
 from litmlp.data.targets import ClassTarget, Target
 from litmlp.errors import InputError
 from litmlp.tasks import metrics
+from litmlp.tasks.calibration import temperature_of
 from litmlp.tasks.metrics import Metric
 from litmlp.tasks.task import Task
 
@@ -27,6 +29,10 @@ class ClassificationTask(Task):
         spec: the columns of the data; passed in likewise.
         loss: compares `[N, K]` scores with class indices; the cross entropy by default.
         class_weights: `balanced` to let each class count the same, or a weight for each class in sorted order.
+        calibration: `temperature` to divide the scores by a number that is fitted to the validation rows after each
+            epoch, so that probabilities are as frequent as they say, or `none`. The loss and the likeliest class stay
+            the same. In the fit, rows have their own weights but not those of `class_weights`: these make rare classes
+            more probable than they are, which no temperature undoes, and the log-loss does not count them either.
         optimizer: see Task.
         scheduler: see Task.
         l1: see Task.
@@ -34,6 +40,7 @@ class ClassificationTask(Task):
 
     target_type = ClassTarget
     class_weights: Tensor | None
+    temperature: Tensor
 
     def __init__(
         self,
@@ -41,6 +48,7 @@ class ClassificationTask(Task):
         spec: Spec,
         loss: nn.Module | None = None,
         class_weights: str | list[float] | None = None,
+        calibration: Literal["temperature", "none"] = "temperature",
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[..., Any] | None = None,
         l1: float = 0.0,
@@ -49,6 +57,11 @@ class ClassificationTask(Task):
         assert isinstance(spec.target, ClassTarget)
         weights = None if class_weights is None else weights_of(class_weights, spec.target)
         self.register_buffer("class_weights", weights, persistent=False)
+        self.calibration = calibration
+        self.register_buffer("temperature", torch.ones(()))
+        # All processes fit the same temperature. DDP would broadcast it at each step, and take a tenth longer.
+        self._ddp_params_and_buffers_to_ignore = ["temperature"]
+        self.register_load_state_dict_pre_hook(_add_temperature)
 
     def setup(self, stage: str) -> None:
         """Raise InputError if all rows of a split have weight 0."""
@@ -59,6 +72,12 @@ class ClassificationTask(Task):
                     f"all rows of the {split} split have weight 0, because task.class_weights is 0 for all of their "
                     "classes: give one of them a weight above 0"
                 )
+
+    def on_validation_epoch_end(self) -> None:
+        """Fit the temperature if this is part of training, and log the metrics of all validation rows."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.temperature.fill_(self.fitted_temperature())
+        super().on_validation_epoch_end()
 
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
@@ -73,6 +92,7 @@ class ClassificationTask(Task):
 
     def predict(self, output: Tensor) -> Tensor:
         """Return class probabilities, `[N, K]`."""
+        output = output / self.temperature
         return output.T.softmax(dim=0).T.contiguous()  # on the CPU, several times as fast as output.softmax(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
@@ -82,6 +102,21 @@ class ClassificationTask(Task):
         assert batch.target is not None
         of_class = self.class_weights[batch.target]
         return of_class if batch.weight is None else of_class * batch.weight
+
+    def fitted_temperature(self) -> float:
+        """Return the temperature for the validation rows that were seen; 1 without calibration or without rows."""
+        outputs, targets, weights = self.rows_seen("val")
+        if self.calibration == "none" or outputs is None:
+            return 1.0
+        assert targets is not None
+        if self.class_weights is not None and weights is not None:
+            weights = (weights / self.class_weights[targets]).nan_to_num()  # 0 / 0 if the class has weight 0
+        return temperature_of(outputs, targets, weights)
+
+
+def _add_temperature(task: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    # Checkpoints from before calibration hold no temperature.
+    state.setdefault(f"{prefix}temperature", torch.ones(()))
 
 
 def weights_of(class_weights: str | list[float], target: ClassTarget) -> Tensor:

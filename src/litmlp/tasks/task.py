@@ -185,8 +185,9 @@ class Task(L.LightningModule, ABC):
     @torch.no_grad()
     def take_metrics(self, stage: str) -> dict[str, Tensor]:
         """Return loss and metrics of all rows that `stage` has seen, named `stage/name`, and forget these rows."""
-        taken = (collected.take() for collected in self.seen[stage])
-        outputs, targets, weights = (None if rows is None else of_all_processes(rows) for rows in taken)
+        outputs, targets, weights = self.rows_seen(stage)
+        for collected in self.seen[stage]:
+            collected.take()
         assert outputs is not None
         assert targets is not None
         compared = self.compared(outputs, targets)
@@ -194,6 +195,11 @@ class Task(L.LightningModule, ABC):
         values = {"loss": torch.tensor(torch.nan) if no_row_counts else self.mean_loss(outputs, targets, weights)}
         values |= values_of(self.metrics, *compared)
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
+
+    def rows_seen(self, stage: str) -> list[Tensor | None]:
+        """Return outputs, targets and weights of all rows that `stage` has seen, in all processes."""
+        seen = [collected.rows() for collected in self.seen[stage]]
+        return [None if rows is None else of_all_processes(rows) for rows in seen]
 
     def log_stage(self, stage: str) -> None:
         """Log the metrics of all rows that `stage` has seen.
