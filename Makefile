@@ -69,8 +69,11 @@ lecture: install  ## run the lecture's experiments, and write a page with their 
 
 # part: compare
 .PHONY: compare
-compare: install-dev  ## compare with scikit-learn on the same rows of the tables in data/
+compare: $(VENV)/.installed-compare  ## compare with scikit-learn and CatBoost; on any table with ARGS="--tables FILE:TARGET"
 	$(BIN)/python showcase/compare_peers.py $(ARGS)
+
+$(VENV)/.installed-compare: $(VENV)/.installed
+	$(call install,[compare])
 # end of part: compare
 
 # part: rename

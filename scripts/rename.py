@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # between two comments, such as `part: bench` and `end of part: bench`. A part is offered if git tracks a file of it.
 PARTS = {
     "bench": ("showcase/bench.py", "showcase/*_big_*", "tests/showcase/test_bench.py", "tests/showcase/*_big_*"),
-    "compare": ("showcase/compare_peers.py", "tests/showcase/test_compare_peers.py"),
+    "compare": (
+        *("showcase/compare_peers.py", "showcase/tables.py"),
+        *("tests/showcase/test_compare_peers.py", "tests/showcase/test_tables.py"),
+    ),
     "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*", "tests/test_containers.py"),
     "github": (".github/*", "tests/test_workflows.py"),
     "lecture": ("conf/experiment/lecture/*", "docs/lecture*", "showcase/lecture.py", "tests/showcase/test_lecture.py"),

@@ -17,6 +17,9 @@ EXTRAS = {  # the extra that installs a package
     **dict.fromkeys(("optuna", "cmaes", "joblib", "hydra_joblib_launcher"), "sweep"),
     **dict.fromkeys(("submitit", "hydra_submitit_launcher"), "slurm"),
     **{"ray": "ray", "mlflow": "mlflow", "wandb": "wandb", "sklearn": "sklearn"},
+    # part: compare
+    "catboost": "compare",
+    # end of part: compare
 }
 MAX_SHOWN = 100  # characters of a value
 MAX_NAMES = 40  # in a list of known names

@@ -6,7 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litmlp.networks.numeric_embedding import PeriodicEmbedding, PiecewiseLinearEmbedding, bin_edges
+from litmlp.networks.numeric_embedding import (
+    NumericEmbedding,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    bin_edges,
+)
 
 
 def test_equals_the_sum_written_out():
@@ -77,9 +82,15 @@ def test_continuous_values_fill_all_bins_alike():
     torch.testing.assert_close(bin_edges(values, 4), torch.tensor([0, 0.25, 0.5, 0.75, 1]), atol=1e-3, rtol=0)
 
 
-def test_gradients_of_a_piecewise_embedding_reach_its_inputs():
-    embedding = PiecewiseLinearEmbedding(num_inputs=2, bins=4, width=3).double()
-    embedding.adapt(torch.randn(100, 2, dtype=torch.float64))
-    torch.nn.init.normal_(embedding.weight)
-    numeric = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(embedding, numeric)
+@pytest.mark.parametrize(
+    "embedding", [PeriodicEmbedding(2, num_frequencies=5), PiecewiseLinearEmbedding(2, bins=4, width=3)], ids=repr
+)
+def test_gradients_reach_inputs_and_parameters(embedding: NumericEmbedding):
+    embedding.double().adapt(torch.randn(100, 2, dtype=torch.float64))
+    parameters = {name: torch.randn_like(value) for name, value in embedding.named_parameters()}
+
+    def embedded(numeric: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(embedding, dict(zip(parameters, values, strict=True)), numeric)
+
+    numeric = torch.randn(5, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(embedded, [x.requires_grad_() for x in (numeric, *parameters.values())])

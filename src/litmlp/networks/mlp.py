@@ -214,8 +214,7 @@ def initialize_(layers: nn.Sequential, gain: float) -> None:
         is_inner = linear is not layers[0] and linear is not layers[-1]
         nn.init.normal_(linear.weight, std=scale * (gain if is_inner else 1.0))
         nn.init.uniform_(linear.bias, -scale, scale)
-    assert isinstance(layers[-1].bias, Tensor)
-    nn.init.zeros_(layers[-1].bias)
+    nn.init.zeros_(layers[-1].get_parameter("bias"))
 
 
 @torch.no_grad()

@@ -73,9 +73,11 @@ class PeriodicEmbedding(NumericEmbedding):
 
     def forward(self, numeric: Tensor) -> Tensor:
         """Map `[N, F]` to `[N, F * width]`."""
-        waves = torch.cos(numeric[:, :, None] * self.frequencies + self.phases)  # [N, F, frequencies]
-        mixed = torch.einsum("nfk,fkw->nfw", waves, self.mixtures) + self.biases
-        return torch.cat([numeric, mixed.flatten(1)], dim=1)
+        # The rows come last: there are more of them than frequencies, so that sums and products along them are fast.
+        inputs, frequencies, phases = numeric.t().unsqueeze(1), self.frequencies.unsqueeze(2), self.phases.unsqueeze(2)
+        waves = torch.addcmul(phases, frequencies, inputs).cos()  # [F, frequencies, N]
+        mixed = torch.baddbmm(self.biases.unsqueeze(2), self.mixtures.transpose(1, 2), waves)  # [F, width - 1, N]
+        return torch.cat([numeric, mixed.flatten(0, 1).t()], dim=1)
 
 
 class PiecewiseLinearEmbedding(NumericEmbedding):
