@@ -68,12 +68,15 @@ lecture: install  ## run the lecture's experiments, and write a page with their 
 # end of part: lecture
 
 # part: compare
-.PHONY: compare
+.PHONY: compare ablate
 compare: $(VENV)/.installed-compare  ## compare with scikit-learn and CatBoost; on any table with ARGS="--tables FILE:TARGET"
 	$(BIN)/python showcase/compare_peers.py $(ARGS)
 
 $(VENV)/.installed-compare: $(VENV)/.installed
 	$(call install,[compare])
+
+ablate: install  ## measure what each part of the default is worth
+	$(BIN)/python showcase/ablate.py $(ARGS)
 # end of part: compare
 
 # part: rename

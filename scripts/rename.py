@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
     "bench": ("showcase/bench.py", "showcase/*_big_*", "tests/showcase/test_bench.py", "tests/showcase/*_big_*"),
     "compare": (
-        *("showcase/compare_peers.py", "showcase/tables.py"),
-        *("tests/showcase/test_compare_peers.py", "tests/showcase/test_tables.py"),
+        *("showcase/ablate.py", "showcase/compare_peers.py", "showcase/tables.py"),
+        *(f"tests/showcase/test_{name}.py" for name in ("ablate", "compare_peers", "tables")),
     ),
     "containers": ("Dockerfile", ".dockerignore", ".devcontainer/*", "tests/test_containers.py"),
     "github": (".github/*", "tests/test_workflows.py"),

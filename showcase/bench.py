@@ -4,7 +4,8 @@ The contestants train one after the other, each in a process of its own, and sev
 `reference` is a loop in plain PyTorch that does nothing but steps: rows shuffled once per epoch, a fused optimizer, no
 validation. `litmlp` is the command as a user runs it: validation and all metrics in each epoch, TensorBoard, both
 checkpoints, the progress bar. Both start from the same weights and see the same batches, so their final losses must
-agree. `lightning` is a module with torchmetrics and `self.log` in each step, as tutorials show it, which also
+agree. Their network is plain, but for the part `networks`, where it is that of an option of the config, such as
+`network=tabm`. `lightning` is a module with torchmetrics and `self.log` in each step, as tutorials show it, which also
 validates, logs to TensorBoard and saves checkpoints. `scikit-learn` and `skorch` get the same network, batch size and
 number of steps.
 """
@@ -21,9 +22,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import TextIOWrapper
 from itertools import count, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 EVALUATED = 10  # training rows for each validation or test row
@@ -57,8 +60,9 @@ SIZES = {
     "mid": Size(50_000, 20, [256, 256, 256], 256, 8),
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
-PARTS = ("training", "side_by_side", "options", "callbacks", "startup", "sweep", "growth")
+PARTS = ("training", "networks", "side_by_side", "options", "callbacks", "startup", "sweep", "growth")
 JOBS = 40  # in the sweep
+NETWORKS = ("mlp", "tabm")  # options of the config's group `network`
 PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
 
@@ -70,6 +74,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="options of the group network")
     parser.add_argument("--json", type=Path, help="a file for all results")
     parser.add_argument("--call", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -80,7 +85,7 @@ def main() -> None:
         print(json.dumps(CALLED[name](*json.loads(arguments))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), given.repeats, given.device)
+        bench = Bench(Path(folder), given.repeats, given.device, given.networks)
         for size in given.sizes if "training" in given.parts else ():
             bench.training(size, given.contestants)
         for part in PARTS[1:]:
@@ -93,8 +98,8 @@ def main() -> None:
 class Bench:
     """Runs processes one after the other, and prints a table for each kind of measurement."""
 
-    def __init__(self, folder: Path, repeats: int, device: str) -> None:
-        self.folder, self.repeats, self.device = folder, repeats, device
+    def __init__(self, folder: Path, repeats: int, device: str, networks: Sequence[str] = NETWORKS) -> None:
+        self.folder, self.repeats, self.device, self.network_options = folder, repeats, device, networks
         self.environment = os.environ | {"LITMLP_CACHE": str(folder / "cache"), "PYTHONWARNINGS": "ignore"}
         self.figures: dict[str, Any] = {}
         self.numbers = count(1)  # of runs
@@ -103,26 +108,8 @@ class Bench:
         """Print the steps per second of the reference and of its peers on one table of data."""
         size = SIZES[name]
         overrides = self.overrides(size, self.table(size.rows, size.inputs))
-        results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in ("reference", *peers)}
-        for turn in range(self.repeats):
-            for contestant in results:
-                if contestant == "litmlp":
-                    results[contestant].append(self.litmlp(overrides, look=turn == 0))
-                elif contestant == "reference":
-                    results[contestant].append(self.peer(overrides, contestant))
-                elif turn < FEWER_REPEATS:
-                    fewer = [*overrides, f"trainer.max_epochs={max(1, size.epochs // FEWER_EPOCHS)}"]
-                    results[contestant].append(self.peer(fewer, contestant))
-        medians = {
-            contestant: {key: statistics.median(r[key] for r in of if key in r) for key in of[0]}
-            for contestant, of in results.items()
-        }
-        # The speed of the machine changes over time, so each is compared with the reference of the same turn.
-        for contestant, of in results.items():
-            pairs = zip(of, results["reference"], strict=False)
-            medians[contestant]["ratio"] = statistics.median(
-                own["steps_per_second"] / reference["steps_per_second"] for own, reference in pairs
-            )
+        results = self.results(overrides, size, peers)
+        medians = medians_of(results)
         self.figures[name] = medians
         reference = medians["reference"]
         peak = reference["peak_operations_per_second"]
@@ -138,6 +125,38 @@ class Bench:
             print(f"| {contestant} | {speed:.0f} | {fractions} | {loss} |")
         if "litmlp" in medians and name == "big":
             self.memory(size, max(run["peak_bytes"] for run in results["litmlp"]))
+
+    def networks(self) -> None:
+        """Print the speed of networks of the config, relative to a plain loop over the same network."""
+        size = SIZES["mid"]
+        settings = self.settings(size, self.table(size.rows, size.inputs))
+        self.figures["networks"] = {}
+        print(f"\n### Networks of the config: mid, {size.steps} steps\n")
+        print("| | reference, steps/s | litmlp, of it | their validation losses |\n| --- | --: | --: | --: |")
+        for name in self.network_options:
+            medians = medians_of(self.results([*settings, f"network={name}"], size, ["litmlp"]))
+            self.figures["networks"][name] = medians
+            reference, own = medians["reference"], medians["litmlp"]
+            speeds = f"{reference['steps_per_second']:.0f} | {own['ratio']:.2f}"
+            print(f"| `network={name}` | {speeds} | {reference['loss']:.5f}, {own['loss']:.5f} |")
+
+    def results(self, overrides: list[str], size: Size, peers: Sequence[str]) -> dict[str, list[dict[str, float]]]:
+        """Let the reference and its peers train in turns; return for each what its runs measured, in order.
+
+        The speed of the machine changes over time, so the `ratio` of a run is to the reference of the same turn.
+        """
+        results: dict[str, list[dict[str, float]]] = {contestant: [] for contestant in ("reference", *peers)}
+        fewer = [*overrides, f"trainer.max_epochs={max(1, size.epochs // FEWER_EPOCHS)}"]
+        for turn in range(self.repeats):
+            for contestant, of in results.items():
+                if contestant == "litmlp":
+                    of.append(self.litmlp(overrides, look=turn == 0))
+                elif contestant == "reference" or turn < FEWER_REPEATS:
+                    of.append(self.peer(overrides if contestant == "reference" else fewer, contestant))
+        for of in results.values():
+            for own, reference in zip(of, results["reference"], strict=False):
+                own["ratio"] = own["steps_per_second"] / reference["steps_per_second"]
+        return results
 
     def memory(self, size: Size, peak: float) -> None:
         """Print the peak memory of the big run beyond that of a run on hardly any data.
@@ -262,11 +281,15 @@ class Bench:
         return path
 
     def overrides(self, size: Size, path: Path) -> list[str]:
-        """Return the overrides for a size; all other settings have their defaults."""
+        """Return the overrides for a size and its plain network; all other settings have their defaults."""
+        hidden = f"network.hidden_sizes={size.hidden}".replace(" ", "")
+        return [*self.settings(size, path), "network=linear", hidden, "network.activation=ReLU"]
+
+    def settings(self, size: Size, path: Path) -> list[str]:
+        """Return the overrides for a size, but for those of its network."""
         return [
             *("data=table", f"data.path={path}", "data.target=y", "data.split_column=part", "task=classification"),
-            *(f"network.hidden_sizes={size.hidden}".replace(" ", ""), "network.activation=ReLU"),
-            *("network/embedding=none", f"data.batch_size={size.batch}", f"trainer.max_epochs={size.epochs}"),
+            *(f"data.batch_size={size.batch}", f"trainer.max_epochs={size.epochs}"),
             *("callbacks.early_stopping.patience=1000000", f"trainer={'gpu' if self.device == 'cuda' else 'cpu'}"),
         ]
 
@@ -312,6 +335,14 @@ class Bench:
     def new_folder(self) -> Path:
         """Return the path of a folder for another run."""
         return self.folder / f"run-{next(self.numbers)}"
+
+
+def medians_of(results: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Return the median of each figure over the runs of each contestant that have it."""
+    return {
+        contestant: {key: statistics.median(run[key] for run in runs if key in run) for key in runs[0]}
+        for contestant, runs in results.items()
+    }
 
 
 class Process(NamedTuple):
@@ -424,8 +455,12 @@ class Prepared(NamedTuple):
 
     @property
     def network(self) -> Any:
-        """The layers of the task's network alone, with its weights."""
-        return self.task.network.layers
+        """A function of numbers, which has the weights of the task's network; if that is plain, its layers alone."""
+        from litmlp.networks import NoEmbedding
+
+        whole = self.task.network
+        is_plain = isinstance(whole.numeric, NoEmbedding) and whole.scales is None and whole.members is None
+        return whole.layers if is_plain else partial(whole, categorical=None)
 
 
 def prepared(overrides: list[str]) -> Prepared:
@@ -441,6 +476,7 @@ def prepared(overrides: list[str]) -> Prepared:
     data = build.data(config)
     data.setup()
     task = build.task(config, data.spec)
+    task.adapt(data.tables["train"])
     torch.set_num_threads(threads(config["threads"], task.network, data.batch_size))
     return Prepared(config, task, data.tables["train"], data.tables["val"])
 
@@ -456,28 +492,34 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
     """Train in a plain loop."""
     import torch
 
+    from litmlp.callbacks import EpochSeed
     from litmlp.data.batches import Shuffled
     from litmlp.training.schedulers import cosine
 
     run = prepared(overrides)
     config, batch, steps = run.config, run.batch, run.steps
-    network = run.network.to(device)
+    run.task.to(device)
+    network, members = run.network, config["network"].get("members", 1)
     train = run.train.rows(slice(None)).to(torch.device(device))
     settings = {name: value for name, value in config["optimizer"].items() if not name.startswith("_")}
     optimizer = torch.optim.AdamW(run.task.parameter_groups(), **settings)
     factor = cosine(optimizer, steps, config["scheduler"]["warmup"])["scheduler"].lr_lambdas[0]
     rates = [config["optimizer"]["lr"] * factor(step) for step in range(steps)]
     loss_of, order, step = torch.nn.CrossEntropyLoss(), Shuffled(config["data"]["seed"]), 0
+    seed = EpochSeed(config["seed"])  # for the same dropout
     synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
     peak = matmul_peak(device)
     started = time.perf_counter()
     for epoch in range(run.epochs):
         order.set_epoch(epoch)
+        trainer: Any = SimpleNamespace(current_epoch=epoch, global_rank=0)
+        seed.on_train_epoch_start(trainer, run.task)
         index = order.indices(len(train.numeric)).to(device)
-        for inputs, target in zip(train.numeric[index].split(batch), train.target[index].split(batch), strict=True):
+        targets = train.target[index].repeat_interleave(members).split(members * batch)
+        for inputs, target in zip(train.numeric[index].split(batch), targets, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rates[step]
-            loss = loss_of(network(inputs), target)
+            loss = loss_of(network(inputs).flatten(0, -2), target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -486,7 +528,7 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
     seconds = time.perf_counter() - started
     with torch.no_grad():
         val = run.val.rows(slice(None)).to(torch.device(device))
-        loss = loss_of(network(val.numeric), val.target)
+        loss = loss_of(run.task.eval()(val), val.target)
     return {
         "steps_per_second": steps / seconds,
         "loss": loss.item(),

@@ -83,6 +83,41 @@ def test_peers_are_compared_with_the_reference_even_if_that_is_not_asked_for(
     assert {name: median["ratio"] for name, median in small.figures["tiny"].items()} == {"reference": 1, "skorch": 0.25}
 
 
+def test_networks_of_the_config_are_compared_with_a_loop_over_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    speeds = {"network=mlp": [50.0, 25.0, 20.0], "network=relu": [40.0, 30.0, 40.0]}  # of litmlp; the reference has 100
+    small = Bench(tmp_path, 3, "cpu", ["mlp", "relu"])
+    monkeypatch.setattr(small, "table", lambda rows, inputs: tmp_path)
+    monkeypatch.setattr(small, "peer", lambda overrides, name: {"steps_per_second": 100.0, "loss": 0.25, **MACHINE})
+
+    def litmlp(overrides: list[str], look: bool) -> dict[str, float]:
+        speed = {"steps_per_second": speeds[overrides[-1]].pop()}
+        return speed | {"loss": 0.25} if look else speed
+
+    monkeypatch.setattr(small, "litmlp", litmlp)
+    small.networks()
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "| `network=mlp` | 100 | 0.25 | 0.25000, 0.25000 |",
+        "| `network=relu` | 100 | 0.40 | 0.25000, 0.25000 |",
+    ]
+
+
+@pytest.mark.parametrize("network", ["plain", *bench.NETWORKS])
+def test_the_loop_has_the_network_of_the_task(network: str, tmp_path: Path) -> None:
+    bench.write_table(str(tmp_path / "table.parquet"), 200, 3, 20)
+    small = Bench(tmp_path, 1, "cpu")
+    overrides = small.overrides(TINY, tmp_path / "table.parquet")
+    if network != "plain":
+        overrides = [*small.settings(TINY, tmp_path / "table.parquet"), f"network={network}"]
+    run = bench.prepared(overrides)
+    whole = run.task.network.eval()
+    numeric, codes = run.val.numeric, run.val.categorical
+    torch.testing.assert_close(run.network(numeric), whole(numeric, codes), rtol=0, atol=0)
+    if network == "plain":
+        assert [type(layer) for layer in run.network] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> tuple[Bench, list[str]]:
     """A benchmark, and what makes its contestants train on a small table."""
@@ -91,8 +126,11 @@ def tiny(tmp_path: Path) -> tuple[Bench, list[str]]:
 
 
 @pytest.mark.slow
-def test_the_command_and_the_plain_loop_do_the_same_work(tiny: tuple[Bench, list[str]]) -> None:
-    small, overrides = tiny
+@pytest.mark.parametrize("network", [[], *([f"network={name}"] for name in bench.NETWORKS)], ids=str)
+def test_the_command_and_the_loop_do_the_same_work(network: list[str], tmp_path: Path) -> None:
+    small = Bench(tmp_path, 1, "cpu")
+    table = small.table(TINY.rows, TINY.inputs)
+    overrides = [*small.settings(TINY, table), *network] if network else small.overrides(TINY, table)
     command, loop = small.litmlp(overrides, look=True), small.peer(overrides, "reference")
     assert command["loss"] == pytest.approx(loop["loss"], rel=1e-5)
     assert min(command["steps_per_second"], loop["steps_per_second"]) > 0
