@@ -99,7 +99,8 @@ def threads(setting: str | int, network: "nn.Module", batch_size: int) -> int:
         return int(setting)
     from torch.nn import Linear
 
-    products = batch_size * sum(m.weight.numel() for m in network.modules() if isinstance(m, Linear))
+    rows = batch_size * getattr(network, "num_members", 1)
+    products = rows * sum(m.weight.numel() for m in network.modules() if isinstance(m, Linear))
     if products < PRODUCTS_FOR_THREADS:
         return 1
     # It may be a list, one number for each level of nested loops; the first is for the outer loop.

@@ -295,3 +295,8 @@ def test_fewer_training_rows_leave_validation_and_test_as_they_are(tmp_path: Pat
 def test_a_single_training_row_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train_rows must be 2 or more, not 1"):
         data(write(tmp_path, cells()), train_rows=1)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1, 32), (2799, 32), (2800, 64), (4500, 128), (6400, 256), (10**6, 256)])
+def test_small_tables_have_small_steps(rows: int, expected: int) -> None:
+    assert step_rows(rows) == expected

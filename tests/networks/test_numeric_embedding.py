@@ -94,3 +94,18 @@ def test_gradients_reach_inputs_and_parameters(embedding: NumericEmbedding):
 
     numeric = torch.randn(5, 2, dtype=torch.float64)
     assert torch.autograd.gradcheck(embedded, [x.requires_grad_() for x in (numeric, *parameters.values())])
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(31, 1), (64, 2), (319, 9), (320, 10), (5000, 10)])
+def test_a_bin_holds_32_rows_at_least(rows: int, bins: int):
+    embedding = PiecewiseLinearEmbedding(1, bins=10)
+    embedding.adapt(torch.linspace(0, 1, rows)[:, None])
+    assert (embedding.inverse > 0).sum() == bins
+
+
+@pytest.mark.parametrize(("inputs", "bins", "width"), [(64, 64, 16), (128, 32, 8), (256, 16, 4), (2000, 16, 4)])
+def test_many_inputs_have_fewer_bins_and_numbers_each(inputs: int, bins: int, width: int):
+    embedding = PiecewiseLinearEmbedding(inputs)
+    assert (embedding.lower.shape[2], embedding.width) == (bins, width)
+    assert embedding(torch.zeros(3, inputs)).shape == (3, inputs * width)
+    assert (PiecewiseLinearEmbedding(inputs, bins=2, width=1).lower.shape[2]) == 2  # what is less stays

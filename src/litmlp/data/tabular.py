@@ -33,6 +33,7 @@ from litmlp.paths import display
 
 log = logging.getLogger(__name__)
 
+STEP_ROWS, MOST_STEP_ROWS = {2800: 32, 4500: 64, 6400: 128}, 256  # by the number of training rows
 ROWS_EVALUATED_AT_ONCE = 1024  # or the batch size, if that is larger
 CACHE_VERSION = 6  # raise it if the same settings give other encoded rows, or if the state of an entry has other keys
 
@@ -48,7 +49,7 @@ class TabularData(L.LightningDataModule, ABC):
         target_type: the class of targets that the task learns; passed in when a run is built.
         target_transform: `none`, or `log1p` to learn the logarithm of 1 + the target.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
-        batch_size: rows per training step, in each process.
+        batch_size: rows per training step, in each process; if None, fewer for a small table, see `step_rows`.
         val_size: fraction of the rows for validation.
         test_size: fraction of the rows for the test.
         folds: number of folds for cross-validation; `test_size` is then ignored.
@@ -68,7 +69,7 @@ class TabularData(L.LightningDataModule, ABC):
         target_type: type[Target],
         target_transform: str = "none",
         scaling: str = "standard",
-        batch_size: int = 256,
+        batch_size: int | None = None,
         val_size: float = 0.16,
         test_size: float = 0.2,
         folds: int | None = None,
@@ -78,7 +79,7 @@ class TabularData(L.LightningDataModule, ABC):
         train_rows: int | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
         self.split_fractions = SplitFractions(val_size, test_size, folds, fold, val_fold)
         self.split_fractions.check()
@@ -90,7 +91,7 @@ class TabularData(L.LightningDataModule, ABC):
         scaling_named(scaling)
         self.target = target_type(targets, target_transform)
         self.scaling = scaling
-        self.batch_size = batch_size
+        self.given_batch_size = batch_size
         self.seed = seed
         self.train_rows = train_rows
         self.notation = Notation()  # the format of cells, which is inferred when rows are read
@@ -179,6 +180,11 @@ class TabularData(L.LightningDataModule, ABC):
     def spec(self) -> Spec:
         """The facts that networks and tasks are built from; known after `setup` or `load_state_dict`."""
         return Spec(self.inputs.numeric_names, self.inputs.cardinalities, self.target)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows per training step, in each process; known after `setup`."""
+        return self.given_batch_size or step_rows(len(self.tables["train"].numeric))
 
     def train_dataloader(self) -> Batches:
         """Return batches of training rows, in a new order in each epoch."""
@@ -391,7 +397,7 @@ class TabularData(L.LightningDataModule, ABC):
 
     @property
     def _evaluated_at_once(self) -> int:
-        return max(self.batch_size, ROWS_EVALUATED_AT_ONCE)
+        return max(self.given_batch_size or 0, ROWS_EVALUATED_AT_ONCE)
 
     def _batches(self, split: str, sampler: InOrder | Shuffled, batch_size: int) -> Batches:
         if self.trainer is None:
@@ -400,6 +406,14 @@ class TabularData(L.LightningDataModule, ABC):
         if belong_on(self.tables, device, self.on_device):
             self.tables = {name: table.to(device) for name, table in self.tables.items()}
         return Batches(self.tables[split], batch_size, sampler, trainer.global_rank, trainer.world_size, device)
+
+
+def step_rows(num_rows: int) -> int:
+    """Return the number of rows for a step if there are so many training rows.
+
+    A small table needs small batches, or an epoch has few steps. Source: the defaults of Gorishniy et al. 2025, "TabM".
+    """
+    return next((rows for limit, rows in STEP_ROWS.items() if num_rows < limit), MOST_STEP_ROWS)
 
 
 def _batch(

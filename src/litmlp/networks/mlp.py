@@ -75,6 +75,7 @@ class MLP(nn.Module):
         width = len(spec.numeric) * (self.numeric.width if self.numeric else 1)
         width += sum(embedding.embedding_dim for embedding in embeddings)
         self.scales = InputScaling(width) if scale_inputs else None
+        self.num_members = members
         self.members = MemberScaling(members, width, is_random=True) if members > 1 else None
         layers: list[nn.Module] = []
         for index, size in enumerate(hidden_sizes):

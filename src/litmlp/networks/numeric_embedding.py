@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 MAX_ROWS = 2**18  # from which bins are computed; more rows would hardly change them
 QUANTILES = 1025  # from which the edges of bins are chosen
+MANY_INPUTS = 64  # with more of them, each has fewer bins and a smaller width, so that a step stays short
+FEWEST_BINS, SMALLEST_WIDTH = 16, 4  # of many inputs
+ROWS_OF_A_BIN = 32  # that there are on average at least; fewer would let the network learn single rows
 
 
 class NumericEmbedding(nn.Module, ABC):
@@ -91,17 +94,18 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
 
     Args:
         num_inputs: F.
-        bins: number of bins of each input; an input with few distinct values has fewer.
-        width: how many numbers each input becomes.
+        bins: number of bins of each input; there are fewer for few distinct values, few training rows, or many inputs.
+        width: how many numbers each input becomes; fewer if there are many inputs.
     """
 
     lower: Tensor
     inverse: Tensor
 
-    def __init__(self, num_inputs: int, bins: int = 48, width: int = 16) -> None:
+    def __init__(self, num_inputs: int, bins: int = 64, width: int = 16) -> None:
         super().__init__()
         if bins < 1 or width < 1:
             raise ValueError(f"bins and width must be 1 or more, not {bins} and {width}")
+        bins, width = fewer(bins, FEWEST_BINS, num_inputs), fewer(width, SMALLEST_WIDTH, num_inputs)
         self.width = width
         self.register_buffer("lower", torch.zeros(num_inputs, 1, bins))  # where each bin begins
         self.register_buffer("inverse", torch.zeros(num_inputs, 1, bins))  # 1 / its width; 0 for a bin without a use
@@ -115,8 +119,9 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
         """Compute the bins from the training rows `[N, F]`."""
         self.lower.zero_()
         self.inverse.zero_()
+        bins = max(1, min(self.lower.shape[2], len(numeric) // ROWS_OF_A_BIN))
         for index, values in enumerate(numeric[:: -(-len(numeric) // MAX_ROWS)].unbind(1)):
-            edges = bin_edges(values, self.lower.shape[2])
+            edges = bin_edges(values, bins)
             self.lower[index, 0, : len(edges) - 1] = edges[:-1]
             self.inverse[index, 0, : len(edges) - 1] = 1 / edges.diff()
 
@@ -125,6 +130,11 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
         through = ((numeric.t()[:, :, None] - self.lower) * self.inverse).clamp(0, 1)  # [F, N, bins]
         pieces = torch.bmm(through, self.weight).transpose(0, 1)  # [N, F, width]
         return (numeric[:, :, None] * self.slopes + self.biases + pieces).flatten(1)
+
+
+def fewer(number: int, fewest: int, num_inputs: int) -> int:
+    """Return a number of bins or a width, or less if there are more than MANY_INPUTS, but not less than `fewest`."""
+    return min(number, max(fewest, number * MANY_INPUTS // num_inputs))
 
 
 def bin_edges(values: Tensor, bins: int) -> Tensor:
