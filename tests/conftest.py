@@ -18,7 +18,7 @@ from litmlp.commands import evaluate, predict
 from litmlp.commands.train import main, train
 from soak.soaking import Soak
 
-SMALL = ["network.hidden_sizes=[8]", "network/embedding=none", "trainer.accelerator=cpu", "threads=1"]
+SMALL = ["network=mlp", "network.hidden_sizes=[8]", "network/embedding=none", "trainer.accelerator=cpu", "threads=1"]
 # A table of 200 rows whose target is exactly (x1 + x2) / 10.
 SLOPE = [
     *("data=table", "data.path=tests/slope.csv", "data.target=value", "task=regression"),

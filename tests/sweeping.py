@@ -19,7 +19,7 @@ from litmlp.entry_points import MODULES
 from litmlp.files import read_json
 
 TINY = [
-    *(*SLOPE, "network.hidden_sizes=[4]", "network/embedding=none"),
+    *(*SLOPE, "network=mlp", "network.hidden_sizes=[4]", "network/embedding=none"),
     *("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"),
 ]
 SEARCH = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]

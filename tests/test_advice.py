@@ -157,6 +157,7 @@ CASES = {  # the message: the wrong overrides, and those that follow its advice 
         "network.activation=Threshold",
         "network.activation=ReLU",
     ),
+    "member_layers is {}: {}": ("network.member_layers=al", "network.member_layers=all"),
     "normalization is {}: {}": ("network.normalization=layr", "network.normalization=layer"),
     "task.class_weights is {}: give 'balanced', or a number from 0 up for each of the classes {}, at least one of them "
     "above 0": (

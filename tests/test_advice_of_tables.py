@@ -339,6 +339,23 @@ CASES: list[tuple[Any, ...]] = [  # the message, a try that leads to it, and tho
         table("data.split_column=s", s=SPLIT),
     ),
     (
+        "val_fold={}, but with val_size={} there are {} disjoint validation sets: give a number from 0 to {}",
+        table("data.val_fold=5"),
+        table("data.val_fold=4"),
+    ),
+    (
+        "data.val_fold is {}, but {} already says which rows are for validation: leave data.val_fold out",
+        table("data.split_column=s data.val_fold=1", s=SPLIT),
+        table("data.split_column=s", s=SPLIT),
+    ),
+    (
+        "data.group_column has {} groups of training rows, too few for {} validation sets: leave data.val_fold out, or "
+        "raise data.val_size",
+        table("data.group_column=g data.val_fold=1", g=[i % 5 for i in NUMBERS]),
+        table("data.group_column=g", g=[i % 5 for i in NUMBERS]),
+        table("data.group_column=g data.val_fold=1 data.val_size=0.4", g=[i % 5 for i in NUMBERS]),
+    ),
+    (
         "data.train_rows is {}, but there are {} training rows: give that or less",
         table("data.train_rows=39"),
         table("data.train_rows=26"),

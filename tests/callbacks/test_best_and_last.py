@@ -8,7 +8,7 @@ import torch
 from conftest import SMALL, compose_config
 from litmlp import build, checkpoint
 from litmlp.callbacks import BestAndLast, best_and_last
-from litmlp.commands.train import _quiet_libraries
+from litmlp.commands.train import quiet_libraries
 
 PENGUINS = ["data=penguins", *SMALL, "logger=none"]
 
@@ -43,7 +43,7 @@ def fit(folder: Path, scores: list[float], fails_in: int | None = None, **option
     task.save_hyperparameters(checkpoint.description(config), logger=False)
     scripted = Scripted(folder, scores, fails_in)
     trainer.callbacks += [scripted, BestAndLast("val/loss", **{"mode": "min", **options})]
-    _quiet_libraries()
+    quiet_libraries()
     trainer.fit(task, datamodule=data)
     return scripted
 

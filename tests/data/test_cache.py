@@ -201,6 +201,7 @@ CHANGED: dict[str, Any] = {
     "val_size": 0.17,
     "test_size": 0.21,
     "folds": 5,
+    "val_fold": 1,
     "seed": 1,
     "train_rows": 9,
 }

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from litmlp.data import Batch, ClassTarget, NumericTarget, Spec, TableData, Target, tabular
+from litmlp.data.tabular import step_rows
 from litmlp.errors import InputError
 
 SPLITS = ["train"] * 6 + ["val", "val", "test", "test"]
@@ -297,6 +298,8 @@ def test_a_single_training_row_is_refused(tmp_path: Path) -> None:
         data(write(tmp_path, cells()), train_rows=1)
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(1, 32), (2799, 32), (2800, 64), (4500, 128), (6400, 256), (10**6, 256)])
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(1, 32), (2799, 32), (2800, 64), (4500, 128), (6400, 256), (10**6, 256)]
+)
 def test_small_tables_have_small_steps(rows: int, expected: int) -> None:
     assert step_rows(rows) == expected

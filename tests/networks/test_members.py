@@ -10,7 +10,7 @@ ROWS, MEMBERS = 7, 3
 
 def network_of(member_layers: str, members: int = MEMBERS, **arguments) -> MLP:
     spec = Spec(["x", "y"], {"a": 5}, NumericTarget(["t", "u"]))
-    network = MLP(spec, [6, 5, 4], "GELU", members=members, member_layers=member_layers, **arguments)
+    network = MLP(spec, [6, 5, 4], "Softsign", members=members, member_layers=member_layers, **arguments)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_()

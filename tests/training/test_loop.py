@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from conftest import SLOPE, SMALL, UNDRAWN, compose_config
 from litmlp import build
 from litmlp.callbacks import Callback
-from litmlp.commands.train import _quiet_libraries, train
+from litmlp.commands.train import quiet_libraries, train
 from litmlp.data import Batch, Batches
 from litmlp.data.batches import InOrder
 from litmlp.tasks import ClassificationTask
@@ -110,7 +110,7 @@ def trainer_after(tmp_path: Path, *callbacks: L.Callback, task: type | None = No
         module.__class__ = task
     trainer = build.trainer(config, str(tmp_path))
     trainer.callbacks += callbacks
-    _quiet_libraries()
+    quiet_libraries()
     trainer.fit(module, datamodule=data)
     return trainer
 
@@ -220,7 +220,7 @@ def test_other_loaders_are_served_too(tmp_path: Path) -> None:
     data = build.data(config)
     data.setup()
     weights = []
-    _quiet_libraries()
+    quiet_libraries()
     for loader in (DataLoader(pieces, batch_size=None), Batches(rows, 5, InOrder())):
         L.seed_everything(0, verbose=False)
         task, trainer = build.task(config, data.spec), build.trainer(config, str(tmp_path))

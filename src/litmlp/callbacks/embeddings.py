@@ -12,6 +12,8 @@ from litmlp.networks.hidden import evaluating, input_of, linear_layers
 class Embeddings(Callback):
     """Writes the inputs of the last layer when training ends: one point, with its target, for each validation row.
 
+    The point of a network with several members has the hidden units of all of them.
+
     Args:
         num_rows: maximum number of rows.
     """
@@ -34,7 +36,9 @@ class Embeddings(Callback):
             task.forward(batch)
             labels = labels_of(task, data, batch)
         for writer in writers:
-            writer.add_embedding(inputs[0].float(), labels, global_step=trainer.global_step, tag="last_hidden_layer")
+            writer.add_embedding(
+                inputs[0].flatten(1).float(), labels, global_step=trainer.global_step, tag="last_hidden_layer"
+            )
 
 
 def labels_of(task: Any, data: TabularData, batch: Batch) -> list[str]:

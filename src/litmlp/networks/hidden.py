@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from litmlp.networks.members import MemberLinear
+
 ACTIVATIONS = tuple(getattr(nn, name) for name in nn.modules.activation.__all__)
 
 
@@ -20,9 +22,9 @@ def hidden_layers(network: nn.Module) -> dict[str, nn.Module]:
     return activations or dict(list(linear_layers(network).items())[:-1])
 
 
-def linear_layers(network: nn.Module) -> dict[str, nn.Linear]:
+def linear_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Return the linear layers by name, in order; the last one returns the network's output."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    return {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear | MemberLinear)}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from polars import DataFrame
+from torch import nn
 
 from litmlp.callbacks.plotting import Plotting
 from litmlp.networks.hidden import input_of, linear_layers
@@ -41,7 +42,7 @@ class FunctionPlots(Plotting):
         _, indices = data.parted(data.read())
         points = (rows["x"].to_numpy()[indices["train"]], rows["y"].to_numpy()[indices["train"]])
         yield "function/fit", function_plots.fit(x, predicted, true, points, weights_title)
-        if last and last[0].out_features == 1:
+        if last and isinstance(last[0], nn.Linear) and last[0].out_features == 1:
             with input_of(last[0]) as inputs:
                 task.forward(batch)
             parts = (inputs[0] * last[0].weight).cpu().numpy() * task.target.scaling.std.numpy()
