@@ -69,8 +69,8 @@ class TableData(TabularData):
         time_column: a column of dates or numbers; later rows are for validation, the latest rows for the test.
         weight_column: a column of numbers from 0 up: how much each row counts in the loss.
         scaling: of numeric inputs: `standard`, `robust` or `quantile`.
-        batch_size: rows per training step, in each process; if None, from 32 for a small table to 256 for one with 6,400
-            training rows or more.
+        batch_size: rows per training step, in each process; if None, from 32 for a small table to 256 if there are
+            6,400 training rows or more.
         val_size: fraction of the rows for validation.
         test_size: fraction of the rows for the test.
         folds: number of folds for cross-validation; `test_size` is then ignored.
