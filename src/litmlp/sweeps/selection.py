@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-6
+
 
 def selected(
     outputs: Sequence[Tensor], mean_of: Callable[[Tensor, Tensor], Tensor], error: Callable[[Tensor], float], size: int
@@ -13,8 +15,8 @@ def selected(
     """Return how often each of C candidates is chosen, which is its weight in the ensemble.
 
     The ensemble is empty at first. In each of `size` rounds, the candidate joins it that lowers its error most; the
-    same one may join again. The result is the ensemble after the round with the smallest error. Source: Caruana et al.
-    2004, "Ensemble Selection from Libraries of Models".
+    same one may join again. The result is the ensemble after the round with the smallest error, or after an earlier one
+    whose error differs only by rounding. Source: Caruana et al. 2004, "Ensemble Selection from Libraries of Models".
 
     Args:
         outputs: of each candidate for the validation rows, C tensors `[N, O]`.
@@ -31,6 +33,6 @@ def selected(
         new = min(range(len(outputs)), key=errors.__getitem__)
         chosen.append(new)
         ensemble = extended[new]
-        if errors[new] < best_error:
+        if best_size == 0 or best_error - errors[new] > ROUNDING * abs(best_error):
             best_error, best_size = errors[new], turn + 1
     return Counter(chosen[:best_size])
