@@ -261,7 +261,7 @@ def _outputs_and_rows(run: Trained, own: Loaded, split: str, common: Loaded) -> 
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
-    joined: list[Any] = [None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)]  # type: ignore[arg-type]
+    joined: list[Any] = [None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)]
     return Batch(*joined)
 
 

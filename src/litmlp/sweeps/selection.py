@@ -1,5 +1,6 @@
 """Chooses the members of an ensemble by their predictions for validation rows."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -25,11 +26,11 @@ def selected(
         size: number of rounds.
     """
     chosen: list[int] = []
-    ensemble, best_error, best_size = outputs[0], float("inf"), 0
+    ensemble, best_error, best_size = outputs[0], math.inf, 0
     for turn in range(size):
         weights = torch.tensor([turn, 1.0], dtype=outputs[0].dtype) / (turn + 1)
         extended = [output if turn == 0 else mean_of(torch.stack([ensemble, output], 1), weights) for output in outputs]
-        errors = [error(output) for output in extended]
+        errors = [math.inf if math.isnan(value) else value for value in map(error, extended)]
         new = min(range(len(outputs)), key=errors.__getitem__)
         chosen.append(new)
         ensemble = extended[new]
