@@ -173,10 +173,15 @@ def test_a_row_is_predicted_alone_and_with_missing_cells_and_new_levels(folds: P
     assert model.columns == litmlp.load(folds / "0").columns
 
 
-def test_a_report_lists_it_in_line_with_its_runs(folds: Path):
-    lines = report.table(report.compare([folds]))
-    assert sorted(line[lines[0].index("runs")] for line in lines[1:]) == ["1", "5"]
-    assert sum("5 runs" in line for line in lines) == 1
+def test_a_report_lists_each_in_line_with_the_runs(folds: Path, tmp_path: Path):
+    ensemble([folds], output=tmp_path / "other")
+    compared = report.compare([folds, tmp_path])
+    header, *rows = report.table(compared)
+    assert header == ["", "val/loss", "runs", "test/loss", "ensemble", "seconds", "best run"]
+    of_ensembles = [row for row in rows if row[4] == "5 runs"]
+    assert {Path(row[-1]).name for row in of_ensembles} == {"ensemble", "other"}
+    assert [(row[2], row[4]) for row in rows if row not in of_ensembles] == [("5", "")]
+    assert [*report.figures(compared)] == ["best_so_far"]
 
 
 def test_it_cannot_be_resumed(folds: Path, refused: Any):
@@ -184,9 +189,10 @@ def test_it_cannot_be_resumed(folds: Path, refused: Any):
     assert "averages other runs and is not trained itself: resume one of those, then make the ensemble again" in said
 
 
-def test_an_ensemble_is_no_run_of_another(folds: Path, tmp_path: Path):
-    ensemble([folds], output=tmp_path / "again")
-    assert weights_in(tmp_path / "again") == weights_in(folds / "ensemble")
+def test_each_run_counts_once_and_an_ensemble_is_no_run_of_another(folds: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(folds)
+    ensemble([folds, folds / "0", tmp_path / "link"], output=tmp_path / "again")
+    assert [*weights_in(tmp_path / "again").values()] == [0.2] * 5
 
 
 def test_the_command_says_who_is_averaged_and_ends_with_the_folder(folds: Path, tmp_path: Path):
@@ -241,14 +247,17 @@ def test_amounts_are_averaged_in_their_own_unit(kind: str, transform: str, tmp_p
         assert {name: measured[name] for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_score_of_validation_rows_is_never_worse_than_that_of_the_best_run(tmp_path: Path):
+@pytest.mark.parametrize(("metric", "mode", "sign"), [("mae", "min", 1), ("r2", "max", -1)])
+def test_the_score_of_validation_rows_is_never_worse_than_that_of_the_best_run(
+    metric: str, mode: str, sign: int, tmp_path: Path
+):
     file = table(tmp_path / "table.csv")
     for seed in range(4):
-        settings = [f"seed={seed}", "data.seed=0", "monitor=val/mae", "optimizer.lr=0.03"]
+        settings = [f"seed={seed}", "data.seed=0", f"monitor=val/{metric}", f"mode={mode}", "optimizer.lr=0.03"]
         trained(tmp_path / f"runs/{seed}", *of(file), *settings)
     metrics = ensemble([tmp_path / "runs"])
-    scores = [read_json(tmp_path / f"runs/{seed}/metrics.json")["val/mae"] for seed in range(4)]
-    assert metrics["objective"] <= min(scores) * (1 + 1e-5)
+    scores = [sign * read_json(tmp_path / f"runs/{seed}/metrics.json")[f"val/{metric}"] for seed in range(4)]
+    assert sign * metrics["objective"] <= min(scores) + 1e-5
 
 
 def test_several_targets_are_averaged_each_in_its_own_unit(tmp_path: Path, alike: Callable[..., Path]):

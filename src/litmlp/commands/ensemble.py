@@ -40,7 +40,8 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
 
     Runs are chosen by their predictions for validation rows, see `selection.selected`. If the runs are folds, the
     networks of a fold predict the validation rows of that fold, which they were not trained on. The probabilities of
-    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. Test rows choose
+    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. For folds these are
+    not yet those of the mean of all, which no validation row could show, and which is more cautious. Test rows choose
     nothing.
 
     Args:
@@ -54,7 +55,8 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
     """
     folder = output or given[0] / NAME
     check_absent(folder)
-    from litmlp.model import measure  # these imports take seconds
+    from litmlp.config_check import check_monitor  # these imports take seconds
+    from litmlp.model import measure
     from litmlp.sweeps.candidates import Library, Reader, candidates_of, common_splits, finished, reference
     from litmlp.sweeps.selection import selected
     from litmlp.trust import check_config
@@ -65,6 +67,7 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
     first, reader, splits = candidates[0][0], Reader(), common_splits(candidates[0])
     check_config(first.config, first.folder / run_folder.CONFIG)
     common, monitor = reference(first), first.config["monitor"]
+    check_monitor(first.config, common.data.spec)
     library = Library(candidates, reader, "val", common)
     counts = selected(
         library.outputs,

@@ -73,7 +73,8 @@ Candidate = tuple[Trained, ...]  # runs with the same settings, one for each spl
 
 def finished(folders: Sequence[Path]) -> list[Trained]:
     """Return the finished runs in and below `folders` that have kept their best weights, except ensembles."""
-    found = [_trained(folder) for folder in report.find(folders) if run_folder.best_checkpoint(folder)]
+    distinct = {folder.resolve(): folder for folder in report.find(folders) if run_folder.best_checkpoint(folder)}
+    found = map(_trained, distinct.values())
     runs = [run for run in found if run is not None]
     if not runs:
         raise InputError(
@@ -245,7 +246,7 @@ def _outputs_and_rows(run: Trained, own: Loaded, split: str, common: Loaded) -> 
     batches = [task.transfer_batch_to_device(batch, task.device, 0) for batch in own.data.in_order(split)]
     output, task = torch.cat([task.forward(batch).cpu() for batch in batches]), task.cpu()
     assert rows.target is not None
-    loss, trained = float(task.mean_loss(output, rows.target, task.row_weights(rows))), run.metrics[f"{split}/loss"]
+    loss, trained = float(task.mean_loss(output, rows.target, task.row_weights(rows))), run.metrics.get(f"{split}/loss")
     if trained is not None and not math.isclose(loss, trained, **SAME):
         raise InputError(
             f"'{display(run.folder)}' has the {split}/loss {loss:.5g}, but had {trained:.5g} when it was trained, so "
