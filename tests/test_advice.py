@@ -212,6 +212,9 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "them a weight above 0": "tests/test_advice_of_tables.py makes such a split",
     "no plots by %s: %s: %s": "a fault of the plots",
     "'{}' is no run's folder, for it holds no config.yaml: give one that does": "which folder is meant is not known",
+    "'{}' averages other runs and is not trained itself: resume one of those, then make the ensemble again": (
+        "tests/commands/test_ensemble.py has one"
+    ),
     "'{}' cannot change when a run is resumed, only values of {} can: start a new run, with "
     "init_from=": "tests/test_train.py starts from another run",
     "{} is {}, which is not UTF-8: rename what it names": "which file is meant is not known",

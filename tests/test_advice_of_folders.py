@@ -17,6 +17,7 @@ from unittest import mock
 import pytest
 import torch
 
+from litmlp import paths
 from sweeping import TINY, Finished, command
 from test_advice import APART, ELSEWHERE, ERRORS, PYTHON, assert_said, messages
 
@@ -33,6 +34,8 @@ FURTHER = "train resume=run trainer.max_epochs=3"
 CUT = f"truncate -s 3000 run/checkpoints/last.ckpt; {FURTHER}"
 CHANGED = "change run/checkpoints/best.ckpt"
 NO_BEST = "'{}' holds no checkpoints/best.ckpt: give a run's folder or a .ckpt file"
+EXISTS = "'{}' exists already: remove it, or give another folder as output="
+SLOPES = paths.ROOT / "tests/slope.csv"
 LOST = "'{}' is {}, for {}: {}"
 TAKEN = "'{}' already holds a run: continue it with resume={}, or choose another hydra.run.dir"
 NO_CONFIG = "'{}' has lost its {}, so it cannot go on: start a new run, with {}"
@@ -118,6 +121,49 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         "{} cannot be written ({}): add output=<a file that can>",
         f"mkdir {LONG}; cp run/checkpoints/best.ckpt {LONG}; evaluate checkpoint=run output={LONG}.json",
         "evaluate checkpoint=run output=short.json",
+    ),
+    # ensemble.py, sweeps/candidates.py
+    (EXISTS, "mkdir run/ensemble; ensemble run", "rmdir run/ensemble; ensemble run"),
+    (EXISTS, "mkdir run/ensemble; ensemble run", "ensemble run output=mine"),
+    ("no folder is given: add that of a sweep, such as runs/sweeps/penguins", "ensemble size=3", "ensemble grid"),
+    ("there is no key '{}': {}", "ensemble run siez=3", "ensemble run size=3"),
+    ("size is {}: give a whole number from 1 to {}", "ensemble run size=0", "ensemble run size=1"),
+    (
+        "there is no finished run with checkpoints in {}: give the folder of a sweep",
+        *("mkdir a; ensemble a", "ensemble grid"),
+    ),
+    (
+        "these runs were scored by different metrics ({}): give those of one",
+        *("small monitor=val/r2 mode=max hydra.run.dir=r2; ensemble run r2", "ensemble r2"),
+    ),
+    (
+        "the runs have {} different splits of the rows, and no settings were trained on all of them: give a sweep "
+        "whose runs have the same split (data.seed=0), or all folds of the same settings",
+        *("ensemble run grid", "small -m seed=range(0,2) data.seed=0 hydra.sweep.dir=same; ensemble same"),
+    ),
+    (
+        "'{}' predicts other targets or classes than the runs before it: give runs that predict the same",
+        *("small data.target=x1 hydra.run.dir=x1; ensemble run x1", "ensemble run"),
+    ),
+    (
+        "'{}' has another table than the runs before it, or reads it in another way: give runs that learned from the "
+        "same columns of the same table",
+        *(f"cp {SLOPES} a.csv; small data.path=a.csv hydra.run.dir=other; ensemble run other", "ensemble other"),
+    ),
+    (
+        "'{}' has other validation rows than the runs before it: give runs whose table is split in the same way",
+        *("small data.time_column=x1 hydra.run.dir=other; ensemble run other", "ensemble run"),
+    ),
+    (
+        "'{}' has the {}/loss {}, but had {} when it was trained, so its table has changed since: train it again",
+        f"cp {SLOPES} a.csv; small data.path=a.csv hydra.run.dir=old; sed -i 2,90d a.csv; ensemble old",
+        "small data.path=a.csv hydra.run.dir=new; ensemble new",
+    ),
+    (
+        "some networks of this ensemble were trained on rows of its {} split: give other rows as data.path=..., or "
+        "read metrics.json, where each row is predicted by networks that did not learn it",
+        "small seed=1 trainer.max_epochs=2 hydra.run.dir=a; ensemble run a output=e; evaluate checkpoint=e",
+        f"evaluate checkpoint=e data.path={SLOPES}",
     ),
     # files.py
     (
@@ -352,6 +398,8 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "the process may use {} GB of address space, but PyTorch and Polars need {} GB: allow more with ulimit -v": (
         "the limit is one of the whole test: tests/test_process.py"
     ),
+    "as trained, probabilities are %s than they should be: class scores are divided by the temperature %.2f, which was "
+    "fitted to %d validation rows": COUNTS,
     "interrupted: continue with litmlp-train resume=%s": "tests/test_train.py goes on",
     "stopped: type the same command again, or litmlp-train resume={}": "tests/sweeps/test_job.py goes on",
     "the disk is full: make room, and type the same command again": "tests/soak/test_disks.py makes room",
@@ -450,7 +498,7 @@ def typed(step: str) -> Finished:
             return typed(rest)
     if first == "small":
         return command(*SMALL, *shlex.split(rest))
-    if first in ("train", "evaluate", "predict", "report"):
+    if first in ("train", "evaluate", "predict", "report", "ensemble"):
         return command(*shlex.split(rest), name=first)
     if first in HELPERS:
         HELPERS[first](*rest.split(" ", 1))

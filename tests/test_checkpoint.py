@@ -1,7 +1,9 @@
 import json
 import os
 import pickle
+import re
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 
 from conftest import SMALL, compose_config
 from litmlp import checkpoint, paths
+from litmlp.commands.ensemble import ensemble
 from litmlp.commands.evaluate import evaluate
 from litmlp.commands.predict import predict
 from litmlp.commands.train import train
@@ -116,25 +119,25 @@ def test_a_package_that_is_not_the_datas_is_not_taken_for_ours(best: dict, tmp_p
         checkpoint.load(tmp_path / "other.ckpt")
 
 
+HARMFUL = [
+    "os.system",
+    "subprocess.run",
+    "torch.hub.load",
+    "torch.load",
+    "torch.nn.modules.module.os.system",
+    "litmlp.run_folder.os.system",
+    ".run.os.system",
+    "..litmlp.networks.MLP",
+    "litmlp.cli.command",
+    "litmlp.files.write_text",
+    "torch.utils.data.DataLoader",
+    "lightning.pytorch.Trainer",
+    "hydra.utils.instantiate",
+]
+
+
 @pytest.mark.parametrize("part", ["network", "task", "data"])
-@pytest.mark.parametrize(
-    "target",
-    [
-        "os.system",
-        "subprocess.run",
-        "torch.hub.load",
-        "torch.load",
-        "torch.nn.modules.module.os.system",
-        "litmlp.run_folder.os.system",
-        ".run.os.system",
-        "..litmlp.networks.MLP",
-        "litmlp.cli.command",
-        "litmlp.files.write_text",
-        "torch.utils.data.DataLoader",
-        "lightning.pytorch.Trainer",
-        "hydra.utils.instantiate",
-    ],
-)
+@pytest.mark.parametrize("target", HARMFUL)
 def test_a_strangers_config_builds_only_modules_and_data_of_ours_and_torchs(
     best: dict, tmp_path: Path, part: str, target: str
 ):
@@ -190,3 +193,85 @@ def test_weights_that_do_not_fit_are_refused(penguins_run: Path, best: dict, tmp
 def test_a_folder_without_checkpoint_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"holds no checkpoints/best\.ckpt"):
         checkpoint.resolve(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def of_ensemble(penguins_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of an ensemble of one network."""
+    folder = tmp_path_factory.mktemp("ensemble") / "run"
+    ensemble([penguins_run], output=folder)
+    return folder / "checkpoints/best.ckpt"
+
+
+def changed(file: Path, **arguments: Any) -> Path:
+    """A copy of an ensemble's checkpoint, with other arguments of its network, or of its first member as `member`."""
+    content = torch.load(file, weights_only=True)
+    network = content["hyper_parameters"]["network"]
+    network["members"][0] |= arguments.pop("member", {})
+    network |= {name: change(network[name]) for name, change in arguments.items()}
+    torch.save(content, "changed.ckpt")
+    return Path("changed.ckpt")
+
+
+def test_that_of_an_ensemble_says_nothing_of_the_packages_name_and_holds_plain_values(of_ensemble: Path):
+    values = every_value(torch.load(of_ensemble, weights_only=True))
+    assert {type(value) for value in values} <= {str, int, float, bool, type(None), torch.Tensor}
+    texts = [value for value in values if isinstance(value, str)]
+    assert not [text for text in texts if paths.PACKAGE.name in text or os.path.isabs(text)]  # noqa: PTH117
+    assert {".networks.Ensemble", ".networks.MLP"} <= {*texts}
+
+
+@pytest.mark.parametrize("target", HARMFUL)
+@pytest.mark.parametrize("key", ["", "embedding", "activation"])
+def test_a_strangers_ensemble_builds_only_modules_and_data_of_ours_and_torchs(of_ensemble: Path, target: str, key: str):
+    member = {key: {"_target_": target}} if key else {"_target_": target}
+    place = rf"network\.members\[0\]{f'.{key}' if key else ''}"
+    with pytest.raises(InputError, match=f"wants to build {target} as {place}: not loaded"):
+        checkpoint.load(changed(of_ensemble, member=member))
+
+
+WRONG = {  # what is said of an ensemble of other arguments
+    "there is no config key 'network.members[0].hiden_sizes'": {"member": {"hiden_sizes": [8]}},
+    "network.members[0].hidden_sizes is 'wide', but should be of type list[int]": {"member": {"hidden_sizes": "wide"}},
+    "network.members[0].dropout is nan": {"member": {"dropout": float("nan")}},
+    "network.weights[0] is inf": {"weights": lambda _: [float("inf")]},
+    "network.weights is ['x'], but should be of type list[float]": {"weights": lambda _: ["x"]},
+    "network.spans is 3, but should be of type list[list[int]]": {"spans": lambda _: 3},
+    "each weight of a member must be above 0": {"weights": lambda _: [-1.0]},
+    "1 members have 1 spans and 2 weights": {"weights": lambda _: [0.5, 0.5]},
+    "0 members have 0 spans and 0 weights": dict.fromkeys(("members", "spans", "weights"), lambda _: []),
+    "values to unpack": {"spans": lambda _: [[0, 1]]},
+    "size mismatch": {"spans": lambda _: [[0, 1, 0, 2]]},
+    "not callable": {"members": lambda _: ["os.system"]},
+    "unexpected keyword argument": {"members": lambda _: [{"_target_": "torch.nn.ReLU"}]},
+    "missing": {"members": lambda members: [{**members[0], "_partial_": False}]},
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_an_ensemble_of_wrong_arguments_is_one_sentence(said: str, of_ensemble: Path):
+    with pytest.raises(InputError, match=re.escape(said)):
+        checkpoint.load(changed(of_ensemble, **WRONG[said]))
+
+
+def copies(values: list[Any]) -> list[Any]:
+    return [deepcopy(value) for _ in range(1000) for value in values]  # the same object would be written once
+
+
+def nested(members: list[Any]) -> list[Any]:
+    inner = {"members": copies(members), "spans": copies([[0, 5, 0, 2]]), "weights": [1e-3] * 1000, "common_splits": []}
+    return [{"_target_": ".networks.Ensemble", "_partial_": True, **inner}]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"member": {"hidden_sizes": [60_000, 60_000]}},
+        dict.fromkeys(("members", "spans", "weights"), copies),
+        {"members": nested},
+    ],
+    ids=["wide", "many", "nested"],
+)
+def test_an_ensemble_takes_no_more_memory_than_its_tensors_need(arguments: dict[str, Any], of_ensemble: Path):
+    with pytest.raises(InputError, match=r"larger than the weights that it holds|would take .* of memory"):
+        checkpoint.load(changed(of_ensemble, **arguments))

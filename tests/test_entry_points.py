@@ -19,8 +19,13 @@ def run(*command: str | Path, **options) -> subprocess.CompletedProcess:
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200, **options)
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
-@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
+COMPOSED = ["train", "evaluate", "predict"]  # by Hydra
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [*((name, flags) for name in COMPOSED for flags in (["--help"], ["--cfg", "job"])), ("ensemble", ["--help"])],
+)
 def test_help_and_config_import_nothing_heavy(name: str, flags: list[str]):
     code = (
         f"import sys; sys.argv = ['litmlp-{name}', *{flags}]\n"
@@ -32,6 +37,14 @@ def test_help_and_config_import_nothing_heavy(name: str, flags: list[str]):
     assert done.returncode == 0, done.stderr
     key = "monitor: val/loss" if name == "train" else "checkpoint: null"
     assert (f"litmlp-{name} " if flags == ["--help"] else key) in done.stdout
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_command_says_in_a_line_what_it_is_not_given(name: str, tmp_path: Path):
+    done = run(sys.executable, "-c", f"from litmlp import entry_points; entry_points.{name}()", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"litmlp-{name}: ")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

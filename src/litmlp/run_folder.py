@@ -82,7 +82,7 @@ def is_claimed(folder: Path) -> bool:
 
 
 @contextmanager
-def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
+def recorded(folder: Path, new: dict[str, Any] | None = None, goes_on: bool = True) -> Iterator[None]:
     """Claim a run's folder, keep its `status.json` up to date, and write the log.
 
     The status is running, then completed, failed (with the traceback) or interrupted. A new run needs a folder without
@@ -91,6 +91,7 @@ def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
     Args:
         folder: the run's folder.
         new: the config of a new run; None to continue the run in the folder.
+        goes_on: whether a run that is interrupted can be resumed.
     """
     if new is None:
         check_files(folder)
@@ -101,10 +102,10 @@ def recorded(folder: Path, new: dict[str, Any] | None = None) -> Iterator[None]:
         if new is not None:
             check_free(folder)  # again: until the lock was taken, another process could start a run here
         _remove_unfinished(folder)
-        yield from _recorded(folder, new, before)
+        yield from _recorded(folder, new, before, goes_on)
 
 
-def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> Iterator[None]:
+def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str], goes_on: bool) -> Iterator[None]:
     status = {"status": "running", "started": _now(), "host": socket.gethostname(), "pid": os.getpid()}
     write_json(folder / STATUS, status)  # before the config: the order decides how a killed run is treated, see above
     if new is not None:
@@ -114,7 +115,8 @@ def _recorded(folder: Path, new: dict[str, Any] | None, before: list[str]) -> It
             yield
         except (Interrupted, KeyboardInterrupt, SystemExit):
             _finish(folder, status, "interrupted")
-            log.warning("interrupted: continue with litmlp-train resume=%s", display(folder))
+            if goes_on:
+                log.warning("interrupted: continue with litmlp-train resume=%s", display(folder))
             raise
         except BaseException as error:
             _finish(folder, status, "failed", error=str(error), traceback=traceback.format_exc())

@@ -1,5 +1,7 @@
 """Checks what the config or the command in a run's or a sweep's folder may do: a stranger may have made the folder.
 
+The commands train (when it resumes) and ensemble use it.
+
 A checkpoint may do less, see `checkpoint.py`. The commands evaluate, predict and report build nothing that a folder's
 YAML names.
 """

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from litmlp.data import ClassTarget, NumericTarget, Target
 from litmlp.data.notation import UNKNOWN
+from litmlp.data.target_scaling import TargetScaling
 from litmlp.errors import InputError
 
 
@@ -316,3 +317,16 @@ def test_a_numeric_state_that_divides_by_nothing_is_refused() -> None:
     state = NumericTarget.example().state_dict()
     with pytest.raises(ValueError, match="above 0"):
         NumericTarget(["example"]).load_state_dict(state | {"std": torch.zeros(1, dtype=torch.float64)})
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+def test_a_mean_of_outputs_is_that_of_values_in_own_units(transform: str, unit: float):
+    scaling = TargetScaling(2, transform)
+    amounts = np.random.default_rng(0).gamma(0.5, unit, size=(2, 200))
+    scaling.fit([scaling.transformed(column) for column in amounts])
+    outputs, weights = 3 * torch.randn(50, 4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 2, 3, 4])
+    values = torch.stack([scaling.in_own_units(output) for output in outputs.unbind(dim=1)], dim=1)
+    expected = (values * weights[:, None]).sum(dim=1) / 10  # of values below 0, which log1p does not give, as of 0
+    mean = scaling.in_own_units(scaling.mean_of(outputs, weights / 10))
+    assert mean.numpy() == pytest.approx(expected.numpy(), rel=2e-5, abs=1e-6 * unit)

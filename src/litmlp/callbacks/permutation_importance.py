@@ -28,8 +28,9 @@ class PermutationImportance(Plotting):
     num_while_training = 0
 
     def fits(self, task: Any, data: Any) -> bool:
-        """Return whether there are several columns, and at least two validation rows."""
-        return len(data.inputs.indices_by_name()) > 1 and len(data.tables["val"].numeric) > 1
+        """Return whether there are several columns, and at least two validation rows that no network has learned."""
+        is_unlearned = "val" in getattr(task.network, "common_splits", ["val"])
+        return is_unlearned and len(data.inputs.indices_by_name()) > 1 and len(data.tables["val"].numeric) > 1
 
     def draw(self, task: Any, data: Any, split: str, title: str) -> "Iterator[tuple[str, Figure]]":
         """Yield one plot."""

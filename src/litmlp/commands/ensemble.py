@@ -1,145 +1,154 @@
 """Make one model of many runs: those of a sweep whose average predicts validation rows best."""
 
-if __name__ == "__main__":  # before the imports, during which signals and errors can arrive
+if __name__ == "__main__":  # first of all: a signal or an error during the imports below must end in one sentence, too
     from litmlp import entry_points
 
     entry_points.ensemble()
 
 import argparse
 import logging
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from litmlp import paths, process, run_folder
+from litmlp import folders, paths, process, run_folder
 from litmlp.commands.train import quiet_libraries, summary
 from litmlp.errors import InputError, did_you_mean, shown
-from litmlp.files import replacing, write_json
+from litmlp.files import read_json, replacing, write_json
 from litmlp.paths import display
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from litmlp.checkpoint import Loaded
     from litmlp.sweeps.candidates import Reader, Trained
     from litmlp.tasks import Task
 
-    Member = tuple[Trained, float]  # a run, and its weight
+    Member = tuple[Trained, float]  # a run, and its weight; the sum of all weights is 1
 
 log = logging.getLogger(__name__)
 
+NAME = "ensemble"  # of the new folder, in the first of those given
 SIZE, MAX_SIZE = 8, 1000
 MAX_CANDIDATES = 50  # the best ones, by their own scores; more of them would make selection slow and chance matter
 KEYS = ("size", "output")
 
 
-def ensemble(folders: Sequence[Path], size: int = SIZE, output: Path | None = None) -> dict[str, Any]:
+def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None) -> dict[str, Any]:
     """Choose runs, and write the folder of a run whose model averages their predictions; return its metrics.
 
     Runs are chosen by their predictions for validation rows, see `selection.selected`. If the runs are folds, the
-    networks of a fold predict the validation rows of that fold, which they were not trained on. Test rows choose
+    networks of a fold predict the validation rows of that fold, which they were not trained on. The probabilities of
+    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. For folds these are
+    not yet those of the mean of all, which no validation row could show, and which is more cautious. Test rows choose
     nothing.
 
     Args:
-        folders: of sweeps and runs.
+        given: folders of sweeps and runs.
         size: how many times a run is chosen; the same one may be chosen again, and then has more weight. If the runs
             are folds, a run of each fold is chosen at a time.
-        output: the new folder; `ensemble` in the first of `folders` if None.
+        output: the new folder; `ensemble` in the first of `given` if None.
 
     Raises:
         InputError: there is no finished run, or the runs cannot be compared or averaged.
     """
+    folder = output or given[0] / NAME
+    check_absent(folder)
+    from litmlp.config_check import check_monitor  # these imports take seconds
     from litmlp.model import measure
-    from litmlp.sweeps.candidates import Library, Reader, candidates_of, common_splits, finished
+    from litmlp.sweeps.candidates import Library, Reader, candidates_of, common_splits, finished, reference
     from litmlp.sweeps.selection import selected
+    from litmlp.trust import check_config
 
-    folder = output or folders[0] / "ensemble"
-    if folder.exists():
-        raise InputError(f"'{display(folder)}' exists already: remove it, or give another folder as output=")
-    runs = finished(folders)
-    candidates, num_left_out = candidates_of(runs)
+    quiet_libraries()
+    candidates, num_left_out = candidates_of(finished(given))
     candidates = candidates[:MAX_CANDIDATES]
-    first, reader = candidates[0][0], Reader()
-    library = Library(candidates, reader)
-    sign = 1 if first.config["mode"] == "min" else -1
-
-    def error(output: "Tensor") -> float:
-        return sign * library.scores("val", output)[first.config["monitor"]]
-
-    counts = selected(library.outputs["val"], library.target.mean_of, error, size)
-    common = common_splits(candidates[0])
-    members = [(run, counts[i] / len(candidates[i])) for i in counts for run in candidates[i]]
-    config = config_of(members, common, reader)
-    with run_folder.recorded(folder, new=config):
+    first, reader, splits = candidates[0][0], Reader(), common_splits(candidates[0])
+    check_config(first.config, first.folder / run_folder.CONFIG)
+    common, monitor = reference(first), first.config["monitor"]
+    check_monitor(first.config, common.data.spec)
+    library = Library(candidates, reader, "val", common)
+    counts = selected(
+        library.outputs,
+        common.data.target.mean_of,
+        lambda output: first.direction * library.scores(output)[monitor],
+        size,
+    )
+    total = sum(counts.values())
+    members = [(run, counts[i] / total / len(candidates[i])) for i in counts for run in candidates[i]]
+    library.calibrate(library.mean(counts))
+    scores = library.scores(library.mean(counts))
+    loaded = averaged(members, splits, first, common.task, reader)
+    if "test" in splits:
+        scores |= measure(loaded.task, loaded.data, "test")
+    else:
+        tested = Library([candidates[i] for i in counts], reader, "test", common)
+        scores |= tested.scores(tested.mean(dict(enumerate(counts.values()))))
+    metrics = scores | {"objective": scores[monitor], **effort(members, loaded.task)}
+    with made(folder) as unfinished, run_folder.recorded(unfinished, new=loaded.config, goes_on=False):
         if num_left_out:
             log.warning("left out %d runs, whose settings were not trained on all splits", num_left_out)
         for run, weight in members:
-            log.info("%g x %s, %s %.5g", weight, display(run.folder), first.config["monitor"], run.score)
-        loaded = built(config, members, reader)
-        scores = library.scores("val", library.mean("val", counts))
-        if "test" in common:
-            scores |= measure(loaded.task, loaded.data, "test")
-        else:
-            scores |= library.scores("test", library.mean("test", counts))
-        metrics = scores | {"objective": scores[config["monitor"]], **effort(members, loaded.task)}
-        write(folder, loaded, metrics, draws="test" in common)
+            log.info("%.3g of %s, %s %.5g", weight, display(run.folder), monitor, run.score)
+        write(unfinished, loaded, first, metrics, draws="test" in splits)
     return metrics
 
 
-def config_of(members: "Sequence[Member]", common: list[str], reader: "Reader") -> dict[str, Any]:
-    """Return the config of an ensemble's run: that of its first member, with a network that averages all."""
-    from litmlp.networks import Ensemble
+def averaged(
+    members: "Sequence[Member]", common_splits: list[str], first: "Trained", measuring: "Task", reader: "Reader"
+) -> "Loaded":
+    """Return the model that averages members; it is like that of `first`, except for its network and its columns.
 
-    starts, ends = {}, [0, 0]
-    for run, _ in members:
-        if run.encoding not in starts:
-            spec = reader.load(run).data.spec
-            first, ends = ends, [ends[0] + len(spec.numeric), ends[1] + len(spec.categorical)]
-            starts[run.encoding] = [first[0], ends[0], first[1], ends[1]]
-    network = {
-        "_target_": f"{Ensemble.__module__}.{Ensemble.__qualname__}",
-        "members": [run.config["network"] | {"_partial_": True} for run, _ in members],
-        "spans": [starts[run.encoding] for run, _ in members],
-        "weights": [weight for _, weight in members],
-        "common_splits": common,
-    }
-    runs = {display(run.folder): weight for run, weight in members}
-    return members[0][0].config | {"network": network, "ensemble": runs}
-
-
-def built(config: dict[str, Any], members: "Sequence[Member]", reader: "Reader") -> "Loaded":
-    """Return the task and the data of an ensemble, with the weights and the encodings of its members."""
-    from litmlp import build, checkpoint
-    from litmlp.data import NumericTarget
+    Args:
+        members: the runs, and their weights.
+        common_splits: the splits that hold the same rows for all of them.
+        first: the run to whose outputs those of all are aligned.
+        measuring: its task, with the temperature of the average.
+        reader: loads the runs.
+    """
+    from litmlp import build, checkpoint, networks
     from litmlp.model import on_device
-    from litmlp.sweeps.candidates import point_to_table
+    from litmlp.sweeps.candidates import alignment, opened
 
-    data = checkpoint.load(members[0][0].best).data
-    by_encoding = {run.encoding: reader.load(run).data for run, _ in members}
-    data.inputs.columns = [column for one in by_encoding.values() for column in one.inputs.columns]
-    point_to_table(data, config)
+    all_loaded = [reader.load(run) for run, _ in members]
+    _, data, own = opened(first)
+    data.inputs.columns, spans, ends = [], {}, (0, 0)
+    for one in all_loaded:
+        if one.data not in spans:
+            starts, ends = ends, (ends[0] + len(one.data.spec.numeric), ends[1] + len(one.data.spec.categorical))
+            spans[one.data] = [starts[0], ends[0], starts[1], ends[1]]
+            data.inputs.columns += one.data.inputs.columns
+    network = {
+        "_target_": f"{networks.__name__}.Ensemble",
+        "members": [one.config["network"] | {"_partial_": True} for one in all_loaded],
+        "spans": [spans[one.data] for one in all_loaded],
+        "weights": [weight for _, weight in members],
+        "common_splits": common_splits,
+    }
+    runs = {display(run.folder): round(weight, 6) for run, weight in members}
+    config = first.config | own | {"network": network, "ensemble": runs}
     data.setup()
     task = build.task(config, data.spec, trainable=False)
-    loaded = [reader.load(run) for run, _ in members]
-    network: Any = task.network
-    for member, one in zip(network.members, loaded, strict=True):
-        member.load_state_dict(one.task.network.state_dict())
-    targets: Any = [one.data.target for one in loaded]
-    if isinstance(data.target, NumericTarget):
-        network.align([target.scaling for target in targets])
+    averaging: Any = task.network
+    for index, one in enumerate(all_loaded):
+        averaging.members[index].load_state_dict(one.task.network.state_dict())
+        averaging.scale[index], averaging.shift[index] = alignment(one, data.target)
+    beside = {name: value for name, value in measuring.state_dict().items() if not name.startswith("network.")}
+    task.load_state_dict(beside, strict=False)
     return checkpoint.Loaded(on_device(task.eval()), data, config)
 
 
 def effort(members: "Sequence[Member]", task: "Task") -> dict[str, Any]:
     """Return what the training of all members took, as a run's metrics name it."""
-    read = [run_folder.metrics_of(run.folder) or {} for run, _ in members]
-    sums = {name: sum(metrics[name] for metrics in read) for name in ("epochs", "steps", "fit_seconds")}
+    sums = {name: sum(run.metrics[name] or 0 for run, _ in members) for name in ("epochs", "steps", "fit_seconds")}
     return sums | {"parameters": sum(p.numel() for p in task.network.parameters())}
 
 
-def write(folder: Path, loaded: "Loaded", metrics: dict[str, Any], draws: bool) -> None:
-    """Write checkpoint, metrics and, if `draws`, plots of the test rows to the folder of an ensemble."""
+def write(folder: Path, loaded: "Loaded", first: "Trained", metrics: dict[str, Any], draws: bool) -> None:
+    """Write checkpoint, columns, metrics and, if `draws`, plots of the test rows to the folder of an ensemble."""
     import torch
+    from lightning.pytorch import Trainer
 
     from litmlp import build, checkpoint, loggers
     from litmlp.callbacks.plotting import Plotting
@@ -154,24 +163,50 @@ def write(folder: Path, loaded: "Loaded", metrics: dict[str, Any], draws: bool) 
     file.parent.mkdir()
     with replacing(file) as temporary:
         torch.save(content, temporary)
-    write_json(folder / run_folder.COLUMNS, {"columns": data.inputs.decisions})
-    trainer: Any = build.trainer(config, str(folder))
-    for callback in trainer.callbacks if draws else ():
+    if (columns := first.folder / run_folder.COLUMNS).is_file():
+        write_json(folder / run_folder.COLUMNS, read_json(columns))
+    save_dir = str(folder)
+    quiet: dict[str, Any] = dict.fromkeys(
+        ("enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    logger = build.group(config, "logger", save_dir=save_dir) or False
+    trainer = Trainer(accelerator="cpu", logger=logger, default_root_dir=save_dir, **quiet)  # only holds the loggers
+    for callback in build.group(config, "callbacks") if draws else ():
         if isinstance(callback, Plotting):
             callback.finish(trainer, task, data)
-    loggers.log_outcome(trainer, config, metrics)
+    hyperparameters = config["network"] | {"members": len(config["ensemble"])}
+    loggers.log_outcome(trainer, config | {"network": hyperparameters}, metrics)
     write_json(folder / run_folder.METRICS, metrics)
+
+
+def check_absent(folder: Path) -> None:
+    """Raise InputError if there is a folder of an ensemble, or anything else, already."""
+    if os.path.lexists(folder):
+        raise InputError(f"'{display(folder)}' exists already: remove it, or give another folder as output=")
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`, which gets its name at the end; after an error, nothing is left."""
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    folders.make(folder.parent)
+    try:
+        yield unfinished
+        check_absent(folder)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        folders.remove(folder.parent)
 
 
 def main() -> None:
     """Run the command `litmlp-ensemble`."""
     with process.guarded("litmlp-ensemble"):
-        folders, size, output = _arguments()
-        quiet_libraries()
+        given, size, output = _arguments()
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
         logging.getLogger(__package__.partition(".")[0]).setLevel(logging.INFO)
-        folder = output or folders[0] / "ensemble"
-        print(summary(ensemble(folders, size, folder)))
+        folder = output or given[0] / NAME
+        print(summary(ensemble(given, size, folder)))
         print(display(folder))
 
 
@@ -182,17 +217,18 @@ def _arguments() -> tuple[list[Path], int, Path | None]:
         nargs="+",
         metavar="folder",
         help=f"a folder of a sweep or of a run; also size={SIZE}, how many times a run is chosen, and output=<the new "
-        "folder>, which is by default the folder ensemble in the first one",
+        f"folder>, which is by default the folder {NAME} in the first one",
     )
     given = parser.parse_args().arguments
-    keys = dict(text.split("=", 1) for text in given if "=" in text and not Path(text).exists())
+    values = [text for text in given if text.partition("=")[0].isidentifier() and "=" in text]
+    keys = dict(text.split("=", 1) for text in values)
     for key in keys:
         if key not in KEYS:
             raise InputError(f"there is no key '{key}': {did_you_mean(key, KEYS)}")
-    folders = [paths.find(text) for text in given if text.partition("=")[0] not in keys]
-    if not folders:
+    found = [paths.find(text) for text in given if text not in values]
+    if not found:
         raise InputError("no folder is given: add that of a sweep, such as runs/sweeps/penguins")
     size = keys.get("size", str(SIZE))
-    if not (size.isascii() and size.isdecimal() and 1 <= int(size) <= MAX_SIZE):
+    if not (size.isascii() and size.isdecimal() and 1 <= int(size[:9]) <= MAX_SIZE):
         raise InputError(f"size is {shown(size)}: give a whole number from 1 to {MAX_SIZE}")
-    return folders, int(size), paths.expanded(keys["output"]) if "output" in keys else None
+    return found, int(size), paths.expanded(keys["output"]) if keys.get("output") else None

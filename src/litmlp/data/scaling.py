@@ -131,6 +131,14 @@ def scaling_named(name: str) -> Scaling:
     return SCALINGS[name]()
 
 
+def scaling_with(state: dict[str, Any], usual: Scaling) -> Scaling:
+    """Return the scaling that a state is of, with that state: `usual`, or another one among columns of an ensemble."""
+    scalings = [usual, *(scaling() for scaling in SCALINGS.values())]
+    found = next((scaling for scaling in scalings if scaling.state.keys() == state.keys()), usual)
+    found.load_state_dict(state)
+    return found
+
+
 def mean_and_std(values: np.ndarray) -> tuple[float, float]:
     """Return mean and standard deviation; the latter is 1 if values are constant except for rounding, or absent."""
     if len(values) == 0:

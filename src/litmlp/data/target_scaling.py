@@ -67,5 +67,8 @@ class TargetScaling:
         """
         if self.transform == "none":
             return torch.einsum("nmo,m->no", outputs, weights)
-        std = self.std.to(outputs)  # the mean cancels: log(mean(exp(mean + std * output))) - mean
-        return (outputs * std + weights.log()[:, None]).logsumexp(dim=1) / std
+        std, least = self.std.to(outputs), (-self.mean / self.std).to(outputs)  # the value of `least` is 0
+        # The mean cancels: log(mean(exp(mean + std * output))) - mean. Near 0, expm1 and log1p keep digits.
+        values = outputs.clamp(min=least) * std
+        largest = values.amax(dim=1)
+        return (largest + torch.einsum("nmo,m->no", (values - largest[:, None]).expm1(), weights).log1p()) / std

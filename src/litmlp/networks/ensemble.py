@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.data.spec import Spec
-from litmlp.data.target_scaling import TargetScaling
-from litmlp.data.targets import NumericTarget
 
 
 class Span(NamedTuple):
@@ -38,13 +36,14 @@ class Ensemble(nn.Module):
     """Averages the predictions of networks, as values in the target's own units, or as probabilities of classes.
 
     The networks may have been trained on different rows of a table. Each then has inputs of its own, which were scaled
-    by its own training rows, and outputs that were standardised by them.
+    by its own training rows. Its outputs are multiplied by its row of `scale`, and its row of `shift` is added, which
+    gives the outputs of all the same form: that of one common standardisation, or calibrated scores.
 
     Args:
         spec: the inputs of all members; passed in when a run is built.
         members: makes each network, given the `spec` of its inputs.
         spans: where the inputs of each member begin and end, see `Span.of`.
-        weights: of each member in the average.
+        weights: of each member in the average, relative to each other.
         common_splits: the splits that hold the same rows for all members.
     """
 
@@ -58,20 +57,15 @@ class Ensemble(nn.Module):
         super().__init__()
         if not len(members) == len(spans) == len(weights) > 0:
             raise ValueError(f"{len(members)} members have {len(spans)} spans and {len(weights)} weights")
+        if not 0 < min(weights) <= max(weights) <= 1:
+            raise ValueError("each weight of a member must be above 0, and at most 1")
         self.spans = [Span.of(ends) for ends in spans]
         self.members = nn.ModuleList(make(spec=span.spec(spec)) for make, span in zip(members, self.spans, strict=True))
         self.target = spec.target
         self.common_splits = common_splits
-        self.register_buffer("weights", torch.tensor(weights) / sum(weights), persistent=False)
+        self.register_buffer("weights", torch.tensor([w / sum(weights) for w in weights]), persistent=False)
         self.register_buffer("scale", torch.ones(len(members), spec.target.num_outputs))
         self.register_buffer("shift", torch.zeros(len(members), spec.target.num_outputs))
-
-    def align(self, scalings: Sequence[TargetScaling]) -> None:
-        """Convert outputs, which each member standardised by its own scaling, to the scaling of the ensemble."""
-        assert isinstance(self.target, NumericTarget)
-        common = self.target.scaling
-        self.scale.copy_(torch.stack([scaling.std / common.std for scaling in scalings]))
-        self.shift.copy_(torch.stack([(scaling.mean - common.mean) / common.std for scaling in scalings]))
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""

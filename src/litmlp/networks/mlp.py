@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +95,7 @@ class MLP(nn.Module):
         # Identity layers are left out but still counted, so that the names of weights do not depend on the dropout.
         numbered = {str(i): layer for i, layer in enumerate(layers) if type(layer) is not nn.Identity}
         self.layers = nn.Sequential(OrderedDict(numbered))
-        initialize_(self.layers, gain=variance_preserving_gain(activation_layer(activation)))
+        initialize_(self.layers, gain=variance_preserving_gain(activation))
 
     def adapt(self, numeric: Tensor, categorical: Tensor) -> None:
         """Learn what does not come from gradients from the inputs of the training rows, before training."""
@@ -218,9 +219,11 @@ def initialize_(layers: nn.Sequential, gain: float) -> None:
     nn.init.zeros_(layers[-1].get_parameter("bias"))
 
 
+@cache  # a stranger's ensemble may take only so much memory, and each of its many networks needs this
 @torch.no_grad()
-def variance_preserving_gain(activation: nn.Module) -> float:
+def variance_preserving_gain(activation: str) -> float:
     """Return 1 / sqrt(E[f(z)^2]) for a standard normal z: sqrt(2) for ReLU, 1 for the identity."""
+    function = activation_layer(activation).double().eval()  # without chance, which a cached value would take away
     z = torch.linspace(-8, 8, 3201, dtype=torch.float64)
     density = torch.exp(-0.5 * z**2)
-    return float((density.sum() / (density * activation.double()(z) ** 2).sum()) ** 0.5)
+    return float((density.sum() / (density * function(z) ** 2).sum()) ** 0.5)

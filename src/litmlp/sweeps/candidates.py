@@ -1,6 +1,7 @@
-"""Reads finished runs as candidates for an ensemble: what their networks predict for validation and test rows."""
+"""Reads finished runs as candidates for an ensemble: what their networks predict for rows that they did not learn."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,17 +9,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from litmlp import checkpoint, paths, run_folder
+from litmlp import checkpoint, run_folder
+from litmlp.checkpoint import Loaded
 from litmlp.data import Batch, NumericTarget, TableData, TabularData, Target
+from litmlp.data.reading import files_of
 from litmlp.errors import InputError
 from litmlp.files import read_yaml
 from litmlp.model import on_device
+from litmlp.paths import display
 from litmlp.sweeps import report
-from litmlp.tasks import Task
+from litmlp.tasks import ClassificationTask
 from litmlp.top_level_keys import KEYS
 
 SPLIT_KEYS = ("seed", "folds", "fold", "val_fold", "val_size", "test_size")  # of data: which rows are in which split
 SAME_TEST = "val_fold"  # runs that differ in this key alone have the same test rows
+SAME = {"rel_tol": 0.02, "abs_tol": 1e-3}  # losses that differ by more are not those of the same rows and weights
+SAME_TARGETS = 1e-3  # standard deviations
 
 
 class Trained(NamedTuple):
@@ -26,13 +32,23 @@ class Trained(NamedTuple):
 
     Attributes:
         folder: of the run.
-        config: the run's config.
-        score: the metric that the run monitored, of its best weights.
+        config: the content of its `config.yaml`, of which nothing is built: a stranger may have made the folder.
+        metrics: the content of its `metrics.json`.
     """
 
     folder: Path
     config: dict[str, Any]
-    score: float
+    metrics: dict[str, Any]
+
+    @property
+    def score(self) -> float:
+        """The metric that the run monitored, of its best weights."""
+        return self.metrics["objective"]
+
+    @property
+    def direction(self) -> int:
+        """1 if a smaller score is better, -1 if a larger one is."""
+        return 1 if self.config["mode"] == "min" else -1
 
     @property
     def split(self) -> tuple[Any, ...]:
@@ -43,11 +59,6 @@ class Trained(NamedTuple):
     def best(self) -> Path:
         """The checkpoint of the best weights."""
         return self.folder / run_folder.CHECKPOINTS / "best.ckpt"
-
-    @property
-    def encoding(self) -> str:
-        """What decides how rows are encoded and split, as text."""
-        return json.dumps(self.config["data"], sort_keys=True)
 
     @property
     def settings(self) -> str:
@@ -62,17 +73,27 @@ Candidate = tuple[Trained, ...]  # runs with the same settings, one for each spl
 
 def finished(folders: Sequence[Path]) -> list[Trained]:
     """Return the finished runs in and below `folders` that have kept their best weights, except ensembles."""
-    runs = []
-    for folder in report.find(folders):
-        metrics, config = run_folder.metrics_of(folder), _config_of(folder)
-        if metrics is not None and run_folder.best_checkpoint(folder) and config and "ensemble" not in config:
-            runs.append(Trained(folder, config, metrics["objective"]))
+    distinct = {folder.resolve(): folder for folder in report.find(folders) if run_folder.best_checkpoint(folder)}
+    found = map(_trained, distinct.values())
+    runs = [run for run in found if run is not None]
     if not runs:
         raise InputError(
-            f"there is no finished run with checkpoints in {', '.join(map(paths.display, folders))}: give the folder "
-            "of a sweep"
+            f"there is no finished run with checkpoints in {', '.join(map(display, folders))}: give the folder of a "
+            "sweep"
         )
+    monitors = sorted({f"{run.config['monitor']} {run.config['mode']}" for run in runs})
+    if len(monitors) > 1:
+        raise InputError(f"these runs were scored by different metrics ({', '.join(monitors)}): give those of one")
     return runs
+
+
+def _trained(folder: Path) -> Trained | None:
+    metrics = run_folder.metrics_of(folder)
+    if metrics is None or metrics["objective"] is None:
+        return None
+    config = read_yaml(folder / run_folder.CONFIG)
+    is_whole = isinstance(config.get("data"), dict) and config.get("monitor") in metrics and "mode" in config
+    return Trained(folder, config, metrics) if is_whole and "ensemble" not in config else None
 
 
 def candidates_of(runs: Sequence[Trained]) -> tuple[list[Candidate], int]:
@@ -96,8 +117,7 @@ def candidates_of(runs: Sequence[Trained]) -> tuple[list[Candidate], int]:
             f"the runs have {len(splits)} different splits of the rows, and no settings were trained on all of them: "
             "give a sweep whose runs have the same split (data.seed=0), or all folds of the same settings"
         )
-    sign = 1 if runs[0].config["mode"] == "min" else -1
-    found.sort(key=lambda candidate: sign * sum(run.score for run in candidate))
+    found.sort(key=lambda candidate: runs[0].direction * sum(run.score for run in candidate))
     return found, len(runs) - sum(map(len, found))
 
 
@@ -111,118 +131,176 @@ def common_splits(candidate: Candidate) -> list[str]:
 
 
 class Reader:
-    """Loads runs; data that several runs share is read and encoded once."""
+    """Loads runs; rows that several runs split and encode in the same way are read and encoded once."""
 
     def __init__(self) -> None:
         self.data: dict[str, TabularData] = {}
 
-    def load(self, run: Trained) -> checkpoint.Loaded:
-        """Return the run's task and data, whose rows are encoded."""
-        loaded = checkpoint.load(run.best)
-        if run.encoding not in self.data:
-            point_to_table(loaded.data, run.config)
+    def load(self, run: Trained) -> Loaded:
+        """Return the run's task and data, whose rows are encoded; raise InputError if they cannot be read."""
+        loaded = opened(run)
+        key = json.dumps([run.config["data"], _as_lists(loaded.data.state_dict())], sort_keys=True)
+        if key not in self.data:
             loaded.data.setup()
-            self.data[run.encoding] = loaded.data
-        return loaded._replace(task=on_device(loaded.task), data=self.data[run.encoding])
+            self.data[key] = loaded.data
+        return loaded._replace(task=on_device(loaded.task), data=self.data[key])
+
+
+def opened(run: Trained) -> Loaded:
+    """Return the run's task and data. The checkpoint has no paths of a machine; the table is found by the config.
+
+    How the table is written was logged when the run was trained, and is not logged again.
+    """
+    loaded = checkpoint.load(run.best)
+    if isinstance(loaded.data, TableData):
+        loaded.data.logs_formats = False
+    for key in checkpoint.PATHS:
+        if hasattr(loaded.data, key) and isinstance(path := run.config["data"].get(key), str):
+            setattr(loaded.data, key, path)
+            loaded.config["data"][key] = path
+    return loaded
+
+
+def reference(run: Trained) -> Loaded:
+    """Return the run to which the outputs of all are aligned; its task measures outputs, on the CPU."""
+    loaded = opened(run)
+    if isinstance(loaded.task, ClassificationTask):
+        loaded.task.temperature.fill_(1)  # outputs that are aligned have been divided by the temperature
+    return loaded
 
 
 class Library:
-    """What candidates predict, with all outputs and targets of numbers in the scaling of the first run.
+    """What candidates predict for the rows of a split: all of them together, if the runs of a candidate have several.
 
     Args:
         candidates: each with a run for each split.
         reader: loads the runs.
+        split: `val` or `test`.
+        common: measures outputs; those of all candidates are aligned to it, see `alignment`.
 
     Attributes:
-        task: of the first run.
-        outputs: for `val` and `test`, the outputs of each candidate for the rows of all splits, `[N, O]` each.
-        rows: for `val` and `test`, the targets and weights of these rows.
+        outputs: of each candidate, `[N, O]`.
+        rows: the targets and weights of these rows.
+
+    Raises:
+        InputError: the runs cannot be compared.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], reader: Reader) -> None:
-        first = reader.load(candidates[0][0])
-        self.task, self.target = first.task, first.data.target
-        self.outputs: dict[str, list[Tensor]] = {"val": [], "test": []}
+    def __init__(self, candidates: Sequence[Candidate], reader: Reader, split: str, common: Loaded) -> None:
+        self.split, self.task = split, common.task
+        self.outputs: list[Tensor] = []
         for candidate in candidates:
-            loaded = [reader.load(run) for run in candidate]
-            for run, one in zip(candidate, loaded, strict=True):
-                check_alike(first, one, run)
-            for split, outputs in self.outputs.items():
-                found = [aligned(outputs_of(o.task, o.data, split), o.data.target, self.target) for o in loaded]
-                outputs.append(torch.cat(found))
-        data = [reader.load(run).data for run in candidates[0]]
-        self.rows = {split: self._rows([(one.tables[split], one.target) for one in data]) for split in self.outputs}
+            parts = [_outputs_and_rows(run, reader.load(run), split, common) for run in candidate]
+            rows = _joined([rows for _, rows in parts])
+            if not self.outputs:
+                self.rows = rows
+            _check_rows(candidate[0], rows, self.rows)
+            self.outputs.append(torch.cat([output for output, _ in parts]))
 
-    def scores(self, split: str, output: Tensor) -> dict[str, float]:
-        """Return loss and metrics of an output for the rows of a split, named `split/name`."""
-        rows, (outputs, targets, weights) = self.rows[split], self.task.seen[split]
-        assert rows.target is not None
-        outputs.add(output)
-        targets.add(rows.target)
-        if (weight := self.task.row_weights(rows)) is not None:
-            weights.add(weight)
-        return {name: float(value) for name, value in self.task.take_metrics(split).items()}
+    def scores(self, output: Tensor) -> dict[str, float]:
+        """Return loss and metrics of an output for all rows, named `split/name`."""
+        self._see(output)
+        return {name: float(value) for name, value in self.task.take_metrics(self.split).items()}
 
-    def mean(self, split: str, counts: Mapping[int, int]) -> Tensor:
+    def calibrate(self, output: Tensor) -> None:
+        """Fit the temperature of the task, if it has one, to an output for all rows."""
+        if isinstance(self.task, ClassificationTask):
+            self._see(output)
+            self.task.temperature.fill_(self.task.fitted_temperature())
+            self.task.take_metrics(self.split)  # forgets the rows
+
+    def mean(self, counts: Mapping[int, int]) -> Tensor:
         """Return the output of an average of candidates, `[N, O]`, given how often each counts."""
         weights = torch.tensor([*counts.values()]) / sum(counts.values())
-        return self.target.mean_of(torch.stack([self.outputs[split][i] for i in counts], dim=1), weights)
+        return self.task.target.mean_of(torch.stack([self.outputs[i] for i in counts], dim=1), weights)
 
-    def _rows(self, tables: Sequence[tuple[Batch, Target]]) -> Batch:
-        targets = torch.cat(
-            [aligned(table.target, own, self.target) for table, own in tables if table.target is not None]
-        )
-        weights = [table.weight for table, _ in tables if table.weight is not None]
-        empty = torch.empty(len(targets), 0)
-        return Batch(empty, empty.long(), targets, torch.cat(weights) if weights else None)
+    def _see(self, output: Tensor) -> None:
+        assert self.rows.target is not None
+        outputs, targets, weights = self.task.seen[self.split]
+        outputs.add(output)
+        targets.add(self.rows.target)
+        if (weight := self.task.row_weights(self.rows)) is not None:
+            weights.add(weight)
 
 
-def point_to_table(data: TabularData, config: dict[str, Any]) -> None:
-    """Let the data of a checkpoint, which holds no paths of a machine, find the table by the run's config.
+def alignment(own: Loaded, common: Target) -> tuple[Tensor, Tensor]:
+    """Return the factors and the terms, `[O]` each, that give the outputs of a run the form that all have in common.
 
-    How the table is written was logged when the runs were trained, and is not logged again.
+    These are numbers standardised by the scaling of `common`, or class scores divided by the run's own temperature, so
+    that calibrated probabilities are averaged.
     """
-    if isinstance(data, TableData):
-        data.logs_formats = False
-    for key in checkpoint.PATHS:
-        if hasattr(data, key) and isinstance(config["data"].get(key), str):
-            setattr(data, key, config["data"][key])
+    if isinstance(own.data.target, NumericTarget) and isinstance(common, NumericTarget):
+        scaling, other = own.data.target.scaling, common.scaling
+        return scaling.std / other.std, (scaling.mean - other.mean) / other.std
+    factors = torch.ones(common.num_outputs, dtype=torch.float64)
+    if isinstance(own.task, ClassificationTask):
+        factors /= float(own.task.temperature)
+    return factors, torch.zeros_like(factors)
 
 
 @torch.inference_mode()
-def outputs_of(task: Task, data: TabularData, split: str) -> Tensor:
-    """Return the outputs for all rows of a split, `[N, O]`."""
-    task.eval()
-    batches = data.in_order(split)
-    return torch.cat([task.forward(task.transfer_batch_to_device(b, task.device, 0)).cpu() for b in batches])
-
-
-def aligned(values: Tensor, own: Target, common: Target) -> Tensor:
-    """Convert outputs or targets that were standardised by one target's scaling to another's; classes stay."""
-    if not (isinstance(own, NumericTarget) and isinstance(common, NumericTarget)):
-        return values
-    scale, shift = own.scaling.std / common.scaling.std, (own.scaling.mean - common.scaling.mean) / common.scaling.std
-    return (values.double() * scale + shift).float()
-
-
-def check_alike(first: checkpoint.Loaded, other: checkpoint.Loaded, run: Trained) -> None:
-    """Raise InputError unless two runs predict the same targets from tables that are read in the same way."""
-    state, other_state = (loaded.data.target.state_dict() for loaded in (first, other))
-    kept = ("columns", "transform", "units", "classes")
-    if any(state.get(key) != other_state.get(key) for key in kept) or type(first.task) is not type(other.task):
+def _outputs_and_rows(run: Trained, own: Loaded, split: str, common: Loaded) -> tuple[Tensor, Batch]:
+    """Return the aligned outputs for all rows of a split, and the targets and weights of these rows."""
+    _check_alike(run, own, common)
+    task, rows = own.task.eval(), own.data.tables[split]
+    batches = [task.transfer_batch_to_device(batch, task.device, 0) for batch in own.data.in_order(split)]
+    output, task = torch.cat([task.forward(batch).cpu() for batch in batches]), task.cpu()
+    assert rows.target is not None
+    loss, trained = float(task.mean_loss(output, rows.target, task.row_weights(rows))), run.metrics.get(f"{split}/loss")
+    if trained is not None and not math.isclose(loss, trained, **SAME):
         raise InputError(
-            f"'{paths.display(run.folder)}' predicts other targets or classes than the runs before it: give runs that "
+            f"'{display(run.folder)}' has the {split}/loss {loss:.5g}, but had {trained:.5g} when it was trained, so "
+            "its table has changed since: train it again"
+        )
+    factors, terms = alignment(own, common.data.target)
+    target = rows.target
+    if isinstance(own.data.target, NumericTarget):
+        target = (target.double() * factors + terms).float()
+    return (output.double() * factors + terms).float(), Batch(
+        rows.numeric[:, :0], rows.categorical[:, :0], target, rows.weight
+    )
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    joined: list[Any] = [None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)]
+    return Batch(*joined)
+
+
+def _check_alike(run: Trained, own: Loaded, common: Loaded) -> None:
+    """Raise InputError unless two runs predict the same targets of the same table, which they read in the same way."""
+    state, other = (loaded.data.target.state_dict() for loaded in (own, common))
+    kept = ("columns", "transform", "units", "classes")
+    if any(state.get(key) != other.get(key) for key in kept) or type(own.task) is not type(common.task):
+        raise InputError(
+            f"'{display(run.folder)}' predicts other targets or classes than the runs before it: give runs that "
             "predict the same"
         )
-    if first.data.notation != other.data.notation:
+    if _reading(own.data) != _reading(common.data):
         raise InputError(
-            f"'{paths.display(run.folder)}' reads cells in another way than the runs before it: give runs that learned "
-            "from the same table"
+            f"'{display(run.folder)}' has another table than the runs before it, or reads it in another way: give runs "
+            "that learned from the same columns of the same table"
         )
 
 
-def _config_of(folder: Path) -> dict[str, Any]:
-    try:
-        return read_yaml(folder / run_folder.CONFIG)
-    except InputError:
-        return {}
+def _reading(data: TabularData) -> list[Any]:
+    paths = [path for key in checkpoint.PATHS if (path := getattr(data, key, None)) is not None]
+    files = [file.resolve() for path in paths for file in files_of(path)]
+    return [type(data), files, data.notation, getattr(data, "names_of_kind", None)]
+
+
+def _check_rows(run: Trained, rows: Batch, others: Batch) -> None:
+    assert rows.target is not None
+    assert others.target is not None
+    if rows.target.shape != others.target.shape or not rows.target.allclose(others.target, atol=SAME_TARGETS):
+        raise InputError(
+            f"'{display(run.folder)}' has other validation rows than the runs before it: give runs whose table is "
+            "split in the same way"
+        )
+
+
+def _as_lists(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _as_lists(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_as_lists(value) for value in state]
+    return state.tolist() if isinstance(state, Tensor) else state

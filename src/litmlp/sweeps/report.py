@@ -25,6 +25,7 @@ from litmlp.top_level_keys import KEYS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ENSEMBLE = "ensemble"  # the key of the config by which a run is an ensemble
 REPEATED = ("seed", "data.fold", "data.val_fold")  # runs that differ only in these keys share one row
 MAX_AXES = 12  # the hyperparameters that one plot shows
 OUTCOMES = ("running", "completed", "failed", "interrupted")
@@ -179,8 +180,8 @@ def read(folder: Path) -> Run:
     overrides = _overrides(folder)
     if overrides is not None:
         values = overrides | {key: values[key] for key in REPEATED if key in values}
-    if isinstance(members := config.get("ensemble"), dict):
-        values = {"ensemble": f"{len(members)} runs"}
+    if isinstance(members := config.get(ENSEMBLE), dict):
+        values = {ENSEMBLE: f"{len(members)} runs"}
     metrics = _metrics(folder / run_folder.METRICS) if is_complete else {}
     # The folder of a pruned run is complete, too: only the job's record tells that it was pruned.
     if is_complete and (job_folder := _folder_of_job(folder)) and _job(job_folder).get("status") == "pruned":
@@ -237,9 +238,10 @@ def flat(node: Any, path: str = "") -> dict[str, str]:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """Return the keys whose values differ between runs, or that some runs do not have."""
+    """Return the keys whose values differ between runs, or that some runs do not have, ensembles aside."""
     keys = dict.fromkeys(key for run in runs for key in run.values)
-    return [key for key in keys if len({run.values.get(key) for run in runs}) > 1]
+    trained = [run for run in runs if ENSEMBLE not in run.values]
+    return [key for key in keys if key == ENSEMBLE or len({run.values.get(key) for run in trained}) > 1]
 
 
 def table(report: Report, top: int | None = None) -> list[list[str]]:
@@ -298,11 +300,12 @@ def figures(report: Report) -> "dict[str, Figure]":
     from litmlp.plots import sweep
     from litmlp.sweeps.importance import importances
 
-    means = [group.mean for group in report.groups]
-    runs = sorted((run for group in report.groups for run in group.runs), key=lambda run: run.ended)
+    groups = [group for group in report.groups if ENSEMBLE not in group.values] or report.groups
+    means = [group.mean for group in groups]
+    runs = sorted((run for group in groups for run in group.runs), key=lambda run: run.ended)
     metric = (report.metric, report.mode)
     drawn = {"best_so_far": sweep.best_so_far([run.metrics[report.metric] for run in runs], *metric)}
-    texts = {key: [group.values.get(key, "-") for group in report.groups] for key in report.keys}
+    texts = {key: [group.values.get(key, "-") for group in groups] for key in report.keys if key != ENSEMBLE}
     names = dict(zip(texts, short_names(list(texts)), strict=True))
     if texts and len(means) > 1:
         axes = [sweep.Axis(names[key], column) for key, column in texts.items()][:MAX_AXES]
@@ -331,11 +334,12 @@ def _grouped(runs: Sequence[Run], metric: str, mode: str, keys: Sequence[str]) -
     by_values: dict[tuple, list[Run]] = {}
     shared = [key for key in keys if key not in REPEATED]
     for one in runs:
-        by_values.setdefault(tuple(one.values.get(key) for key in shared), []).append(one)
+        apart = one.folder if ENSEMBLE in one.values else None
+        by_values.setdefault((*(one.values.get(key) for key in shared), apart), []).append(one)
     groups = []
     for values, members in by_values.items():
         members.sort(key=lambda one: sign * one.metrics[metric])
-        known = {key: value for key, value in zip(shared, values, strict=True) if value is not None}
+        known = {key: value for key, value in zip(shared, values, strict=False) if value is not None}
         groups.append(Group(known, [one.metrics[metric] for one in members], members))
     return sorted(groups, key=lambda group: sign * group.mean)
 

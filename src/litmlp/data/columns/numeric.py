@@ -13,7 +13,7 @@ from litmlp.data.cells import INPUT_ADVICE, Numbers, as_booleans, as_numbers
 from litmlp.data.columns.base import Column, Encoded, sampled
 from litmlp.data.columns.categorical import FIRST_LEVEL, MISSING, UNSEEN
 from litmlp.data.notation import Notation
-from litmlp.data.scaling import scaling_named
+from litmlp.data.scaling import scaling_named, scaling_with
 from litmlp.data.state import check_finite, checked_values
 from litmlp.errors import InputError
 
@@ -127,7 +127,7 @@ class NumericColumn(Column):
         if len(unit) != len(Unit._fields):
             raise ValueError("a state must hold the text before and after numbers as the two parts of a unit")
         self.unit = Unit(*unit)
-        self.scaling.load_state_dict(scaling)
+        self.scaling = scaling_with(scaling, self.scaling)
 
     def describe(self) -> str:
         """Return the kind, the unit, and whether cells are missing, for people."""
