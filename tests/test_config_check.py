@@ -35,7 +35,7 @@ def _no_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         (["trainer.precision=16-true"], "16-true would .*: use 16-mixed"),
         (["optimizer.lr=-0.1"], "optimizer.lr is -0.1: a learning rate is above 0"),
         (["optimizer.lr=0"], "optimizer.lr is 0"),
-        (["optimizer.weight_decay=-1"], "AdamW.*weight_decay=-1.*Invalid weight_decay value"),
+        (["optimizer.weight_decay=-1"], "adamw_by_rows.*weight_decay=-1.*Invalid weight_decay value"),
         (["network.dropout=1.5"], "dropout=1.5.*between 0 and 1"),
         (["network.activation=relu"], "did you mean 'ReLU'"),
         (["network._target_=litmlp.networks.MPL"], "'litmlp.networks.MPL', which cannot be imported"),
@@ -123,7 +123,7 @@ def test_what_is_taken_out_counts_as_none_or_is_missed(config):
 
 def test_a_refusal_names_the_values_in_question_alone(config):
     with pytest.raises(InputError) as caught:
-        check(config("optimizer.weight_decay=-1"))
+        check(config("optimizer=adamw", "optimizer.weight_decay=-1"))
     assert (
         str(caught.value)
         == "optimizer: litmlp.training.optimizers.AdamW(weight_decay=-1) is refused: Invalid weight_decay value: -1"

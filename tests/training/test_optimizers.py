@@ -1,13 +1,17 @@
 """The default optimizer takes torch's steps, to the bit."""
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from litmlp.training.optimizers import AdamW
+from conftest import NO_PLOTS, compose_config
+from litmlp import checkpoint
+from litmlp.commands.train import train
+from litmlp.training.optimizers import AdamW, adamw_by_rows
 
 
 def network_and_optimizer(
@@ -102,3 +106,21 @@ def test_a_closure_is_called():
         return loss
 
     assert optimizer.step(closure) > optimizer.step(closure)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1024, 0.008), (256, 0.008), (64, 0.004), (16, 0.002)])
+def test_steps_of_few_rows_have_a_lower_learning_rate(rows: int, expected: float) -> None:
+    optimizer = adamw_by_rows([nn.Parameter(torch.ones(2))], lr=0.008, step_rows=rows)
+    (group,) = optimizer.param_groups
+    assert group["lr"] == pytest.approx(expected)
+    assert (group["betas"], group["weight_decay"], group["fused"]) == ((0.9, 0.95), 0.1, True)
+
+
+@pytest.mark.parametrize(("overrides", "expected"), [([], 0.006 / 8**0.5), (["data.batch_size=256"], 0.006)])
+def test_the_default_learning_rate_follows_the_rows_of_a_step(
+    overrides: list[str], expected: float, tmp_path: Path
+) -> None:
+    config = compose_config("data=penguins", "trainer.max_epochs=1", "scheduler=none", *NO_PLOTS, *overrides)
+    train(config, tmp_path / "run")
+    state = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["optimizer_states"][0]
+    assert [group["lr"] for group in state["param_groups"]] == pytest.approx([expected] * 2)

@@ -121,8 +121,7 @@ class Task(L.LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer, and the schedule if there is one."""
-        assert self.optimizer is not None
-        optimizer = self.optimizer(self.parameter_groups())
+        optimizer = self._optimizer()
         if self.scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
@@ -244,6 +243,14 @@ class Task(L.LightningModule, ABC):
 
     def _sum_of_weights(self) -> Tensor:
         return torch.stack([weight.abs().sum() for weight in self._weights()]).sum()
+
+    def _optimizer(self) -> Optimizer:
+        assert self.optimizer is not None
+        groups = self.parameter_groups()
+        if "step_rows" not in signature(self.optimizer).parameters:
+            return self.optimizer(groups)
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return self.optimizer(groups, step_rows=data.batch_size)
 
     def _schedule(self, optimizer: Optimizer) -> Any:
         assert self.scheduler is not None

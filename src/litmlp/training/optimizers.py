@@ -1,5 +1,6 @@
 """The default optimizer: torch's AdamW with faster steps for small networks."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from litmlp.training.compat import adamw_kernels, has_step_hooks
+
+log = logging.getLogger(__name__)
 
 FOREACH_ADD, FUSED_STEP = adamw_kernels()
 
@@ -111,3 +114,35 @@ def fused_groups_of(optimizer: torch.optim.Optimizer) -> list[FusedGroup] | None
         lists = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
         groups.append(FusedGroup(group, parameters, *lists))
     return groups
+
+
+def adamw_by_rows(
+    params: Any,
+    lr: float = 6e-3,
+    betas: tuple[float, float] = (0.9, 0.95),
+    weight_decay: float = 0.1,
+    fused: bool = True,
+    full_step: int = 256,
+    step_rows: int = 256,
+) -> AdamW:
+    """Return AdamW with a learning rate that is lower if a step has few rows, since its gradient is then noisier.
+
+    Source: the square root scaling rule of Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient
+    Algorithms".
+
+    Args:
+        params: groups of parameters; passed in when a run starts.
+        lr: learning rate for steps of `full_step` rows or more; for fewer rows, it is multiplied by the square root of
+            step_rows / full_step.
+        betas: of the running means of the gradient and of its square.
+        weight_decay: a step takes the fraction lr * weight_decay off each weight.
+        fused: whether one kernel updates all parameters.
+        full_step: rows of a step for which `lr` is meant.
+        step_rows: rows of a step; passed in when a run starts.
+    """
+    if full_step < 1:
+        raise ValueError(f"full_step must be 1 or more, not {full_step}")
+    if step_rows < full_step:
+        lr *= (step_rows / full_step) ** 0.5
+        log.info("the learning rate is %.2g, since a step has %d rows", lr, step_rows)
+    return AdamW(params, lr=lr, betas=betas, weight_decay=weight_decay, fused=fused)
