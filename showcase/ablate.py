@@ -29,15 +29,23 @@ from litmlp.errors import TrainingDiverged
 from tables import overrides_of, parser
 
 VARIANTS = {
+    "network=mlp": ["network=mlp"],
+    "one member": ["network.members=1"],
+    "16 members": ["network.members=16"],
+    "members differ in all layers": ["network.member_layers=all"],
+    "two layers": ["network.hidden_sizes=[128,128]"],
+    "width 256": ["network.hidden_sizes=[256,256,256]"],
+    "periodic embedding": ["network/embedding=periodic"],
     "no embedding": ["network/embedding=none"],
-    "piecewise instead of periodic": ["network/embedding=piecewise"],
-    "eight members": ["network.members=8"],
-    "ReLU for classes, too": ["network.activation=ReLU"],
-    "dropout 0.1": ["network.dropout=0.1"],
-    "no weight decay": ["optimizer.weight_decay=0"],
+    "inputs without learned scaling": ["network.scale_inputs=false"],
+    "no dropout": ["network.dropout=0"],
+    "SELU": ["network.activation=SELU"],
+    "learning rate 2e-3": ["optimizer.lr=2e-3"],
+    "weight decay 1": ["optimizer.weight_decay=1"],
+    "second beta 0.999": ["optimizer.betas=[0.9,0.999]"],
     "constant learning rate": ["scheduler=none"],
+    "60 epochs": ["trainer.max_epochs=60"],
     "standard scaling": ["data.scaling=standard"],
-    "network=tabm": ["network=tabm"],
 }
 DEFAULT = "default"
 SETTINGS = (  # what would take time, but does not change the score
