@@ -284,10 +284,11 @@ def test_without_calibration_probabilities_are_averaged_as_they_are(alike: Calla
     assert numbers(folder, PENGUINS) == pytest.approx(mean_by_hand(folder, PENGUINS), abs=1e-5)
 
 
-def test_seeds_that_split_the_rows_differently_are_averaged_like_folds(tmp_path: Path):
+@pytest.mark.parametrize("network", ["network=mlp", "network=tabm data.target_transform=log1p"])
+def test_seeds_that_split_the_rows_differently_are_averaged_like_folds(network: str, tmp_path: Path):
     file = table(tmp_path / "table.csv")
     for seed in range(3):
-        trained(tmp_path / f"runs/{seed}", *of(file), f"seed={seed}", "data.scaling=robust")
+        trained(tmp_path / f"runs/{seed}", *of(file), f"seed={seed}", "data.scaling=robust", *network.split())
     metrics = ensemble([tmp_path / "runs"])
     folder = tmp_path / "runs/ensemble"
     assert [*weights_in(folder).values()] == pytest.approx([1 / 3] * 3, abs=1e-5)

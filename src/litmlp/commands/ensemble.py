@@ -109,7 +109,7 @@ def averaged(
     """
     from litmlp import build, checkpoint, networks
     from litmlp.model import on_device
-    from litmlp.sweeps.candidates import alignment, opened
+    from litmlp.sweeps.candidates import alignment, opened, temperature_of
 
     all_loaded = [reader.load(run) for run, _ in members]
     _, data, own = opened(first)
@@ -133,7 +133,9 @@ def averaged(
     averaging: Any = task.network
     for index, one in enumerate(all_loaded):
         averaging.members[index].load_state_dict(one.task.network.state_dict())
-        averaging.scale[index], averaging.shift[index] = alignment(one, data.target)
+        if aligned := alignment(one.data.target, data.target):
+            averaging.scale[index], averaging.shift[index] = aligned
+        averaging.temperatures[index] = temperature_of(one)
     beside = {name: value for name, value in measuring.state_dict().items() if not name.startswith("network.")}
     task.load_state_dict(beside, strict=False)
     return checkpoint.Loaded(on_device(task.eval()), data, config)
