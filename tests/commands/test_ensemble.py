@@ -396,6 +396,14 @@ def test_a_folder_without_finished_runs_is_refused(pair: Path, tmp_path: Path):
     assert refusal(tmp_path / "empty") == said
 
 
+def test_a_frame_cannot_be_read_again(tmp_path: Path):
+    frame = pl.read_csv(table(tmp_path / "table.csv"))
+    rows = ["data=table", "data.path=null", "data.target=amount", "task=regression"]
+    litmlp.train(*QUICK, *rows, frame=frame, folder=tmp_path / "run")
+    said = "'run' learned from a frame, but its validation rows are needed: train on a file, with data.path=..."
+    assert refusal(tmp_path / "run") == said
+
+
 def test_an_output_that_exists_is_kept(pair: Path, tmp_path: Path):
     (tmp_path / "mine").mkdir()
     assert "'mine' exists already: remove it" in refusal(pair, output=tmp_path / "mine")
@@ -424,7 +432,9 @@ def test_nothing_is_left_after_an_error(
     assert "resume=" not in caplog.text
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "1001", "9" * 5000, "2.5", "many", "", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize(
+    "size", ["0", "-1", "1001", "9" * 5000, "00000000010000", "2.5", "many", "", "\N{SUPERSCRIPT TWO}"]
+)
 def test_a_wrong_size_is_refused(size: str):
     done = command(".", f"size={size}", name="ensemble")
     assert (done.code, done.err.count("\n")) == (2, 1)

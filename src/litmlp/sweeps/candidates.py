@@ -139,6 +139,11 @@ class Reader:
     def load(self, run: Trained) -> Loaded:
         """Return the run's task and data, whose rows are encoded; raise InputError if they cannot be read."""
         loaded = opened(run)
+        if isinstance(loaded.data, TableData) and loaded.data.path is None and loaded.data.rows() is None:
+            raise InputError(
+                f"'{display(run.folder)}' learned from a frame, but its validation rows are needed: train on a file, "
+                "with data.path=..."
+            )
         key = json.dumps([run.config["data"], _as_lists(loaded.data.state_dict())], sort_keys=True)
         if key not in self.data:
             loaded.data.setup()
