@@ -40,8 +40,8 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
 
     Runs are chosen by their predictions for validation rows, see `selection.selected`. If the runs are folds, the
     networks of a fold predict the validation rows of that fold, which they were not trained on. The probabilities of
-    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. With folds, each row
-    is predicted by one network only, so the mean of all remains somewhat too cautious. Test rows choose nothing.
+    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. With folds, each
+    row is predicted by one network only, so the mean of all remains somewhat too cautious. Test rows choose nothing.
 
     Args:
         given: folders of sweeps and runs.
