@@ -382,6 +382,9 @@ REFUSED = "a file that could do harm is never loaded: tests/test_checkpoint.py"
 SYSTEM = "the system would have to refuse it: tests/test_process.py"
 COUNTS = "it advises nothing"
 NOT_FOLLOWED = {  # the message: why no advice can be followed here
+    "'{}' learned from a frame, but its validation rows are needed: train on a file, with data.path=...": (
+        "tests/commands/test_ensemble.py makes that mistake from Python"
+    ),
     "there is no key {} in read_options: {}": PYTHON,
     "read_options are {}: give a dict, such as {'delimiter': ';'}": PYTHON,
     "'{}' holds more than tensors and plain values ({}), which could run code: it was not loaded": REFUSED,

@@ -284,10 +284,11 @@ def test_without_calibration_probabilities_are_averaged_as_they_are(alike: Calla
     assert numbers(folder, PENGUINS) == pytest.approx(mean_by_hand(folder, PENGUINS), abs=1e-5)
 
 
-def test_seeds_that_split_the_rows_differently_are_averaged_like_folds(tmp_path: Path):
+@pytest.mark.parametrize("network", ["network=mlp", "network=tabm data.target_transform=log1p"])
+def test_seeds_that_split_the_rows_differently_are_averaged_like_folds(network: str, tmp_path: Path):
     file = table(tmp_path / "table.csv")
     for seed in range(3):
-        trained(tmp_path / f"runs/{seed}", *of(file), f"seed={seed}", "data.scaling=robust")
+        trained(tmp_path / f"runs/{seed}", *of(file), f"seed={seed}", "data.scaling=robust", *network.split())
     metrics = ensemble([tmp_path / "runs"])
     folder = tmp_path / "runs/ensemble"
     assert [*weights_in(folder).values()] == pytest.approx([1 / 3] * 3, abs=1e-5)
@@ -395,6 +396,14 @@ def test_a_folder_without_finished_runs_is_refused(pair: Path, tmp_path: Path):
     assert refusal(tmp_path / "empty") == said
 
 
+def test_a_frame_cannot_be_read_again(tmp_path: Path):
+    frame = pl.read_csv(table(tmp_path / "table.csv"))
+    rows = ["data=table", "data.path=null", "data.target=amount", "task=regression"]
+    litmlp.train(*QUICK, *rows, frame=frame, folder=tmp_path / "run")
+    said = "'run' learned from a frame, but its validation rows are needed: train on a file, with data.path=..."
+    assert refusal(tmp_path / "run") == said
+
+
 def test_an_output_that_exists_is_kept(pair: Path, tmp_path: Path):
     (tmp_path / "mine").mkdir()
     assert "'mine' exists already: remove it" in refusal(pair, output=tmp_path / "mine")
@@ -423,7 +432,9 @@ def test_nothing_is_left_after_an_error(
     assert "resume=" not in caplog.text
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "1001", "9" * 5000, "2.5", "many", "", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize(
+    "size", ["0", "-1", "1001", "9" * 5000, "00000000010000", "2.5", "many", "", "\N{SUPERSCRIPT TWO}"]
+)
 def test_a_wrong_size_is_refused(size: str):
     done = command(".", f"size={size}", name="ensemble")
     assert (done.code, done.err.count("\n")) == (2, 1)

@@ -40,9 +40,8 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
 
     Runs are chosen by their predictions for validation rows, see `selection.selected`. If the runs are folds, the
     networks of a fold predict the validation rows of that fold, which they were not trained on. The probabilities of
-    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. For folds these are
-    not yet those of the mean of all, which no validation row could show, and which is more cautious. Test rows choose
-    nothing.
+    classes that are averaged are calibrated; then their mean is calibrated by the same predictions. With folds, each
+    row is predicted by one network only, so the mean of all remains somewhat too cautious. Test rows choose nothing.
 
     Args:
         given: folders of sweeps and runs.
@@ -62,8 +61,8 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
     from litmlp.trust import check_config
 
     quiet_libraries()
-    candidates, num_left_out = candidates_of(finished(given))
-    candidates = candidates[:MAX_CANDIDATES]
+    all_candidates, num_left_out = candidates_of(finished(given))
+    candidates = all_candidates[:MAX_CANDIDATES]
     first, reader, splits = candidates[0][0], Reader(), common_splits(candidates[0])
     check_config(first.config, first.folder / run_folder.CONFIG)
     common, monitor = reference(first), first.config["monitor"]
@@ -89,6 +88,8 @@ def ensemble(given: Sequence[Path], size: int = SIZE, output: Path | None = None
     with made(folder) as unfinished, run_folder.recorded(unfinished, new=loaded.config, goes_on=False):
         if num_left_out:
             log.warning("left out %d runs, whose settings were not trained on all splits", num_left_out)
+        if len(candidates) < len(all_candidates):
+            log.info("chose among the best %d of %d", len(candidates), len(all_candidates))
         for run, weight in members:
             log.info("%.3g of %s, %s %.5g", weight, display(run.folder), monitor, run.score)
         write(unfinished, loaded, first, metrics, draws="test" in splits)
@@ -109,7 +110,7 @@ def averaged(
     """
     from litmlp import build, checkpoint, networks
     from litmlp.model import on_device
-    from litmlp.sweeps.candidates import alignment, opened
+    from litmlp.sweeps.candidates import alignment, opened, temperature_of
 
     all_loaded = [reader.load(run) for run, _ in members]
     _, data, own = opened(first)
@@ -133,7 +134,9 @@ def averaged(
     averaging: Any = task.network
     for index, one in enumerate(all_loaded):
         averaging.members[index].load_state_dict(one.task.network.state_dict())
-        averaging.scale[index], averaging.shift[index] = alignment(one, data.target)
+        if aligned := alignment(one.data.target, data.target):
+            averaging.scale[index], averaging.shift[index] = aligned
+        averaging.temperatures[index] = temperature_of(one)
     beside = {name: value for name, value in measuring.state_dict().items() if not name.startswith("network.")}
     task.load_state_dict(beside, strict=False)
     return checkpoint.Loaded(on_device(task.eval()), data, config)
@@ -229,6 +232,6 @@ def _arguments() -> tuple[list[Path], int, Path | None]:
     if not found:
         raise InputError("no folder is given: add that of a sweep, such as runs/sweeps/penguins")
     size = keys.get("size", str(SIZE))
-    if not (size.isascii() and size.isdecimal() and 1 <= int(size[:9]) <= MAX_SIZE):
+    if not (size.isascii() and size.isdecimal() and len(size) < 5 and 1 <= int(size) <= MAX_SIZE):
         raise InputError(f"size is {shown(size)}: give a whole number from 1 to {MAX_SIZE}")
     return found, int(size), paths.expanded(keys["output"]) if keys.get("output") else None

@@ -36,19 +36,20 @@ class Ensemble(nn.Module):
     """Averages the predictions of networks, as values in the target's own units, or as probabilities of classes.
 
     The networks may have been trained on different rows of a table. Each then has inputs of its own, which were scaled
-    by its own training rows. Its outputs are multiplied by its row of `scale`, and its row of `shift` is added, which
-    gives the outputs of all the same form: that of one common standardisation, or calibrated scores.
+    by its own training rows. Its outputs are multiplied by its row of `scale`, and its row of `shift` is added, so that
+    numbers of all are standardised in the same way. Class scores are divided by its temperature.
 
     Args:
         spec: the inputs of all members; passed in when a run is built.
         members: makes each network, given the `spec` of its inputs.
         spans: where the inputs of each member begin and end, see `Span.of`.
-        weights: of each member in the average, relative to each other.
+        weights: of each member in the average, above 0 and at most 1, relative to each other.
         common_splits: the splits that hold the same rows for all members.
     """
 
     shift: Tensor
     scale: Tensor
+    temperatures: Tensor
     weights: Tensor
 
     def __init__(
@@ -64,16 +65,19 @@ class Ensemble(nn.Module):
         self.target = spec.target
         self.common_splits = common_splits
         self.register_buffer("weights", torch.tensor([w / sum(weights) for w in weights]), persistent=False)
+        self.register_buffer("temperatures", torch.ones(len(members)))
         self.register_buffer("scale", torch.ones(len(members), spec.target.num_outputs))
         self.register_buffer("shift", torch.zeros(len(members), spec.target.num_outputs))
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Map `[N, F]` numbers and `[N, C]` codes to `[N, O]`."""
         outputs = [
-            self._output(member(numeric[:, span.numeric], categorical[:, span.categorical]))
-            for member, span in zip(self.members, self.spans, strict=True)
+            self._aligned(index, member(numeric[:, span.numeric], categorical[:, span.categorical]))
+            for index, (member, span) in enumerate(zip(self.members, self.spans, strict=True))
         ]
-        return self.target.mean_of(torch.stack(outputs, dim=1) * self.scale + self.shift, self.weights)
+        return self.target.mean_of(torch.stack(outputs, dim=1), self.weights)
 
-    def _output(self, output: Tensor) -> Tensor:
-        return output if output.ndim == 2 else self.target.mean_of(output)
+    def _aligned(self, index: int, output: Tensor) -> Tensor:
+        output = output * self.scale[index] + self.shift[index]
+        mean = output if output.ndim == 2 else self.target.mean_of(output)
+        return mean / self.temperatures[index]

@@ -139,6 +139,11 @@ class Reader:
     def load(self, run: Trained) -> Loaded:
         """Return the run's task and data, whose rows are encoded; raise InputError if they cannot be read."""
         loaded = opened(run)
+        if isinstance(loaded.data, TableData) and loaded.data.path is None and loaded.data.rows() is None:
+            raise InputError(
+                f"'{display(run.folder)}' learned from a frame, but its validation rows are needed: train on a file, "
+                "with data.path=..."
+            )
         key = json.dumps([run.config["data"], _as_lists(loaded.data.state_dict())], sort_keys=True)
         if key not in self.data:
             loaded.data.setup()
@@ -176,7 +181,7 @@ class Library:
         candidates: each with a run for each split.
         reader: loads the runs.
         split: `val` or `test`.
-        common: measures outputs; those of all candidates are aligned to it, see `alignment`.
+        common: measures outputs; those of all candidates are aligned to it.
 
     Attributes:
         outputs: of each candidate, `[N, O]`.
@@ -223,19 +228,16 @@ class Library:
             weights.add(weight)
 
 
-def alignment(own: Loaded, common: Target) -> tuple[Tensor, Tensor]:
-    """Return the factors and the terms, `[O]` each, that give the outputs of a run the form that all have in common.
+def alignment(own: Target, common: Target) -> tuple[Tensor, Tensor] | None:
+    """Return the factors and the terms, `[O]` each, that turn numbers standardised by one target into another's."""
+    if not (isinstance(own, NumericTarget) and isinstance(common, NumericTarget)):
+        return None
+    return own.scaling.std / common.scaling.std, (own.scaling.mean - common.scaling.mean) / common.scaling.std
 
-    These are numbers standardised by the scaling of `common`, or class scores divided by the run's own temperature, so
-    that calibrated probabilities are averaged.
-    """
-    if isinstance(own.data.target, NumericTarget) and isinstance(common, NumericTarget):
-        scaling, other = own.data.target.scaling, common.scaling
-        return scaling.std / other.std, (scaling.mean - other.mean) / other.std
-    factors = torch.ones(common.num_outputs, dtype=torch.float64)
-    if isinstance(own.task, ClassificationTask):
-        factors /= float(own.task.temperature)
-    return factors, torch.zeros_like(factors)
+
+def temperature_of(own: Loaded) -> float:
+    """Return the number by which a run's outputs are divided, so that calibrated probabilities are averaged."""
+    return float(own.task.temperature) if isinstance(own.task, ClassificationTask) else 1.0
 
 
 @torch.inference_mode()
@@ -244,21 +246,22 @@ def _outputs_and_rows(run: Trained, own: Loaded, split: str, common: Loaded) -> 
     _check_alike(run, own, common)
     task, rows = own.task.eval(), own.data.tables[split]
     batches = [task.transfer_batch_to_device(batch, task.device, 0) for batch in own.data.in_order(split)]
-    output, task = torch.cat([task.forward(batch).cpu() for batch in batches]), task.cpu()
-    assert rows.target is not None
-    loss, trained = float(task.mean_loss(output, rows.target, task.row_weights(rows))), run.metrics.get(f"{split}/loss")
+    output, target = torch.cat([task.forward(batch).cpu() for batch in batches]), rows.target
+    assert target is not None
+    _check_loss(run, split, float(task.cpu().mean_loss(output, target, task.row_weights(rows))))
+    output = output / temperature_of(own)
+    if aligned := alignment(own.data.target, common.data.target):
+        output, target = ((values.double() * aligned[0] + aligned[1]).float() for values in (output, target))
+    return output, Batch(rows.numeric[:, :0], rows.categorical[:, :0], target, rows.weight)
+
+
+def _check_loss(run: Trained, split: str, loss: float) -> None:
+    trained = run.metrics.get(f"{split}/loss")
     if trained is not None and not math.isclose(loss, trained, **SAME):
         raise InputError(
             f"'{display(run.folder)}' has the {split}/loss {loss:.5g}, but had {trained:.5g} when it was trained, so "
             "its table has changed since: train it again"
         )
-    factors, terms = alignment(own, common.data.target)
-    target = rows.target
-    if isinstance(own.data.target, NumericTarget):
-        target = (target.double() * factors + terms).float()
-    return (output.double() * factors + terms).float(), Batch(
-        rows.numeric[:, :0], rows.categorical[:, :0], target, rows.weight
-    )
 
 
 def _joined(parts: Sequence[Batch]) -> Batch:
