@@ -1,0 +1,44 @@
+"""Measures how long an epoch takes, before a search decides how many its runs have."""
+
+import math
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import lightning.pytorch as L
+
+from litmlp.commands.train import train
+
+EPOCHS, BATCHES = 3, 50  # of the run that is measured; the first epoch takes longer than others
+
+
+class Stopwatch(L.Callback):
+    """Measures the latest epoch.
+
+    Attributes:
+        seconds: that the epoch took, validation included.
+        fraction: of all batches that it had.
+    """
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """End."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.seconds = time.perf_counter() - self.started
+        num_batches = math.ceil(len(data.tables["train"].numeric) / data.batch_size)
+        self.fraction = min(1.0, trainer.num_training_batches / num_batches)
+
+
+def seconds_per_epoch(config: dict[str, Any]) -> float:
+    """Return how long an epoch takes; raise InputError if the config or its table cannot be used."""
+    stopwatch = Stopwatch()
+    trainer = {"limit_train_batches": BATCHES} | config["trainer"]
+    trainer |= {"max_epochs": EPOCHS, "enable_checkpointing": False, "enable_progress_bar": False}
+    with TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        train(config | {"trainer": trainer, "callbacks": {}, "logger": {}}, run, callbacks=[stopwatch])
+    return stopwatch.seconds / stopwatch.fraction
