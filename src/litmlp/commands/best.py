@@ -16,25 +16,21 @@ import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from litmlp import api, cli, folders, machine, paths, process, run_folder, top_level_keys
-from litmlp.commands.train import cell
+from litmlp.commands.train import cell, sweep
 from litmlp.errors import InputError, Interrupted, JobsFailed, did_you_mean, install, shown
 from litmlp.files import read_json
 from litmlp.paths import display
-from litmlp.sweeps.budget import FILE, RUNS, SEARCH, Budget, bounds
+from litmlp.sweeps.budget import FILE, SECONDS_TO_START, Budget
 from litmlp.sweeps.folder import SweepFolder, identity
+from litmlp.sweeps.folds import FOLDS, SEARCH, Trial, affordable, rounds, train_folds, trials
 from litmlp.sweeps.progress import duration
 
-if TYPE_CHECKING:
-    from litmlp.sweeps.folds import Trial
-
-SEARCH_FOLDER = "search"
 KEYS = {"minutes": "60", "jobs": "", "output": ""}  # of this command; all other arguments are overrides of its runs
 MIN_MINUTES = 0.5
 MAX_JOBS = 4  # at the same time, unless more are asked for: one for each fold
-SECONDS_TO_START = 8.0  # of the processes in which runs are trained
 SECONDS_PER_TRIAL, MAX_TRIALS = 5.0, 100  # more of them would choose by chance
 CHOSEN = ("data.val_fold", "resume", "hydra.run.dir", "hydra.sweep.dir")  # keys that this command sets itself
 ENSEMBLE = "ensemble"  # what the model's folder is called until its files are moved to that of the command
@@ -77,20 +73,17 @@ def bound(budget: Budget, num_jobs: int) -> None:
     if budget.bounds is not None:
         return
     config = api.compose(*searching(budget.overrides))
-    from litmlp.sweeps.pilot import seconds_per_epoch
+    from litmlp.sweeps.pilot import epoch
 
     os.environ["OMP_NUM_THREADS"] = str(max(1, machine.cores() // num_jobs))  # as each of the runs will have
-    epoch = seconds_per_epoch(config)
-    share = max(1.0, budget.left - SECONDS_TO_START) * num_jobs / RUNS
-    budget.bounds = bounds(epoch, config["trainer"].get("max_epochs"), share, budget.longest)
+    budget.bounds = budget.bound(*epoch(config), config["trainer"].get("max_epochs"), num_jobs)
     budget.write()
 
 
-def trained(budget: Budget, folder: Path, num_jobs: int) -> "list[Trial]":
+def trained(budget: Budget, folder: Path, num_jobs: int) -> list[Trial]:
     """Search, and train folds of the best settings; return the trials whose runs are candidates for the ensemble."""
-    from litmlp.sweeps.folds import affordable, train_folds, trials
-
-    search(budget, folder, num_jobs, SEARCH * budget.seconds - budget.spent)
+    if not (folder / FOLDS).exists():
+        search(budget, folder, num_jobs, budget.search_seconds(rounds(num_jobs)))
     while chosen := affordable(trials(folder), budget.left, num_jobs):
         print(f"\nfolds of {', '.join(f'#{trial.run.name}' for trial in chosen)}, {duration(budget.left)} left")
         for run in train_folds(chosen, budget.left, num_jobs):
@@ -106,17 +99,16 @@ def trained(budget: Budget, folder: Path, num_jobs: int) -> "list[Trial]":
 
 def search(budget: Budget, folder: Path, num_jobs: int, seconds: float) -> None:
     """Search for so many seconds; if nothing was completed yet, for long enough that runs begin."""
-    from litmlp.commands.train import sweep
-    from litmlp.sweeps.folds import trials
-
+    assert budget.bounds is not None
     seconds = seconds if trials(folder) else max(seconds, SECONDS_TO_START)
     if seconds <= 0:
         return
     num_trials = min(MAX_TRIALS, max(num_jobs, int(budget.seconds / SECONDS_PER_TRIAL)))
     at_once = ["hydra/launcher=joblib", f"hydra.sweeper.n_jobs={num_jobs}"] if num_jobs > 1 else []
-    bounded = [f"hydra.sweeper.timeout={seconds:.1f}", f"hydra.sweeper.n_trials={num_trials}", *(budget.bounds or ())]
+    bounded = [f"hydra.sweeper.timeout={seconds:.1f}", f"hydra.sweeper.n_trials={num_trials}", *budget.bounds.overrides]
+    place = str(folder / SEARCH).replace("'", "\\'")
     try:
-        sweep(*searching([*at_once, *bounded, *budget.overrides]), f"hydra.sweep.dir={folder / SEARCH_FOLDER}")
+        sweep(*searching([*at_once, *bounded, *budget.overrides]), f"hydra.sweep.dir='{place}'")
     except JobsFailed:  # other jobs may have succeeded
         if not SweepFolder(folder, {}).has_room():
             raise
@@ -128,15 +120,15 @@ def searching(overrides: Sequence[str]) -> list[str]:
     return [*space, *overrides, "data.val_fold=0"]
 
 
-def average(trials: "Sequence[Trial]", folder: Path) -> None:
-    """Write the model that averages the best of the runs of `trials` to the folder."""
+def average(candidates: Sequence[Trial], folder: Path) -> None:
+    """Write the model that averages the best of the candidates' runs to the folder."""
     from litmlp.commands.ensemble import ensemble
 
     model = folder / ENSEMBLE
     if run_folder.status_of(model).get("status") != "completed":
         for left in (model, *folder.glob(f".{ENSEMBLE}.*")):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        ensemble([run for trial in trials for run in trial.runs], output=model)
+        ensemble([run for trial in candidates for run in trial.runs], output=model)
     # The status comes last: until it is there, the next call goes on with what is left to be moved.
     for path in sorted(model.iterdir(), key=lambda path: path.name == run_folder.STATUS):
         if path.name != run_folder.LOCK:
@@ -159,7 +151,7 @@ def check_folder(folder: Path) -> None:
 
 def discard(folder: Path) -> None:
     """Remove the folder of a command that could not be used, if this process made it and no run has begun."""
-    if not (folder / SEARCH_FOLDER).exists():
+    if not (folder / SEARCH).exists():
         for name in (FILE, run_folder.LOCK):
             (folder / name).unlink(missing_ok=True)
         folders.remove(folder)
@@ -185,8 +177,6 @@ def main() -> None:
         except (Interrupted, KeyboardInterrupt):
             print("stopped: type the same command again to go on")
             raise
-        from litmlp.sweeps.folds import trials
-
         run = trials(folder)[0].run
         print(summary(metrics, run_folder.metrics_of(run) or {}))
         print(f"best run: {display(run)}")

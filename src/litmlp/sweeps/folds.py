@@ -1,5 +1,6 @@
 """Trains the best settings of a search once more, on its other validation rows, as long as there is time."""
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from litmlp import machine, process, run_folder
 from litmlp.files import read_yaml
 from litmlp.sweeps.folder import SweepFolder
 
+SEARCH, FOLDS = "search", "folds"  # folders in that of the command
 NUM_FOLDS = 5  # the disjoint sets of validation rows of which each settings have a run
 MARGIN = 1.1  # by which a run may take longer than the one before it with the same settings
 
@@ -45,7 +47,7 @@ class Trial(NamedTuple):
 
 def trials(folder: Path) -> list[Trial]:
     """Return what the search in a command's folder has completed, the best first."""
-    search, folds = folder / "search", folder / "folds"
+    search, folds = folder / SEARCH, folder / FOLDS
     if not (search / "sweep.yaml").is_file():
         return []
     sweep = SweepFolder(search, read_yaml(search / "sweep.yaml"))
@@ -61,6 +63,11 @@ def trials(folder: Path) -> list[Trial]:
         for record in sorted(done, key=lambda record: sign * record["score"])
         if run_folder.best_checkpoint(search / str(record["number"]))
     ]
+
+
+def rounds(num_jobs: int) -> int:
+    """Return how many times in succession as many folds as run at the same time must be trained for one trial."""
+    return math.ceil((NUM_FOLDS - 1) / num_jobs)
 
 
 def affordable(ranked: Sequence[Trial], seconds: float, num_jobs: int) -> list[Trial]:

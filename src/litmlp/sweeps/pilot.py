@@ -18,7 +18,8 @@ class Stopwatch(L.Callback):
 
     Attributes:
         seconds: that the epoch took, validation included.
-        fraction: of all batches that it had.
+        num_batches: that it had.
+        num_all: that an epoch has.
     """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -29,16 +30,16 @@ class Stopwatch(L.Callback):
         """End."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self.seconds = time.perf_counter() - self.started
-        num_batches = math.ceil(len(data.tables["train"].numeric) / data.batch_size)
-        self.fraction = min(1.0, trainer.num_training_batches / num_batches)
+        self.num_batches = trainer.num_training_batches
+        self.num_all = math.ceil(len(data.tables["train"].numeric) / data.batch_size)
 
 
-def seconds_per_epoch(config: dict[str, Any]) -> float:
-    """Return how long an epoch takes; raise InputError if the config or its table cannot be used."""
+def epoch(config: dict[str, Any]) -> tuple[float, int]:
+    """Return the seconds and steps of an epoch; raise InputError if the config or its table cannot be used."""
     stopwatch = Stopwatch()
     trainer = {"limit_train_batches": BATCHES} | config["trainer"]
     trainer |= {"max_epochs": EPOCHS, "enable_checkpointing": False, "enable_progress_bar": False}
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(config | {"trainer": trainer, "callbacks": {}, "logger": {}}, run, callbacks=[stopwatch])
-    return stopwatch.seconds / stopwatch.fraction
+    return stopwatch.seconds * max(1.0, stopwatch.num_all / stopwatch.num_batches), stopwatch.num_all

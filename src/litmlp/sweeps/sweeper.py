@@ -362,7 +362,7 @@ class Search(ResumableSweeper):
                         raise InputError(
                             f"hydra.sweeper.start has {name}={value}, which is not searched: give one of its values"
                         )
-            starts.append(start)
+            starts += [start] if start not in starts else []  # keys with a fixed value may make them alike
         return starts
 
     def _named(self, description: dict[str, Any]) -> dict[str, Any]:
