@@ -85,9 +85,10 @@ def trained(budget: Budget, folder: Path, num_jobs: int) -> list[Trial]:
     if not (folder / FOLDS).exists():
         search(budget, folder, num_jobs, budget.search_seconds(rounds(num_jobs)))
     while chosen := affordable(trials(folder), budget.left, num_jobs):
-        print(f"\nfolds of {', '.join(f'#{trial.run.name}' for trial in chosen)}, {duration(budget.left)} left")
+        names = ", ".join(f"#{trial.run.name}" for trial in chosen)
+        print(f"\nother validation rows for {names}, {duration(budget.left)} left for all", flush=True)
         for run in train_folds(chosen, budget.left, num_jobs):
-            score = (run_folder.metrics_of(run) or {}).get("objective", "not trained")
+            score = cell((run_folder.metrics_of(run) or {}).get("objective")).strip()
             print(f"{display(run)}  {score}  {duration(max(0.0, budget.left))} left", flush=True)
     if complete := [trial for trial in trials(folder) if not trial.left]:
         return complete
@@ -105,10 +106,13 @@ def search(budget: Budget, folder: Path, num_jobs: int, seconds: float) -> None:
         return
     num_trials = min(MAX_TRIALS, max(num_jobs, int(budget.seconds / SECONDS_PER_TRIAL)))
     at_once = ["hydra/launcher=joblib", f"hydra.sweeper.n_jobs={num_jobs}"] if num_jobs > 1 else []
-    bounded = [f"hydra.sweeper.timeout={seconds:.1f}", f"hydra.sweeper.n_trials={num_trials}", *budget.bounds.overrides]
+    bounded = [f"hydra.sweeper.timeout={seconds:.1f}", f"hydra.sweeper.n_trials={num_trials}"]
+    print(f"\nsearch: runs begin for {duration(seconds)}, {duration(max(0.0, budget.left))} left for all", flush=True)
     place = str(folder / SEARCH).replace("'", "\\'")
     try:
-        sweep(*searching([*at_once, *bounded, *budget.overrides]), f"hydra.sweep.dir='{place}'")
+        sweep(
+            *searching([*at_once, *bounded, *budget.bounds.overrides, *budget.overrides]), f"hydra.sweep.dir='{place}'"
+        )
     except JobsFailed:  # other jobs may have succeeded
         if not SweepFolder(folder, {}).has_room():
             raise

@@ -64,14 +64,14 @@ class Progress:
     def _line(self, row: Row, rows: list[Row]) -> str:
         done = len(rows)
         seconds_per_job = (time.perf_counter() - self.started) / max(1, done - self.num_before)
-        left = min(seconds_per_job * (self.total - done), max(0.0, self.deadline - time.time()))
+        left = min(seconds_per_job * (self.total - done), self.deadline - time.time())
         best = self.sweep.best(rows)
         parts = [
             f"{done:>{len(str(self.total))}}/{self.total}",
             f"#{row['number']}",
             outcome(row),
             f"best {float(best['score']):.4f} #{best['number']}" if best else "no best yet",
-            f"{duration(left)} left" if done < self.total else "",
+            f"{duration(left)} left" if done < self.total and left > 0 else "",
             described(row, self.sweep.varied()),
         ]
         return "  ".join(part for part in parts if part)
