@@ -7,7 +7,7 @@ ARGS ?=
 SWEEP := sweep=mlp data=california trainer.max_epochs=15 hydra/launcher=joblib hydra/sweeper/pruner=median
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev train test test-slow soak lint format sweep tensorboard clean clean-cache
+.PHONY: help install install-dev train best test test-slow soak lint format sweep tensorboard clean clean-cache
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ install-dev: $(VENV)/.installed-dev  ## set up .venv with the packages that test
 
 train: install  ## train; pass overrides as ARGS="data=adult trainer.max_epochs=5"
 	@$(BIN)/litmlp-train $(ARGS)
+
+best: $(VENV)/.installed-sweep  ## the best model for a table in MINUTES=60: DATA=adult, or DATA=my.csv TARGET=price
+	@$(BIN)/litmlp-best minutes=$(or $(MINUTES),60) $(if $(DATA),"data=$(DATA)") $(if $(TARGET),"data.target=$(TARGET)") $(ARGS)
 
 test: install-dev  ## run the quick tests
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak" $(ARGS)

@@ -79,3 +79,21 @@ def test_make_says_that_python_is_too_old(clone: Path):
         "exec python3 -c \"import sys; sys.version_info = (3, 9); sys.argv = sys.argv[:1]; exec('''$2''')\"",
     )
     assert installing(clone, f"PYTHON={clone / 'old'}").startswith("litmlp needs Python 3.11 or later")
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ([], ["minutes=60"]),
+        (["DATA=adult", "MINUTES=5"], ["minutes=5", "data=adult"]),
+        (["DATA=my table.csv", "TARGET=the price"], ["minutes=60", "data=my table.csv", "data.target=the price"]),
+        (["ARGS=data=adult seed=1"], ["minutes=60", "data=adult", "seed=1"]),
+    ],
+)
+def test_make_best_passes_on_what_it_is_given(given: list[str], arguments: list[str], clone: Path):
+    program(clone / ".venv/bin/python", "exit 0")
+    program(clone / ".venv/bin/litmlp-best", 'printf "%s\\n" "$@"')
+    command = ["make", "--no-print-directory", "--silent", "best", *given]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if not line.startswith("installing")] == arguments

@@ -63,6 +63,17 @@ def command(name: str, job: Callable[[DictConfig], Any], open_keys: bool = False
         _compose_and_run(name, job, open_keys)
 
 
+def run(name: str, arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
+    """Do what `command` does with open keys and these arguments, but raise errors."""
+    before = sys.argv[1:]
+    sys.argv[1:] = arguments
+    try:
+        with in_sentences():
+            _compose_and_run(name, job, open_keys=True)
+    finally:
+        sys.argv[1:] = before
+
+
 @contextmanager
 def in_sentences() -> Iterator[None]:
     """Turn an error that the user or the system caused into an InputError with one sentence.

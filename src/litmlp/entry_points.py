@@ -5,7 +5,7 @@ from importlib import import_module
 from litmlp import process
 
 MODULES = {
-    **{name: f"{__package__}.commands.{name}" for name in ("train", "evaluate", "predict", "ensemble")},
+    **{name: f"{__package__}.commands.{name}" for name in ("train", "evaluate", "predict", "ensemble", "best")},
     "report": f"{__package__}.sweeps.report",
 }
 
@@ -28,6 +28,11 @@ def predict() -> None:
 def ensemble() -> None:
     """Run the command `litmlp-ensemble`."""
     _run("ensemble")
+
+
+def best() -> None:
+    """Run the command `litmlp-best`."""
+    _run("best")
 
 
 def report() -> None:

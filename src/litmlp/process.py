@@ -30,7 +30,8 @@ from litmlp.errors import (
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SECONDS_TO_TIDY_UP = 2.0  # after the first signal; later, another signal ends the process at once
-SECONDS_BETWEEN_CHECKS = 1.0  # that a signal's exception is still being handled
+SECONDS_BETWEEN_CHECKS = 1.0  # that a signal's exception is still being handled, and that the parent lives
+WATCH = "watch-parent"  # the name of a thread
 HAS_ALARM = hasattr(signal, "setitimer")  # Windows has none
 # Address space that a run needs. Measured: a small run takes 2.35 GB on two cores.
 MIN_BYTES, BYTES_PER_CORE = 2_400_000_000, 30_000_000
@@ -167,6 +168,21 @@ def _reporting_errors_of_threads(program: str) -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
+
+
+def end_with(parent: int) -> None:
+    """Let this process end within a second after the one that started it has ended, even by `kill -9`.
+
+    Otherwise it would go on with work that nobody waits for.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_CHECKS)
+        os._exit(FAILED)
+
+    if parent != os.getpid() and all(thread.name != WATCH for thread in threading.enumerate()):
+        threading.Thread(target=watch, name=WATCH, daemon=True).start()
 
 
 class Stream(io.FileIO):

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +65,27 @@ def test_a_line_comes_while_the_sweep_goes_on(
     assert capsys.readouterr().out == ""
 
 
-def test_the_time_left_is_that_of_the_jobs_so_far(
-    folder: SweepFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("deadline", "said"), [(math.inf, ["30 s left"]), (1012.0, ["12 s left"]), (999.0, [])]
+)  # 2 jobs since the start, in 20 s: 10 s for each of the 3 left
+def test_the_time_left_is_that_of_the_jobs_so_far_or_until_the_deadline(
+    deadline: float,
+    said: list[str],
+    folder: SweepFolder,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     finish(folder, 0, 0.5)
     clock = [100.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "time", lambda: 1000.0)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LOOKS", 100.0)
-    with progress.Progress(folder, 6):
+    with progress.Progress(folder, 6, deadline):
         clock[0] += 20
         finish(folder, 1, 0.5)
         finish(folder, 2, 0.5)
-    # 2 jobs since the start, in 20 s: 10 s for each of the 3 left
-    assert "  30 s left  " in capsys.readouterr().out.splitlines()[-1]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert [part for part in last.split("  ") if part.endswith(" left")] == said
 
 
 @pytest.mark.parametrize(

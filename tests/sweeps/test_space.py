@@ -140,3 +140,33 @@ def test_a_configured_choice_may_hold_null(loader: Any):
 def test_keys_are_shown_without_marks():
     assert space.shown("++optimizer.lr") == "optimizer.lr"
     assert space.shown("seed") == "seed"
+
+
+@pytest.mark.parametrize(
+    ("plain", "value", "expected"),
+    [
+        ({"choices": ["[128,128]", "[256]"]}, [128, 128], "[128,128]"),
+        ({"choices": ["[128,128]", "[256]"]}, [128], None),
+        ({"choices": [4, 8]}, 8, 8),
+        ({"choices": ["first", "all"]}, "all", "all"),
+        ({"choices": ["null", 1]}, None, "null"),
+        ({"choices": [1, 2]}, None, None),
+        ({"low": 1e-3, "high": 1e-2, "log": True}, 1e-3, 1e-3),
+        ({"low": 1e-3, "high": 1e-2, "log": True}, 0.5, None),
+        ({"low": 1, "high": 7, "step": 3}, 4, 4),
+        ({"low": 1, "high": 7, "step": 3}, 5, None),
+        ({"low": 0, "high": 1, "log": False}, True, None),
+        ({"low": 0, "high": 1, "log": False}, "much", None),
+    ],
+)
+def test_a_value_of_a_config_is_one_of_those_searched_or_none(plain: dict, value: object, expected: object):
+    found = space.fitting(plain, value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_the_default_of_a_key_is_that_of_the_config_or_of_the_constructor_it_names():
+    config = {"network": {"_target_": "litmlp.networks.MLP", "dropout": 0.25, "embedding": {"bins": 3}}, "seed": 4}
+    defaults = {"++network.dropout": 0.25, "network.members": 1, "network.embedding.bins": 3, "seed": 4}
+    assert {key: space.default(config, key) for key in defaults} == defaults
+    assert [space.default(config, key) for key in ("network.spec", "network.nothing", "a.b", "seed.b")] == [None] * 4

@@ -358,3 +358,20 @@ def test_each_value_is_tried_with_the_first_of_the_others():
 
 def test_of_many_numbers_the_least_and_the_greatest_are_tried():
     assert sweeper.trials({"a": ["3", "1e-3", "2", "null"]}) == [["a=1e-3"], ["a=3"], ["a=null"]]
+
+
+def test_a_search_starts_with_the_values_that_it_is_given(tmp_path: Path):
+    space = ["data.batch_size=choice(32,64)", "network.dropout=interval(0,0.5)"]
+    start = "hydra.sweeper.start=[{},{optimizer.lr:0.05,network.dropout:0.25},{data.batch_size:64}]"
+    search = [*SEARCH, "hydra.sweeper.n_trials=4", *space, start]
+    said = sweep(tmp_path / "search", *search)
+    assert said.code == 0, said
+    drawn = [dict(text.split("=") for text in texts) for texts in overrides(tmp_path / "search")]
+    expected = {"optimizer.lr": "0.001", "data.batch_size": "32", "network.dropout": "0.0"}  # those of TINY
+    assert drawn[0] == expected
+    assert drawn[1] == expected | {"optimizer.lr": "0.05", "network.dropout": "0.25"}
+    assert drawn[2] == expected | {"data.batch_size": "64"}
+    assert drawn[3] not in drawn[:3]
+    fixed = sweep(tmp_path / "fixed", *search, "optimizer.lr=0.01")  # is no longer searched
+    assert fixed.code == 0, fixed
+    assert overrides(tmp_path / "fixed")[1] == ["data.batch_size=32", "network.dropout=0.25"]

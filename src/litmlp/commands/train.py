@@ -307,13 +307,19 @@ def summary(metrics: dict[str, Any]) -> str:
     """Return the validation and test metrics of the best weights as a table of text."""
     names = [name.removeprefix("val/") for name in metrics if name.startswith("val/")]
     width = max(map(len, names))
-    rows = [f"{name:{width}}  {_cell(metrics[f'val/{name}'])}  {_cell(metrics[f'test/{name}'])}" for name in names]
+    rows = [f"{name:{width}}  {cell(metrics[f'val/{name}'])}  {cell(metrics[f'test/{name}'])}" for name in names]
     effort = f"{metrics['epochs']} epochs, {metrics['steps']} steps, {metrics['fit_seconds']:.1f} s"
     return "\n".join(["", f"{'':{width}}  {'val':>10}  {'test':>10}", *rows, "", effort])
 
 
-def _cell(value: float | None) -> str:
+def cell(value: float | None) -> str:
+    """Return a metric as text of ten characters."""
     return f"{math.nan if value is None else value:10.4f}"  # metrics.json has null for a number that is not finite
+
+
+def sweep(*arguments: str) -> None:
+    """Run a sweep in this process, as `litmlp-train -m` with these arguments does, but raise its errors."""
+    cli.run("train", ["-m", *arguments], _job)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from litmlp import cli, machine, run_folder
+from litmlp import cli, machine, process, run_folder
 from litmlp.errors import InputError, no_room
 from litmlp.files import read_yaml
 from litmlp.sweeps.folder import Row, SweepFolder
@@ -36,6 +36,7 @@ class Job:
         storage: the URL of the database that holds the study; None if the study is a file in the sweep's folder.
         deadline: the time after which no job begins, in seconds since 1970.
         stops_on_failure: whether no job begins after another one has failed.
+        parent: the process with which the job's own process ends; None if it goes on without the sweep's command.
     """
 
     sweep: SweepFolder
@@ -46,10 +47,13 @@ class Job:
     storage: str | None = None
     deadline: float = math.inf
     stops_on_failure: bool = False
+    parent: int | None = None
 
     def __call__(self, config: DictConfig) -> None:
         """Run the job whose folder Hydra made, unless the job is done or another process runs it."""
         del config  # lacks the values of this job: they are known only once its record is read or its trial is drawn
+        if self.parent is not None:
+            process.end_with(self.parent)
         number = int(HydraConfig.get().sweep.subdir)
         if not self._may_begin():
             return

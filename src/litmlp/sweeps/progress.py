@@ -1,5 +1,6 @@
 """What a sweep prints: a line for each job when it ends, and a summary."""
 
+import math
 import sys
 import threading
 import time
@@ -19,11 +20,13 @@ class Progress:
     Args:
         sweep: the sweep's folder.
         total: the total number of jobs.
+        deadline: the time after which no job begins, in seconds since 1970.
     """
 
-    def __init__(self, sweep: SweepFolder, total: int) -> None:
+    def __init__(self, sweep: SweepFolder, total: int, deadline: float = math.inf) -> None:
         self.sweep = sweep
         self.total = total
+        self.deadline = deadline
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -61,13 +64,14 @@ class Progress:
     def _line(self, row: Row, rows: list[Row]) -> str:
         done = len(rows)
         seconds_per_job = (time.perf_counter() - self.started) / max(1, done - self.num_before)
+        left = min(seconds_per_job * (self.total - done), self.deadline - time.time())
         best = self.sweep.best(rows)
         parts = [
             f"{done:>{len(str(self.total))}}/{self.total}",
             f"#{row['number']}",
             outcome(row),
             f"best {float(best['score']):.4f} #{best['number']}" if best else "no best yet",
-            f"{duration(seconds_per_job * (self.total - done))} left" if done < self.total else "",
+            f"{duration(left)} left" if done < self.total and left > 0 else "",
             described(row, self.sweep.varied()),
         ]
         return "  ".join(part for part in parts if part)

@@ -3,9 +3,11 @@
 A key that varies is called an axis.
 """
 
+import inspect
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pkgutil import resolve_name
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -75,6 +77,28 @@ def distribution(override: Override) -> Distribution:
             return {"low": low, "high": high, "step": sweep.step}
         return {"choices": [number for number, _ in elements]}
     return {"choices": [value if isinstance(value, bool | int | float) else text for value, text in elements]}
+
+
+def fitting(plain: Distribution, value: Any) -> Any:
+    """Return a value of a config as a distribution holds it; None if it does not hold the value."""
+    if "choices" in plain:
+        text = "null" if value is None else str(value).replace(" ", "")
+        return next((one for one in plain["choices"] if one in (value, text)), None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not plain["low"] <= value <= plain["high"]:
+        return None
+    return value if (value - plain["low"]) % plain.get("step", 1) == 0 or "step" not in plain else None
+
+
+def default(config: Mapping[str, Any], key: str) -> Any:
+    """Return the value that a config has for a key: its own, or else that of the constructor it names; None without."""
+    *groups, name = shown(key).split(".")
+    node: Any = config
+    for group in groups:
+        node = node.get(group) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping) or name in node or "_target_" not in node:
+        return node.get(name) if isinstance(node, Mapping) else None
+    parameter = inspect.signature(resolve_name(node["_target_"])).parameters.get(name)
+    return None if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
 
 
 def shown(key: str) -> str:

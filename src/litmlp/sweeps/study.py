@@ -73,7 +73,9 @@ class Study:
             return None
         # Each machine numbers its jobs from 0. Without the machine in the seed, all of them would draw the same values.
         machine = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
-        self.study.sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, machine])
+        sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, machine])
+        start = self.sweep.description.get("start", [])[self.num_trials() if self.is_shared else number :][:1]
+        self.study.sampler = with_values(sampler, start[0]) if start else sampler
         with self._locked():
             if (begun := self._trial_of_job(number)) is not None:
                 return begun
@@ -218,10 +220,17 @@ def make_sampler(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if target == GRID:
-            return optuna.samplers.PartialFixedSampler(grid(space)[job[0]], optuna.samplers.RandomSampler())
+            return with_values(optuna.samplers.RandomSampler(), grid(space)[job[0]])
         if target == "optuna.samplers.QMCSampler":  # counts its points in the study, so that all jobs share one seed
             return built(config)
         return built(config, seed=seed)
+
+
+def with_values(sampler: optuna.samplers.BaseSampler, values: Mapping[str, Any]) -> optuna.samplers.BaseSampler:
+    """Return a sampler that takes these values, and draws those of other keys."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.PartialFixedSampler(dict(values), sampler)
 
 
 def grid(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:

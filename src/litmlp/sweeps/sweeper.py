@@ -1,6 +1,7 @@
 """This project's sweepers for Hydra: they find the jobs that are left, launch them, and print how all jobs ended."""
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ class ResumableSweeper(Sweeper):
         base = self._composed(fixed)
         for key in sorted({"monitor", "mode"} - base.keys()):
             raise InputError(f"the config has no {key}, but a run needs it: leave ~{key} out")
-        description = self._describe(axes) | {
+        description = self._describe(axes, base) | {
             "monitor": base["monitor"],
             "mode": base["mode"],
             "fixed": fixed,
@@ -105,11 +106,12 @@ class ResumableSweeper(Sweeper):
             side_by_side=self._side_by_side(launcher),
             deadline=time.time() + self.timeout if self.timeout else float("inf"),
             stops_on_failure=self.on_failure == "stop",
+            parent=os.getpid() if launcher == "joblib" else None,
             **self._of_search(),
         )
         print(f"{total} jobs, in {paths.display(sweep.path)}", flush=True)
         try:
-            with Progress(sweep, total):
+            with Progress(sweep, total, job.deadline):
                 self._run(job, range(total), launcher)
         except (Interrupted, KeyboardInterrupt):
             print(f"stopped: type the same command again, or litmlp-train resume={paths.display(sweep.path)}")
@@ -125,8 +127,13 @@ class ResumableSweeper(Sweeper):
 
     # Grid and Search override these.
 
-    def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
-        """Return the values of the axes as a description holds them; raise InputError if they cannot be swept."""
+    def _describe(self, axes: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of the axes as a description holds them; raise InputError if they cannot be swept.
+
+        Args:
+            axes: the override of each key that varies.
+            base: the config without them.
+        """
         raise NotImplementedError
 
     def _named(self, description: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +281,7 @@ class ResumableSweeper(Sweeper):
 class Grid(ResumableSweeper):
     """Runs every combination of the values given; the last key changes fastest."""
 
-    def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
+    def _describe(self, axes: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         values = {key: space.values(override) for key, override in axes.items()}
         return {"kind": "grid", "space": values, "repeats": {}}
 
@@ -292,6 +299,7 @@ class Search(ResumableSweeper):
         repeat: keys that are not searched: each trial runs once for each of their values, and the mean is its score.
         storage: the URL of a database, for searches on machines that share no folder.
         study_name: the study's name in that database; null derives it from the command.
+        start: the values of the first jobs, in which they differ from the config without the search.
         arguments: those of `ResumableSweeper`.
     """
 
@@ -303,6 +311,7 @@ class Search(ResumableSweeper):
         repeat: Sequence[str] = ("seed", "data.fold"),
         storage: str | None = None,
         study_name: str | None = None,
+        start: Sequence[Mapping[str, Any]] = (),
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -312,9 +321,10 @@ class Search(ResumableSweeper):
         self.repeat = repeat
         self.storage = storage
         self.study_name = study_name
+        self.start = start
         check_count("n_trials", n_trials)
 
-    def _describe(self, axes: dict[str, Any]) -> dict[str, Any]:
+    def _describe(self, axes: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         try:
             import optuna  # noqa: F401
         except ImportError as error:
@@ -335,7 +345,25 @@ class Search(ResumableSweeper):
             "repeats": repeats,
             "sampler": OmegaConf.to_container(self.sampler, resolve=True),
             "pruner": OmegaConf.to_container(self.pruner, resolve=True) if self.pruner else None,
+            **({"start": self._starts(searched, base)} if self.start else {}),
         }
+
+    def _starts(self, searched: dict[str, space.Distribution], base: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the values of each of the first jobs; a key is absent where the default is none that is searched."""
+        own = {key: space.fitting(plain, space.default(base, key)) for key, plain in searched.items()}
+        own = {key: value for key, value in own.items() if value is not None}
+        starts = []
+        for changes in self.start:
+            start = dict(own)
+            for key, plain in searched.items():
+                if (name := space.shown(key)) in changes:
+                    start[key] = space.fitting(plain, value := changes[name])
+                    if start[key] is None:
+                        raise InputError(
+                            f"hydra.sweeper.start has {name}={value}, which is not searched: give one of its values"
+                        )
+            starts += [start] if start not in starts else []  # keys with a fixed value may make them alike
+        return starts
 
     def _named(self, description: dict[str, Any]) -> dict[str, Any]:
         return {"study_name": self.study_name or identity(description)}
