@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from io import TextIOWrapper
 from itertools import count, pairwise
 from pathlib import Path
@@ -501,10 +502,11 @@ def reference(overrides: list[str], device: str) -> dict[str, float]:
     run.task.to(device)
     network, members = run.network, config["network"].get("members", 1)
     train = run.train.rows(slice(None)).to(torch.device(device))
-    settings = {name: value for name, value in config["optimizer"].items() if not name.startswith("_")}
-    optimizer = torch.optim.AdamW(run.task.parameter_groups(), **settings)
+    rows = {"step_rows": batch} if "step_rows" in signature(run.task.optimizer).parameters else {}
+    own = run.task.optimizer(run.task.parameter_groups(), **rows)
+    optimizer = torch.optim.AdamW(own.param_groups)  # whose steps are torch's
     factor = cosine(optimizer, steps, config["scheduler"]["warmup"])["scheduler"].lr_lambdas[0]
-    rates = [config["optimizer"]["lr"] * factor(step) for step in range(steps)]
+    rates = [own.defaults["lr"] * factor(step) for step in range(steps)]
     loss_of, order, step = torch.nn.CrossEntropyLoss(), Shuffled(config["data"]["seed"]), 0
     seed = EpochSeed(config["seed"])  # for the same dropout
     synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
