@@ -49,6 +49,11 @@ NO_NUMBER = "hydra.sweeper.{} is {}: use a whole number from 1 up"
 LOST_TRIAL = "'{}' has lost trial {}, so the search cannot go on: choose another hydra.sweep.dir"
 LOG_INTERVAL = "{} is a logarithmic interval from {}: start above 0, or leave tag(log, ...) out"
 
+BEST = (
+    "best data=penguins trainer.max_epochs=1 network.hidden_sizes=[4] network.members=4 network.member_layers=first "
+    "threads=1 hydra.sweeper.n_trials=1 jobs=1"
+)
+BEGUN = f"{BEST} minutes=2 output=mine seed=1"
 PLAIN_SEARCH = f"{SEARCH}=choice(0.1,0.2)"
 
 CASES = [  # the message, the mistake, and what its advice says to type; `small` is `train` of something small
@@ -164,6 +169,24 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         "read metrics.json, where each row is predicted by networks that did not learn it",
         "small seed=1 trainer.max_epochs=2 hydra.run.dir=a; ensemble run a output=e; evaluate checkpoint=e",
         f"evaluate checkpoint=e data.path={SLOPES}",
+    ),
+    # best.py, sweeps/budget.py
+    ("there is no key '{}': {}", "best data=penguins minuts=1", f"{BEST} minutes=1 output=mine"),
+    ("minutes is {}: give a number from {} up, for starting takes seconds", "best minutes=0", f"{BEST} minutes=0.5"),
+    ("jobs is {}: give a whole number from 1 up", "best jobs=0", f"{BEST} output=mine"),
+    ("{} is chosen by this command: leave it out", "best data.val_fold=1", f"{BEST} output=mine"),
+    ("'{}' holds {}, but no {}: give another output=", "best output=run", f"{BEST} output=mine"),
+    (
+        "'{}' holds the work of another command, with other {}: type that one, or give another output=",
+        *(f"{BEGUN}; {BEST} minutes=3 output=mine seed=1", f"{BEST} minutes=2 output=other"),
+    ),
+    (
+        "'{}' holds the work of another command, with other {}: type that one, or give another output=",
+        *(f"{BEGUN}; {BEST} minutes=2 output=mine seed=2", BEGUN),
+    ),
+    (
+        "this is finished: give more minutes=, or another output=, to begin anew",
+        *(f"{BEGUN}; {BEGUN}", f"{BEST} minutes=2 seed=1 output=other"),
     ),
     # files.py
     (
@@ -359,6 +382,11 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
         f"{GRID}=again trainer=ddp trainer.devices=2 hydra/launcher=joblib",
         f"{GRID}=again trainer.devices=1 hydra/launcher=joblib",
     ),
+    (
+        "hydra.sweeper.start has {}={}, which is not searched: give one of its values",
+        f"{PLAIN_SEARCH} {AGAIN} hydra.sweeper.start=[{{optimizer.lr:0.3}}]",
+        f"{PLAIN_SEARCH} {AGAIN} hydra.sweeper.start=[{{optimizer.lr:0.2}}]",
+    ),
     # trust.py
     (
         "'{}' holds no command: type the command that made the sweep",
@@ -404,10 +432,14 @@ NOT_FOLLOWED = {  # the message: why no advice can be followed here
     "as trained, probabilities are %s than they should be: class scores are divided by the temperature %.2f, which was "
     "fitted to %d validation rows": COUNTS,
     "interrupted: continue with litmlp-train resume=%s": "tests/test_train.py goes on",
+    "stopped: type the same command again to go on": "tests/commands/test_best.py goes on",
+    "\nsearch: runs begin for {}, {} left for all": COUNTS,
+    "best run: {}": COUNTS,
     "stopped: type the same command again, or litmlp-train resume={}": "tests/sweeps/test_job.py goes on",
     "the disk is full: make room, and type the same command again": "tests/soak/test_disks.py makes room",
     "the disk is full: make room": SYSTEM,
     "a search needs Optuna: {}": "a package would have to be missing",
+    "a search needs Optuna and joblib: {}": "as above",
     "the launcher failed: {}": REASON,
     "the network cannot be compiled here ({}): leave compile=true out": "tests/test_machine.py has no compiler",
     "'{}' asks for {} as {}, which is no class of this project or of torch: if you trust who made the folder, name the "
@@ -468,7 +500,7 @@ def _base(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def case(number: int) -> Any:
     message, mistake, advice = CASES[number]
-    takes_longer = SEARCH in mistake or "launcher=joblib" in advice  # whose processes import all anew
+    takes_longer = SEARCH in mistake or "launcher=joblib" in advice or BEST in advice  # whose processes import all anew
     is_another = message in [said for said, *_ in CASES[:number]]
     return pytest.param(*CASES[number], id=message, marks=[pytest.mark.slow] if takes_longer or is_another else [])
 
@@ -501,7 +533,7 @@ def typed(step: str) -> Finished:
             return typed(rest)
     if first == "small":
         return command(*SMALL, *shlex.split(rest))
-    if first in ("train", "evaluate", "predict", "report", "ensemble"):
+    if first in ("train", "evaluate", "predict", "report", "ensemble", "best"):
         return command(*shlex.split(rest), name=first)
     if first in HELPERS:
         HELPERS[first](*rest.split(" ", 1))

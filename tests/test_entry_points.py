@@ -47,6 +47,18 @@ def test_each_command_says_in_a_line_what_it_is_not_given(name: str, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+def test_the_help_of_the_whole_way_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['litmlp-best', '--help']\n"
+        f"from {MODULES['best']} import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    assert not {'torch', 'lightning', 'polars', 'numpy', 'optuna', 'joblib'} & set(sys.modules), 'heavy'\n"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "minutes=60" in done.stdout
+
+
 @pytest.mark.slow
 def test_the_last_line_is_the_folder_from_any_working_directory(tmp_path: Path):
     done = run(SCRIPTS / "litmlp-train", *SHORT, "hydra.run.dir=mine", cwd=tmp_path)

@@ -266,8 +266,8 @@ def finished(folder: Path) -> set[Path]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_command_that_was_stopped_goes_on(number: int, tmp_path: Path):
     folder = tmp_path / "mine"
-    longer = [text for text in SMALL if "max_epochs" not in text]  # a run takes seconds
-    command = ["data=california", "trainer.max_epochs=3", *longer, "hydra.sweeper.n_trials=3", "minutes=30", "jobs=2"]
+    longer = ["trainer.max_epochs=60", "~callbacks.early_stopping", *SMALL[1:]]  # a run takes seconds
+    command = ["data=penguins", *longer, "hydra.sweeper.n_trials=3", "minutes=30", "jobs=2"]
     before: dict[Path, dict[str, bytes]] = {}
     spent = 0.0
     for awaited in ("search/2/job.json", "folds/*/*/status.json"):
@@ -289,7 +289,7 @@ def test_a_command_that_was_stopped_goes_on(number: int, tmp_path: Path):
     assert spent < read_json(folder / FILE)["spent"]
     assert len(trials(folder)) == 3
     assert not any(trial.left for trial in trials(folder))
-    assert len(litmlp.load(folder).predict(ROOT / "data/california.parquet")) == 20640
+    assert len(litmlp.load(folder).predict(PENGUINS)) == 344
 
 
 @pytest.mark.slow
