@@ -34,7 +34,7 @@ from litmlp.api import ENVIRONMENT
 from litmlp.errors import InputError, install
 from litmlp.sklearn import Classifier, Regressor
 
-NETWORK = ["network.hidden_sizes=[8]", "network/embedding=none"]
+NETWORK = ["network=mlp", "network.hidden_sizes=[8]", "network/embedding=none"]
 SHORT = [*NETWORK, "trainer.max_epochs=3"]
 LONG = [*NETWORK, "trainer.max_epochs=30", "optimizer.lr=0.03"]
 NUM_ROWS = 120
