@@ -24,7 +24,7 @@ LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.
 BYTES_PER_NUMBER = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory that the C library keeps
-PRODUCTS_FOR_THREADS = 100_000_000  # multiplications of a forward pass that pay for threads: several ms on one core
+PRODUCTS_FOR_THREADS = 300_000_000  # multiplications of a forward pass that pay for threads: ten ms on one core
 
 _slot: "tuple[int, FileLock] | None" = None  # keeps the lock of this process's GPU until the process ends
 
