@@ -189,6 +189,7 @@ def test_the_same_command_has_the_same_folder_and_others_have_others():
     assert folder("data=some/mine.csv", "data.target=y").name.startswith("mine-")
 
 
+@pytest.mark.slow
 def test_runs_that_all_fail_are_told(tmp_path: Path):
     said = typed("data=penguins", *SMALL, "optimizer.lr=1e30", "hydra.sweeper.n_trials=2", "jobs=1", "output=mine")
     assert said.code == 1

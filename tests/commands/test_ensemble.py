@@ -234,7 +234,7 @@ def alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return make
 
 
-@pytest.mark.parametrize("transform", ["none", "log1p"])
+@pytest.mark.parametrize("transform", [pytest.param("none", marks=pytest.mark.slow), "log1p"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_amounts_are_averaged_in_their_own_unit(kind: str, transform: str, tmp_path: Path, alike: Callable[..., Path]):
     file = table(tmp_path / "table.csv")
