@@ -74,9 +74,8 @@ def test_the_default_folder_is_the_projects_and_named_for_the_data(tmp_path: Pat
     folder = Path(done.stdout.splitlines()[-1])
     try:
         assert folder.parent == ROOT / "runs/table"
-        assert (folder / "train.log").read_text().count(
-            "\n"
-        ) == 8  # cells, rows, two columns, inputs, parameters, regularisation, an epoch
+        lines = (folder / "train.log").read_text().count("\n")
+        assert lines == 9  # cells, rows, two columns, inputs, parameters, regularisation, learning rate, an epoch
     finally:
         import shutil
 

@@ -95,5 +95,6 @@ def test_make_best_passes_on_what_it_is_given(given: list[str], arguments: list[
     program(clone / ".venv/bin/python", "exit 0")
     program(clone / ".venv/bin/litmlp-best", 'printf "%s\\n" "$@"')
     command = ["make", "--no-print-directory", "--silent", "best", *given]
-    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+    own = {name: value for name, value in os.environ.items() if name not in ("ARGS", "MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(command, cwd=clone, env=own, capture_output=True, text=True, check=True)
     assert [line for line in done.stdout.splitlines() if not line.startswith("installing")] == arguments
