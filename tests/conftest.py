@@ -24,6 +24,7 @@ SLOPE = [
     *("data=table", "data.path=tests/slope.csv", "data.target=value", "task=regression"),
     *("data.batch_size=32", "data.scaling=standard"),
 ]
+LONGEST = "test_readme.py"  # it begins first, or the other processes would wait for it at the end
 NO_PLOTS = [f"~callbacks.{name}" for name in ("classification_plots", "regression_plots", "importance")]
 UNDRAWN = [*SMALL, *NO_PLOTS]
 COMMANDS = {"train": main, "evaluate": evaluate.main, "predict": predict.main}
@@ -115,6 +116,7 @@ SHARES = pytest.StashKey[float]()
 @pytest.hookimpl(trylast=True)  # after -m and -k have deselected tests, so that the rest share all of the time
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[SHARES] = sum(share_of(item) for item in items)
+    items.sort(key=lambda item: item.path.name != LONGEST)
 
 
 def share_of(item: pytest.Item) -> float:
