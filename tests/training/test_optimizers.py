@@ -4,13 +4,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as L
 import pytest
 import torch
 from torch import nn
 
 from conftest import NO_PLOTS, compose_config
-from litmlp import checkpoint
-from litmlp.commands.train import train
+from litmlp import build, checkpoint
+from litmlp.commands.train import quiet_libraries, train
 from litmlp.training.optimizers import AdamW, adamw_by_rows
 
 
@@ -124,3 +125,16 @@ def test_the_default_learning_rate_follows_the_rows_of_a_step(
     train(config, tmp_path / "run")
     state = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["optimizer_states"][0]
     assert [group["lr"] for group in state["param_groups"]] == pytest.approx([expected] * 2)
+
+
+def test_loaders_of_ones_own_need_no_data_module(tmp_path: Path) -> None:
+    quiet_libraries()
+    config = compose_config("data=penguins", "trainer.max_epochs=1", *NO_PLOTS)
+    data = build.data(config)
+    data.setup()
+    task = build.task(config, data.spec)
+    trainer = L.Trainer(
+        max_steps=1, accelerator="cpu", logger=False, default_root_dir=tmp_path, enable_checkpointing=False
+    )
+    trainer.fit(task, data.train_dataloader(), data.val_dataloader())
+    assert trainer.optimizers[0].defaults["lr"] == 0.006

@@ -250,7 +250,8 @@ class Task(L.LightningModule, ABC):
         if "step_rows" not in signature(self.optimizer).parameters:
             return self.optimizer(groups)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return self.optimizer(groups, step_rows=data.batch_size)
+        rows = {} if data is None else {"step_rows": data.batch_size}  # loaders of one's own do not say
+        return self.optimizer(groups, **rows)
 
     def _schedule(self, optimizer: Optimizer) -> Any:
         assert self.scheduler is not None
