@@ -141,12 +141,13 @@ def test_drawn_values_are_typed_to_the_digit(value: Any, expected: str):
     assert study.text(value) == expected
 
 
-def test_a_job_that_was_killed_before_its_record_leaves_its_values_to_the_next(tmp_path: Path):
+def test_a_job_that_was_killed_before_its_record_finds_its_trial_again(tmp_path: Path):
     searched = new_study(tmp_path / "a")
-    orphan = searched.study.ask(searched.space)
+    killed = searched.ask(0, 5)
     trial = searched.ask(0, 5)
+    assert killed is not None
     assert trial is not None
-    assert (trial.number, trial.params) == (orphan.number, orphan.params)
+    assert (trial.number, trial.params) == (killed.number, killed.params)
     following = searched.ask(1, 5)
     assert following is not None
     assert following.number == 1
@@ -155,12 +156,29 @@ def test_a_job_that_was_killed_before_its_record_leaves_its_values_to_the_next(t
 def test_a_trial_that_had_only_some_values_is_given_up(tmp_path: Path):
     searched = new_study(tmp_path / "a")
     half = searched.study.ask({"++optimizer.lr": searched.space["++optimizer.lr"]})
+    half.set_user_attr("folder", str(searched.sweep.job(0)))
     trial = searched.ask(0, 5)
     assert trial is not None
     assert trial.number != half.number
     assert trial.params.keys() == SPACE.keys()
     assert searched.study.trials[half.number].state is TrialState.FAIL
     assert searched.num_trials() == 1
+
+
+def test_a_trial_counts_for_other_machines_before_its_values_are_drawn(tmp_path: Path):
+    """Two machines ask for the last trial, and the one that is first looks last."""
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    first, second = (study.Study(new_study(tmp_path / name).sweep, url) for name in ("first", "second"))
+    asked_meanwhile = []
+
+    class Slow(optuna.samplers.RandomSampler):
+        def before_trial(self, *_: Any) -> None:
+            asked_meanwhile.append(second.ask(0, 1))
+
+    first.study.sampler = Slow()
+    assert first._new_trial(0).number == 0
+    assert asked_meanwhile == [None]
+    assert first.num_trials() == 1
 
 
 def test_an_end_is_told_once(tmp_path: Path):

@@ -79,9 +79,7 @@ class Study:
         with self._locked():
             if (begun := self._trial_of_job(number)) is not None:
                 return begun
-            if (trial := self._orphan()) is None:
-                trial = self.study.ask(self.space)
-            trial.set_user_attr("folder", str(self.sweep.job(number)))
+            trial = self._new_trial(number)
         # Machines share no lock, so several may have asked for the last trial. The trials with the lowest numbers stay.
         if self.is_shared and self._num_before(trial) >= num_trials:
             trial.set_user_attr("surplus", True)
@@ -121,21 +119,22 @@ class Study:
         if self.is_shared:
             return None
         for trial in self._trials():
-            if Path(trial.user_attrs.get("folder", "")).name == str(number):
-                return Trial(self.study, trial._trial_id)
+            if Path(trial.user_attrs.get("folder", "")).name == str(number) and "surplus" not in trial.user_attrs:
+                begun = Trial(self.study, trial._trial_id)
+                if trial.params.keys() == self.space.keys():
+                    return begun
+                begun.set_user_attr("surplus", True)  # the job was killed while it drew the values
+                self.study.tell(begun, state=TrialState.FAIL)
         return None
 
-    def _orphan(self) -> Trial | None:
-        # Jobs ask for a trial and set its folder under one lock. So if a trial has no folder, its job was killed in
-        # between. With a database there is no lock, and another machine may just be about to set the folder.
-        if self.is_shared:
-            return None
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if "folder" not in trial.user_attrs:
-                if trial.params.keys() == self.space.keys():  # else the job was killed while it drew the values
-                    return Trial(self.study, trial._trial_id)
-                self.study.tell(trial.number, state=TrialState.FAIL)
-        return None
+    def _new_trial(self, number: int) -> Trial:
+        # As `Study.ask`, but the folder is there from the beginning: a trial without it does not count, so another
+        # machine that looked in between would take one trial too many.
+        template = create_trial(state=TrialState.RUNNING, user_attrs={"folder": str(self.sweep.job(number))})
+        trial = Trial(self.study, self.study._storage.create_new_trial(self.study._study_id, template))
+        for key, distribution in self.space.items():
+            trial._suggest(key, distribution)
+        return trial
 
     def _counts(self, trial: optuna.trial.FrozenTrial) -> bool:
         return trial.state in COUNTED and "folder" in trial.user_attrs and "surplus" not in trial.user_attrs
