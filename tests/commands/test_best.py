@@ -18,11 +18,11 @@ import litmlp
 from litmlp import run_folder
 from litmlp.commands import best as command_module
 from litmlp.commands import train
-from litmlp.commands.best import best
+from litmlp.commands.best import best, bound
 from litmlp.errors import InputError
 from litmlp.files import read_json, read_yaml
 from litmlp.paths import ROOT
-from litmlp.sweeps.budget import FILE
+from litmlp.sweeps.budget import FILE, Budget
 from litmlp.sweeps.folds import trials
 from sweeping import Finished, command, contents, records, rows
 
@@ -65,6 +65,18 @@ def test_the_best_settings_have_a_run_for_each_set_of_validation_rows(whole: tup
         configs = [read_yaml(run / "config.yaml") for run in trial.runs]
         assert [config["data"].pop("val_fold") for config in configs] == [0, 1, 2, 3, 4]
         assert all(config == configs[0] for config in configs)
+
+
+def test_runs_have_a_validation_set_that_suits_the_number_of_rows(tmp_path: Path):
+    table = pl.DataFrame({"x": range(20_000), "y": [float(x % 7) for x in range(20_000)]})
+    table.write_csv(tmp_path / "table.csv")
+    budget = Budget(tmp_path, 60, [f"data={tmp_path / 'table.csv'}"])
+    for given, expected in (([], 0.05), (["data.val_size=0.1"], 0.1)):
+        budget.overrides = ["data=table", f"data.path={tmp_path / 'table.csv'}", "data.target=y", *SMALL, *given]
+        budget.bounds = None
+        bound(budget, 1)
+        config = litmlp.compose(*budget.bounds.overrides, *budget.overrides)
+        assert config["data"]["val_size"] == expected
 
 
 def test_the_model_averages_some_of_these_runs_and_all_folds_of_each(whole: tuple[Path, Finished]):

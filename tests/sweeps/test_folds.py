@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from litmlp.files import write_json, write_yaml
-from litmlp.sweeps.folds import MARGIN, NUM_FOLDS, Trial, affordable, train_folds, trials
+from litmlp.sweeps.folds import MARGIN, NUM_FOLDS, Trial, affordable, train_folds, trials, val_size
 
 METRICS = {"objective": 1.0, "epochs": 1, "steps": 1, "fit_seconds": 1.0, "parameters": 1}
 
@@ -81,3 +81,12 @@ def test_completed_trials_are_ranked_by_their_scores(mode: str, order: list[str]
 def test_nothing_begins_after_its_time(tmp_path: Path):
     assert list(train_folds([trial(tmp_path, 0, 1.0)], -1.0, 1)) == []
     assert not (tmp_path / "folds").exists()
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "expected"),
+    [(344, 0.16), (6_250, 0.16), (10_000, 0.1), (20_640, 0.05), (10**7, 0.05)],
+)
+def test_large_tables_have_a_smaller_fraction_for_validation(num_rows: int, expected: float):
+    rows = {"train": round(0.64 * num_rows), "val": round(0.16 * num_rows), "test": round(0.2 * num_rows)}
+    assert val_size(rows) == pytest.approx(expected, abs=0.001)

@@ -13,9 +13,11 @@ import argparse
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from litmlp import api, cli, folders, machine, paths, process, run_folder, top_level_keys
@@ -25,7 +27,7 @@ from litmlp.files import read_json
 from litmlp.paths import display
 from litmlp.sweeps.budget import FILE, SECONDS_TO_START, Budget
 from litmlp.sweeps.folder import SweepFolder, identity
-from litmlp.sweeps.folds import FOLDS, SEARCH, Trial, affordable, rounds, train_folds, trials
+from litmlp.sweeps.folds import FOLDS, SEARCH, Trial, affordable, rounds, train_folds, trials, val_size
 from litmlp.sweeps.progress import duration
 
 KEYS = {"minutes": "60", "jobs": "", "output": ""}  # of this command; all other arguments are overrides of its runs
@@ -33,6 +35,7 @@ MIN_MINUTES = 0.5
 MAX_JOBS = 4  # at the same time, unless more are asked for: one for each fold
 SECONDS_PER_TRIAL, MAX_TRIALS = 5.0, 100  # more of them would choose by chance
 CHOSEN = ("data.val_fold", "resume", "hydra.run.dir", "hydra.sweep.dir")  # keys that this command sets itself
+VAL_SIZE = "val_size"  # the key of data that is chosen by the number of rows, unless it is given
 ENSEMBLE = "ensemble"  # what the model's folder is called until its files are moved to that of the command
 
 
@@ -73,11 +76,23 @@ def bound(budget: Budget, num_jobs: int) -> None:
     if budget.bounds is not None:
         return
     config = api.compose(*searching(budget.overrides))
-    from litmlp.sweeps.pilot import epoch
+    from litmlp.sweeps.pilot import pilot
 
     os.environ["OMP_NUM_THREADS"] = str(max(1, machine.cores() // num_jobs))  # as each of the runs will have
-    budget.bounds = budget.bound(*epoch(config), config["trainer"].get("max_epochs"), num_jobs)
+    seconds, steps, rows = pilot(config)
+    size = None if VAL_SIZE in config["data"] or VAL_SIZE not in parameters_of(config["data"]) else val_size(rows)
+    if size is not None:
+        more = (rows["train"] + rows["val"] - size * sum(rows.values())) / rows["train"]  # times the training rows
+        seconds, steps = more * seconds, math.ceil(more * steps)
+    bounds = budget.bound(seconds, steps, config["trainer"].get("max_epochs"), num_jobs)
+    chosen = [] if size is None else [f"+data.{VAL_SIZE}={size}"]
+    budget.bounds = bounds._replace(overrides=[*chosen, *bounds.overrides])
     budget.write()
+
+
+def parameters_of(node: dict[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters of the class that a node of a config names."""
+    return signature(resolve_name(node["_target_"])).parameters
 
 
 def trained(budget: Budget, folder: Path, num_jobs: int) -> list[Trial]:

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from litmlp.sweeps.folder import SweepFolder
 
 SEARCH, FOLDS = "search", "folds"  # folders in that of the command
 NUM_FOLDS = 5  # the disjoint sets of validation rows of which each settings have a run
+VAL_ROWS, MIN_VAL_SIZE = 1000, 0.05  # validation rows that suffice to compare runs, and the smallest fraction of them
 MARGIN = 1.1  # by which a run may take longer than the one before it with the same settings
 
 
@@ -68,6 +69,16 @@ def trials(folder: Path) -> list[Trial]:
 def rounds(num_jobs: int) -> int:
     """Return how many times in succession as many folds as run at the same time must be trained for one trial."""
     return math.ceil((NUM_FOLDS - 1) / num_jobs)
+
+
+def val_size(rows: Mapping[str, int]) -> float:
+    """Return the fraction of the rows for validation, which is smaller for a large table, so that more are learned.
+
+    Args:
+        rows: the number of rows of each split with the usual fraction, which is the largest one.
+    """
+    num_rows = sum(rows.values())
+    return round(min(rows["val"] / num_rows, max(MIN_VAL_SIZE, VAL_ROWS / num_rows)), 3)
 
 
 def affordable(ranked: Sequence[Trial], seconds: float, num_jobs: int) -> list[Trial]:

@@ -4,13 +4,27 @@ import math
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 
 from litmlp.commands.train import train
 
 EPOCHS, BATCHES = 3, 50  # of the run that is measured; the first epoch takes longer than others
+
+
+class Pilot(NamedTuple):
+    """What is known before the search.
+
+    Attributes:
+        seconds: that an epoch takes with the default settings.
+        steps: that it has.
+        rows: the number of training rows, validation rows and test rows, by the name of the split.
+    """
+
+    seconds: float
+    steps: int
+    rows: dict[str, int]
 
 
 class Stopwatch(L.Callback):
@@ -20,6 +34,7 @@ class Stopwatch(L.Callback):
         seconds: that the epoch took, validation included.
         num_batches: that it had.
         num_all: that an epoch has.
+        rows: the number of rows of each split.
     """
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -31,15 +46,17 @@ class Stopwatch(L.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self.seconds = time.perf_counter() - self.started
         self.num_batches = trainer.num_training_batches
-        self.num_all = math.ceil(len(data.tables["train"].numeric) / data.batch_size)
+        self.rows = {split: len(table.numeric) for split, table in data.tables.items()}
+        self.num_all = math.ceil(self.rows["train"] / data.batch_size)
 
 
-def epoch(config: dict[str, Any]) -> tuple[float, int]:
-    """Return the seconds and steps of an epoch; raise InputError if the config or its table cannot be used."""
+def pilot(config: dict[str, Any]) -> Pilot:
+    """Train a few steps; raise InputError if the config or its table cannot be used."""
     stopwatch = Stopwatch()
     trainer = {"limit_train_batches": BATCHES} | config["trainer"]
     trainer |= {"max_epochs": EPOCHS, "enable_checkpointing": False, "enable_progress_bar": False}
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(config | {"trainer": trainer, "callbacks": {}, "logger": {}}, run, callbacks=[stopwatch])
-    return stopwatch.seconds * max(1.0, stopwatch.num_all / stopwatch.num_batches), stopwatch.num_all
+    seconds = stopwatch.seconds * max(1.0, stopwatch.num_all / stopwatch.num_batches)
+    return Pilot(seconds, stopwatch.num_all, stopwatch.rows)
