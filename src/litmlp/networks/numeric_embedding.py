@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 MAX_ROWS = 2**18  # from which bins are computed; more rows would hardly change them
 QUANTILES = 1025  # from which the edges of bins are chosen
-MANY_INPUTS = 64  # with more of them, each has fewer bins and a smaller width, so that a step stays short
-FEWEST_BINS, SMALLEST_WIDTH = 16, 4  # of many inputs
+MOST_BINS, FEWEST_BINS = 4096, 16  # of all inputs together, and of each of many inputs, so that a step stays short
+MANY_INPUTS, SMALLEST_WIDTH = 64, 4  # with more of them, each has a smaller width
 ROWS_OF_A_BIN = 32  # that there are on average at least; fewer would let the network learn single rows
 
 
@@ -101,11 +101,12 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
     lower: Tensor
     inverse: Tensor
 
-    def __init__(self, num_inputs: int, bins: int = 64, width: int = 16) -> None:
+    def __init__(self, num_inputs: int, bins: int = 128, width: int = 16) -> None:
         super().__init__()
         if bins < 1 or width < 1:
             raise ValueError(f"bins and width must be 1 or more, not {bins} and {width}")
-        bins, width = fewer(bins, FEWEST_BINS, num_inputs), fewer(width, SMALLEST_WIDTH, num_inputs)
+        bins = min(bins, max(FEWEST_BINS, MOST_BINS // num_inputs))
+        width = min(width, max(SMALLEST_WIDTH, width * MANY_INPUTS // num_inputs))
         self.width = width
         self.register_buffer("lower", torch.zeros(num_inputs, 1, bins))  # where each bin begins
         self.register_buffer("inverse", torch.zeros(num_inputs, 1, bins))  # 1 / its width; 0 for a bin without a use
@@ -130,11 +131,6 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
         through = ((numeric.t()[:, :, None] - self.lower) * self.inverse).clamp(0, 1)  # [F, N, bins]
         pieces = torch.bmm(through, self.weight).transpose(0, 1)  # [N, F, width]
         return (numeric[:, :, None] * self.slopes + self.biases + pieces).flatten(1)
-
-
-def fewer(number: int, fewest: int, num_inputs: int) -> int:
-    """Return a number of bins or a width, or less if there are more than MANY_INPUTS, but not less than `fewest`."""
-    return min(number, max(fewest, number * MANY_INPUTS // num_inputs))
 
 
 def bin_edges(values: Tensor, bins: int) -> Tensor:
