@@ -165,6 +165,14 @@ def test_a_trial_that_had_only_some_values_is_given_up(tmp_path: Path):
     assert searched.num_trials() == 1
 
 
+def test_a_job_that_was_killed_before_it_had_any_value_takes_its_trial(tmp_path: Path):
+    searched = new_study(tmp_path / "a")
+    searched.study.enqueue_trial({}, user_attrs={"folder": str(searched.sweep.job(0))})
+    numbers = [trial.number for trial in map(searched.ask, range(3), [5] * 3) if trial is not None]
+    assert numbers == [0, 1, 2]
+    assert searched.num_trials() == 3
+
+
 def test_a_trial_counts_for_other_machines_before_its_values_are_drawn(tmp_path: Path):
     """Two machines ask for the last trial, and the one that is first looks last."""
     url = f"sqlite:///{tmp_path / 'study.db'}"

@@ -119,7 +119,8 @@ class Study:
         if self.is_shared:
             return None
         for trial in self._trials():
-            if Path(trial.user_attrs.get("folder", "")).name == str(number) and "surplus" not in trial.user_attrs:
+            is_of_job = Path(trial.user_attrs.get("folder", "")).name == str(number)
+            if is_of_job and "surplus" not in trial.user_attrs and trial.state is not TrialState.WAITING:
                 begun = Trial(self.study, trial._trial_id)
                 if trial.params.keys() == self.space.keys():
                     return begun
@@ -128,12 +129,12 @@ class Study:
         return None
 
     def _new_trial(self, number: int) -> Trial:
-        # As `Study.ask`, but the folder is there from the beginning: a trial without it does not count, so another
-        # machine that looked in between would take one trial too many.
-        template = create_trial(state=TrialState.RUNNING, user_attrs={"folder": str(self.sweep.job(number))})
-        trial = Trial(self.study, self.study._storage.create_new_trial(self.study._study_id, template))
-        for key, distribution in self.space.items():
-            trial._suggest(key, distribution)
+        # The folder is there from the beginning: without it a trial does not count, so another machine that looked in
+        # between would take one trial too many. Another machine may get this trial, and this one another's.
+        folder = str(self.sweep.job(number))
+        self.study.enqueue_trial({}, user_attrs={"folder": folder})
+        trial = self.study.ask(self.space)
+        trial.set_user_attr("folder", folder)
         return trial
 
     def _counts(self, trial: optuna.trial.FrozenTrial) -> bool:
