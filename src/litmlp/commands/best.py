@@ -13,9 +13,8 @@ import argparse
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
-from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -72,27 +71,27 @@ def best(overrides: Sequence[str], minutes: float, folder: Path, num_jobs: int) 
 
 
 def bound(budget: Budget, num_jobs: int) -> None:
-    """Decide how long each run may be, if this was not decided before; raise InputError if runs cannot be trained."""
+    """Decide how long each run may be, and how many rows are for validation, unless this was decided before.
+
+    Raises:
+        InputError: runs cannot be trained.
+    """
     if budget.bounds is not None:
         return
     config = api.compose(*searching(budget.overrides))
+    from litmlp.config_check import arguments_of
     from litmlp.sweeps.pilot import pilot
 
     os.environ["OMP_NUM_THREADS"] = str(max(1, machine.cores() // num_jobs))  # as each of the runs will have
-    seconds, steps, rows = pilot(config)
-    size = None if VAL_SIZE in config["data"] or VAL_SIZE not in parameters_of(config["data"]) else val_size(rows)
-    if size is not None:
-        more = (rows["train"] + rows["val"] - size * sum(rows.values())) / rows["train"]  # times the training rows
-        seconds, steps = more * seconds, math.ceil(more * steps)
-    bounds = budget.bound(seconds, steps, config["trainer"].get("max_epochs"), num_jobs)
-    chosen = [] if size is None else [f"+data.{VAL_SIZE}={size}"]
+    measured, chosen = pilot(config), []
+    if VAL_SIZE not in config["data"] and VAL_SIZE in arguments_of(resolve_name(config["data"]["_target_"]))[0]:
+        num_rows, size = sum(measured.rows.values()), val_size(measured.rows)
+        if size * num_rows < measured.rows["val"]:
+            print(f"runs have data.{VAL_SIZE}={size}, since the table has {num_rows:,} rows", flush=True)
+            measured, chosen = measured.with_val_size(size), [f"+data.{VAL_SIZE}={size}"]
+    bounds = budget.bound(measured.seconds, measured.steps, config["trainer"].get("max_epochs"), num_jobs)
     budget.bounds = bounds._replace(overrides=[*chosen, *bounds.overrides])
     budget.write()
-
-
-def parameters_of(node: dict[str, Any]) -> Mapping[str, Any]:
-    """Return the parameters of the class that a node of a config names."""
-    return signature(resolve_name(node["_target_"])).parameters
 
 
 def trained(budget: Budget, folder: Path, num_jobs: int) -> list[Trial]:

@@ -26,6 +26,13 @@ class Pilot(NamedTuple):
     steps: int
     rows: dict[str, int]
 
+    def with_val_size(self, size: float) -> "Pilot":
+        """Return the same for runs that have this fraction of the rows for validation."""
+        val = round(size * sum(self.rows.values()))
+        train = self.rows["train"] + self.rows["val"] - val
+        more = train / self.rows["train"]
+        return Pilot(more * self.seconds, math.ceil(more * self.steps), self.rows | {"train": train, "val": val})
+
 
 class Stopwatch(L.Callback):
     """Measures the latest epoch.
