@@ -1,0 +1,1 @@
+"""Trains many runs together, with one step for all of them."""

@@ -1,0 +1,169 @@
+"""One of the runs that are trained together: Lightning's loop over epochs, without its loop over steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+from lightning.pytorch.loops.fit_loop import _FitLoop
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from litmlp.data import Batch, Batches
+from litmlp.populations.baton import Baton
+
+
+class MemberLoop(_FitLoop):
+    """Calls the hooks of each epoch; a population takes the steps of all members.
+
+    An epoch that was interrupted is finished by Lightning's own loop.
+    """
+
+    def run(self) -> None:
+        """Train until the run is done."""
+        self.setup_data()
+        if self.skip:
+            return
+        self.reset()
+        self.on_run_start()
+        self.member = Member(self)
+        while not self.done:
+            if self.restarting or self.epoch_loop.restarting:
+                try:
+                    self.on_advance_start()
+                    self.advance()
+                    self.on_advance_end()
+                finally:
+                    self.on_iteration_done()
+                continue
+            self.member.begin_epoch()
+            Baton.park(self.member)  # until the population has taken the steps
+            self.member.end_epoch()
+        self._restarting = False
+        self.on_run_end()
+
+
+class Member:
+    """A run that waits for the population to take the steps of its epoch.
+
+    Attributes:
+        trainer, task, data: of the run.
+        loader: of its training rows.
+        num_steps: of the epoch.
+        outputs: of the training rows, in the order of the steps; with their targets and weights.
+        val_outputs: of the validation rows.
+        loss: of the last step.
+    """
+
+    def __init__(self, loop: MemberLoop) -> None:
+        self.loop, self.trainer = loop, loop.trainer
+        self.task: Any = self.trainer.lightning_module
+        self.data: Any = self.trainer.datamodule
+        (self.loader,) = loop._combined_loader.flattened
+        (self.optimizer,) = self.trainer.optimizers
+        self.schedulers = [c.scheduler for c in self.trainer.lr_scheduler_configs if c.interval == "step"]
+        self.has_epoch_schedulers = len(self.schedulers) < len(self.trainer.lr_scheduler_configs)
+        self.hooks: dict[str, list[Any]] = {}
+        self.num_steps = int(self.trainer.num_training_batches)
+
+    def begin_epoch(self) -> None:
+        """As Lightning: _FitLoop.on_advance_start, _TrainingEpochLoop.reset."""
+        loop, epoch_loop = self.loop, self.loop.epoch_loop
+        self.loader.sampler.set_epoch(loop.epoch_progress.current.processed)
+        loop.epoch_progress.increment_ready()
+        self.call("on_train_epoch_start")
+        loop.epoch_progress.increment_started()
+        epoch_loop.batch_progress.reset_on_run()
+        epoch_loop.scheduler_progress.reset_on_run()
+        epoch_loop.automatic_optimization.optim_progress.reset_on_run()
+        epoch_loop.val_loop.batch_progress.total.reset()
+
+    def end_epoch(self) -> None:
+        """As Lightning: the end of _TrainingEpochLoop.advance, its on_advance_end, and _FitLoop.on_advance_end."""
+        trainer, loop, task = self.trainer, self.loop, self.task
+        epoch_loop = loop.epoch_loop
+        steps = self.num_steps
+        epoch_loop.batch_progress.increment_by(steps, True)
+        progress = epoch_loop.automatic_optimization.optim_progress.optimizer
+        progress.step.total.increment_by(steps)
+        progress.step.current.increment_by(steps)
+        progress.zero_grad.total.increment_by(steps)
+        progress.zero_grad.current.increment_by(steps)
+        if self.schedulers:
+            epoch_loop.scheduler_progress.increment_by(steps * len(self.schedulers))
+        epoch_loop._batches_that_stepped += steps
+        self.loader.position = (self.loader.sampler.epoch, steps)
+        for collected, rows in zip(task.seen["train"], self.outputs, strict=True):
+            if rows is not None:
+                collected.add(rows)
+        self.call("on_train_batch_end", {"loss": self.loss}, None, steps - 1)
+        if epoch_loop._should_check_val_epoch():
+            self.validate()
+        trainer._logger_connector.epoch_end_reached()
+        loop.epoch_progress.increment_processed()
+        self.call("on_train_epoch_end", kinds="others")
+        task.on_train_epoch_end()
+        self.call("on_train_epoch_end", kinds="monitoring")
+        if self.has_epoch_schedulers:
+            epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+        loop.epoch_progress.increment_completed()
+        if trainer.received_sigterm:
+            raise SIGTERMException
+
+    def validate(self) -> None:
+        """As Lightning: _EvaluationLoop.run."""
+        trainer, task = self.trainer, self.task
+        trainer.validating = True
+        self.call("on_validation_start")
+        self.call("on_validation_epoch_start")
+        for collected, rows in zip(task.seen["val"], self.val_outputs, strict=True):
+            if rows is not None:
+                collected.add(rows)
+        self.call("on_validation_epoch_end")
+        with torch.no_grad():
+            task.on_validation_epoch_end()
+        self.call("on_validation_end")
+        trainer.training = True
+
+    def call(self, hook: str, *arguments: Any, kinds: str = "") -> None:
+        """Call a hook of those callbacks that have one."""
+        for method in self.methods(hook, kinds):
+            method(self.trainer, self.task, *arguments)
+
+    def methods(self, hook: str, kinds: str) -> list[Any]:
+        if hook + kinds not in self.hooks:
+            callbacks = self.trainer.callbacks
+            if kinds:
+                callbacks = [c for c in callbacks if isinstance(c, EarlyStopping | Checkpoint) == (kinds == "monitoring")]
+            self.hooks[hook + kinds] = [
+                getattr(c, hook) for c in callbacks if getattr(type(c), hook) is not getattr(L.Callback, hook)
+            ]
+        return self.hooks[hook + kinds]
+
+    def rates(self) -> list[list[float]]:
+        """Return the learning rate of each group for each step of the epoch, and advance the schedules."""
+        groups = self.optimizer.param_groups
+        if not self.schedulers:
+            return [[group["lr"] for group in groups]] * self.num_steps
+        if len(self.schedulers) == 1 and type(self.schedulers[0]) is LambdaLR:
+            return self._rates_of_lambda(self.schedulers[0])
+        rates = []
+        for _ in range(self.num_steps):
+            rates.append([group["lr"] for group in groups])
+            for scheduler in self.schedulers:
+                scheduler.step()
+        return rates
+
+    def _rates_of_lambda(self, scheduler: LambdaLR) -> list[list[float]]:
+        # LambdaLR.step, without its work in Python for each step
+        first = scheduler.last_epoch
+        pairs = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
+        rates = [[base * factor(step) for base, factor in pairs] for step in range(first, first + self.num_steps + 1)]
+        scheduler.last_epoch += self.num_steps
+        scheduler._step_count += self.num_steps
+        scheduler._last_lr = rates[-1]
+        for group, rate in zip(self.optimizer.param_groups, rates[-1], strict=True):
+            group["lr"] = rate
+        return rates[:-1]
