@@ -95,9 +95,8 @@ class Member:
             epoch_loop.scheduler_progress.increment_by(steps * len(self.schedulers))
         epoch_loop._batches_that_stepped += steps
         self.loader.position = (self.loader.sampler.epoch, steps)
-        for collected, rows in zip(task.seen["train"], self.outputs, strict=True):
-            if rows is not None:
-                collected.add(rows)
+        for collected, rows in zip(task.seen["train"], self.outputs, strict=False):
+            collected.add(rows)
         self.call("on_train_batch_end", {"loss": self.loss}, None, steps - 1)
         if epoch_loop._should_check_val_epoch():
             self.validate()
@@ -118,9 +117,8 @@ class Member:
         trainer.validating = True
         self.call("on_validation_start")
         self.call("on_validation_epoch_start")
-        for collected, rows in zip(task.seen["val"], self.val_outputs, strict=True):
-            if rows is not None:
-                collected.add(rows)
+        for collected, rows in zip(task.seen["val"], self.val_outputs, strict=False):
+            collected.add(rows)
         self.call("on_validation_epoch_end")
         with torch.no_grad():
             task.on_validation_epoch_end()
@@ -142,19 +140,25 @@ class Member:
             ]
         return self.hooks[hook + kinds]
 
-    def rates(self) -> list[list[float]]:
-        """Return the learning rate of each group for each step of the epoch, and advance the schedules."""
+    def plan(self) -> tuple[list[list[float]], list[list[dict[str, Any]]]]:
+        """Return the learning rate of each group for each step of the epoch, and advance the schedules.
+
+        A schedule may change other settings, too, as one_cycle does with momentum. They are the second result, which is
+        empty if none changes any.
+        """
         groups = self.optimizer.param_groups
         if not self.schedulers:
-            return [[group["lr"] for group in groups]] * self.num_steps
+            return [[group["lr"] for group in groups]] * self.num_steps, []
         if len(self.schedulers) == 1 and type(self.schedulers[0]) is LambdaLR:
-            return self._rates_of_lambda(self.schedulers[0])
-        rates = []
+            return self._rates_of_lambda(self.schedulers[0]), []
+        self.optimizer._opt_called = True  # torch would warn that no step was taken yet
+        rates, settings = [], []
         for _ in range(self.num_steps):
             rates.append([group["lr"] for group in groups])
+            settings.append([changing(group) for group in groups])
             for scheduler in self.schedulers:
                 scheduler.step()
-        return rates
+        return rates, settings if any(one != settings[0] for one in settings) else []
 
     def _rates_of_lambda(self, scheduler: LambdaLR) -> list[list[float]]:
         # LambdaLR.step, without its work in Python for each step
@@ -167,3 +171,8 @@ class Member:
         for group, rate in zip(self.optimizer.param_groups, rates[-1], strict=True):
             group["lr"] = rate
         return rates[:-1]
+
+
+def changing(group: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that schedules of torch change, besides the rate."""
+    return {key: group[key] for key in ("betas", "momentum") if key in group}

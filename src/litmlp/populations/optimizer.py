@@ -48,7 +48,14 @@ class StackedOptimizer:
         optimizers: of each row, each with a group for each group of columns. Their states go on.
     """
 
-    def __init__(self, stack: Stack, optimizers: Sequence[Optimizer]) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        optimizers: Sequence[Optimizer],
+        clip: float | None = None,
+        clip_by_value: bool = False,
+    ) -> None:
+        self.clip, self.clip_by_value = clip, clip_by_value
         self.stack, self.optimizers = stack, optimizers
         matrix = stack.matrix
         self.gradient = torch.zeros_like(matrix)
@@ -122,9 +129,15 @@ class StackedOptimizer:
                 }
 
     @torch.no_grad()
-    def step(self, rates: Tensor) -> None:
-        """Take a step by `gradient`, with a rate for each member and group, `[M, G]`."""
+    def step(self, rates: Tensor, settings: Sequence[Sequence[dict[str, Any]]] | None = None) -> None:
+        """Take a step by `gradient`.
+
+        Args:
+            rates: for each member and group, `[M, G]`.
+            settings: others that a schedule has changed, for each member and group.
+        """
         matrix = self.stack.matrix
+        self._clip()
         for group, columns in enumerate(self.stack.columns):
             if not self.has_decay[group]:
                 continue
@@ -135,10 +148,23 @@ class StackedOptimizer:
                 self.gradient[:, columns].addcmul_(part, decay * self.sign[:, group : group + 1])
         for rows, group, update, optimizer in self.units:
             columns = self.stack.columns[group]
+            if settings is not None:
+                optimizer.param_groups[0].update(settings[rows.start][group])
             update.grad = self.gradient[rows, columns].contiguous()
             optimizer.step()
             matrix[rows, columns].addcmul_(update, (rates[rows, group] * self.sign[rows, group])[:, None])
             update.zero_()
+
+
+    def _clip(self) -> None:
+        # As torch.nn.utils.clip_grad_norm_ and clip_grad_value_, for each member.
+        if self.clip is None:
+            return
+        if self.clip_by_value:
+            self.gradient.clamp_(-self.clip, self.clip)
+            return
+        norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
+        self.gradient.mul_((self.clip / (norms + 1e-6)).clamp(max=1.0))
 
 
 def _is_decoupled(optimizer: Optimizer) -> bool:

@@ -1,6 +1,7 @@
 """Takes the steps of members of a population together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from litmlp.data import Batch
 from litmlp.populations.baton import Baton
+from litmlp.populations.likeness import FREE
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
@@ -19,11 +21,37 @@ ROWS_AT_ONCE = 65536
 
 
 class Captured:
-    def __init__(self) -> None:
-        self.rows: Tensor | None = None
+    """Takes the place of `Collected` in a step that is recorded."""
+
+    rows: Tensor | None = None
 
     def add(self, rows: Tensor) -> None:
+        """Keep rows."""
         self.rows = rows
+
+
+class RawTarget:
+    """Takes the place of a task's target in a step that is recorded: members have targets of their own."""
+
+    @staticmethod
+    def mean_of(output: Tensor) -> Tensor:
+        """Return the outputs of all members of a network, of which a mean is taken later."""
+        return output
+
+
+class SmoothedCrossEntropy(nn.Module):
+    """Cross entropy with a label smoothing that is a tensor."""
+
+    def __init__(self, label_smoothing: Tensor, reduction: str) -> None:
+        super().__init__()
+        self.label_smoothing, self.reduction = label_smoothing, reduction
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Compare scores `[N, K]` with classes `[N]`."""
+        logarithms = scores.log_softmax(dim=1)
+        of_class = -logarithms.gather(1, target[:, None])[:, 0]
+        losses = torch.lerp(of_class, -logarithms.mean(dim=1), self.label_smoothing.to(scores.dtype))
+        return losses.mean() if self.reduction == "mean" else losses
 
 
 class Step(nn.Module):
@@ -33,16 +61,49 @@ class Step(nn.Module):
         super().__init__()
         self.task = task
 
-    def forward(self, batch: Batch, stage: str) -> Any:
+    def forward(self, batch: Batch, free: dict[tuple[str, str], Tensor], stage: str) -> Any:
+        """Return the loss and the output, or for validation rows the output."""
         task: Any = self.task
-        if stage == "val":
-            return task.forward(batch)
-        kept, task.seen = task.seen, {"train": (Captured(), Captured(), Captured())}
-        try:
+        with ExitStack() as stack:
+            modules = dict(task.named_modules())
+            stack.enter_context(replaced(task, "target", RawTarget()))
+            for (name, key), value in free.items():
+                module: Any = modules[name]
+                if key == "label_smoothing":
+                    owner, _, attribute = f"task.{name}".rpartition(".")
+                    parent = task if owner == "task" else modules[owner.removeprefix("task.")]
+                    stack.enter_context(replaced_module(parent, attribute, SmoothedCrossEntropy(value, module.reduction)))
+                else:
+                    stack.enter_context(replaced(module, key, value))
+            seen = {stage: (Captured(), Captured(), Captured())}
+            stack.enter_context(replaced(task, "seen", seen))
+            if stage == "val":
+                task.validation_step(batch, 0)
+                return [kept.rows for kept in seen["val"] if kept.rows is not None]
             loss = task.training_step(batch, 0)
-            return loss, task.seen["train"][0].rows
-        finally:
-            task.seen = kept
+            return loss, [kept.rows for kept in seen["train"] if kept.rows is not None]
+
+
+@contextmanager
+def replaced(owner: Any, key: str, value: Any) -> Iterator[None]:
+    """Set an attribute while this context lasts."""
+    kept = getattr(owner, key)
+    vars(owner)[key] = value
+    try:
+        yield
+    finally:
+        vars(owner)[key] = kept
+
+
+@contextmanager
+def replaced_module(owner: nn.Module, key: str, value: nn.Module) -> Iterator[None]:
+    """Set a submodule while this context lasts."""
+    kept = owner._modules[key]
+    owner._modules[key] = value
+    try:
+        yield
+    finally:
+        owner._modules[key] = kept
 
 
 class Population:
@@ -60,41 +121,49 @@ class Population:
         names = {id(p): name for name, p in self.task.named_parameters()}
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
         self.stack = Stack(tasks, groups)
-        self.optimizer = StackedOptimizer(self.stack, [m.optimizer for m in members])
+        self.optimizer = StackedOptimizer(
+            self.stack,
+            [m.optimizer for m in members],
+            members[0].trainer.gradient_clip_val,
+            members[0].trainer.gradient_clip_algorithm == "value",
+        )
         for row, member in enumerate(members):
             member.optimizer.consolidate_state_dict = partial(self.optimizer.give, row)  # Lightning calls it to save
         buffers = [dict(task.named_buffers()) for task in tasks]
         self.buffers = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
+        self.free = free_of(tasks, self.stack.matrix.dtype)
         self.recorded: dict[Any, Callable[..., Any]] = {}
         self.tables, self.offsets = joined([m.data.tables["train"] for m in members])
         self.val, self.val_offsets = joined([m.data.tables["val"] for m in members])
 
     def epoch(self) -> None:
         """Take the steps of an epoch of all members, and compute their outputs for validation rows."""
-        members = self.members
-        size = members[0].data.batch_size
-        order = torch.stack([m.loader.sampler.indices(len(m.data.tables["train"].numeric)) for m in members])
-        order = order + self.offsets[:, None]
-        rates = torch.tensor([m.rates() for m in members], dtype=self.stack.matrix.dtype)  # [M, steps, G]
-        views, outputs, targets, weights = self.stack.views(), [], [], []
+        members, size = self.members, self.members[0].data.batch_size
+        order, counts = padded([m.loader.sampler.indices(len(m.data.tables["train"].numeric)) for m in members])
+        order += self.offsets[:, None]
+        plans = [m.plan() for m in members]
+        rates = torch.tensor([plan[0] for plan in plans], dtype=self.stack.matrix.dtype)  # [M, steps, G]
+        views = self.stack.views()
+        kept = []
         for number, index in enumerate(order.split(size, dim=1)):
             batch = rows_of(self.tables, index)
-            gradients, (losses, output) = self.run("train", views, batch)
+            if len(set(counts)) > 1 and index.shape[1] + number * size == order.shape[1]:
+                batch = without_padding(batch, torch.tensor(counts) - number * size)
+            gradients, (losses, seen) = self.run("train", views, batch)
             self.stack.put(gradients, self.optimizer.gradient)
-            self.optimizer.step(rates[:, number])
-            outputs.append(output); targets.append(batch.target)
-            if batch.weight is not None: weights.append(batch.weight)
-        output, target = torch.cat(outputs, dim=1), torch.cat(targets, dim=1)
-        weight = torch.cat(weights, dim=1) if weights else None
-        val_output, val = self.validation(views)
-        grads = self.optimizer.gradient
+            self.optimizer.step(rates[:, number], [plan[1][number] for plan in plans] if plans[0][1] else None)
+            kept.append(seen)
+        train = [torch.cat(parts, dim=1) for parts in zip(*kept, strict=False)]  # padding has weights, perhaps alone
+        val, val_counts = self.validation(views)
         for k, member in enumerate(members):
-            member.outputs = (output[k], target[k], None if weight is None else weight[k])
-            member.val_outputs = (val_output[k], val.target[k], None if val.weight is None else val.weight[k])
             member.loss = losses[k]
-            for place in self.stack.places:
-                pass
+            member.outputs = self._seen(member, train, k, counts[k])
+            member.val_outputs = self._seen(member, val, k, val_counts[k])
         self._show_gradients()
+
+    def _seen(self, member: Member, kept: Sequence[Tensor], k: int, count: int) -> list[Tensor]:
+        output, *others = (rows[k, :count] for rows in kept)
+        return [output if output.ndim == 2 else member.task.target.mean_of(output), *others]
 
     def _show_gradients(self) -> None:
         for row, member in zip(self.optimizer.gradient, self.members, strict=True):
@@ -103,43 +172,74 @@ class Population:
                 parameters[name].grad = row[start:end].view(shape)
 
     @torch.no_grad()
-    def validation(self, views: dict[str, Tensor]) -> tuple[Tensor, Batch]:
-        count = len(self.members[0].data.tables["val"].numeric)
-        index = torch.arange(count)[None, :] + self.val_offsets[:, None]
-        batch = rows_of(self.val, index)
-        return self.run("val", views, batch), batch
+    def validation(self, views: dict[str, Tensor]) -> tuple[list[Tensor], list[int]]:
+        """Return what validation steps keep of all validation rows, and the number of rows of each member."""
+        index, counts = padded([torch.arange(len(m.data.tables["val"].numeric)) for m in self.members])
+        index += self.val_offsets[:, None]
+        size = max(64, ROWS_AT_ONCE // len(self.members))
+        parts = [self.run("val", views, rows_of(self.val, some)) for some in index.split(size, dim=1)]
+        return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)], counts
 
     def run(self, stage: str, views: dict[str, Tensor], batch: Batch) -> Any:
         key = (stage, batch.numeric.shape)
-        given = (views, self.buffers, *batch)
+        given = (views, self.buffers, [*self.free.values()], *batch)
         if key not in self.recorded:
             function = self.gradients if stage == "train" else self.evaluate
             self.task.train(stage == "train")
             self.recorded[key] = recorded(function, *given)
         return self.recorded[key](*given)
 
-    def gradients(self, parameters: Any, buffers: Any, *batch: Any) -> Any:
-        def one(parameters: Any, buffers: Any, *batch: Any) -> Any:
+    def gradients(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
+        def one(parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
             named = {f"task.{name}": t for name, t in (parameters | buffers).items()}
-            return functional_call(self.step_module, named, (Batch(*batch), "train"))
+            return functional_call(self.step_module, named, (Batch(*batch), dict(zip(self.free, free, strict=True)), "train"))
 
         def total(parameters: Any) -> Any:
-            loss, output = vmap(one, in_dims=(0, 0, *dims(batch)), randomness="different")(parameters, buffers, *batch)
+            loss, output = vmap(one, in_dims=(0, 0, 0, *dims(batch)), randomness="different")(parameters, buffers, free, *batch)
             return loss.sum(), (loss, output)
 
         gradients, (_, kept) = grad_and_value(total, has_aux=True)(parameters)
         return [gradients[place.name] for place in self.stack.places], kept
 
-    def evaluate(self, parameters: Any, buffers: Any, *batch: Any) -> Any:
-        def one(parameters: Any, buffers: Any, *batch: Any) -> Any:
+    def evaluate(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
+        def one(parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
             named = {f"task.{name}": t for name, t in (parameters | buffers).items()}
-            return functional_call(self.step_module, named, (Batch(*batch), "val"))
+            return functional_call(self.step_module, named, (Batch(*batch), dict(zip(self.free, free, strict=True)), "val"))
 
-        return vmap(one, in_dims=(0, 0, *dims(batch)))(parameters, buffers, *batch)
+        return vmap(one, in_dims=(0, 0, 0, *dims(batch)))(parameters, buffers, free, *batch)
+
+
+def free_of(tasks: Sequence[nn.Module], dtype: torch.dtype) -> dict[tuple[str, str], Tensor]:
+    """Return the attributes that members may differ in, `[M]` each, by the name of the module and of the attribute."""
+    named = [dict(task.named_modules()) for task in tasks]
+    free = {}
+    for name, module in named[0].items():
+        for key, kind in FREE.items():
+            if isinstance(module, kind):
+                values = [float(getattr(modules[name], key)) for modules in named]
+                if isinstance(module, nn.Dropout) or len(set(values)) > 1:
+                    free[name, key] = torch.tensor(values, dtype=dtype)
+    return free
 
 
 def dims(batch: Sequence[Tensor | None]) -> list[int | None]:
     return [None if tensor is None else 0 for tensor in batch]
+
+
+def padded(rows: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """Return indices of rows of all members, `[M, N]`, the last of which are 0 for some, and how many each has."""
+    counts = [len(one) for one in rows]
+    index = torch.zeros(len(rows), max(counts), dtype=torch.int64)
+    for own, one in zip(index, rows, strict=True):
+        own[: len(one)] = one
+    return index, counts
+
+
+def without_padding(batch: Batch, counts: Tensor) -> Batch:
+    """Return a batch in which only the first rows of each member, `[M]`, count."""
+    counts_row = torch.arange(batch.numeric.shape[1])[None, :] < counts[:, None]
+    ones = torch.ones(counts_row.shape) if batch.weight is None else batch.weight
+    return batch._replace(weight=ones * counts_row)
 
 
 def joined(tables: Sequence[Batch]) -> tuple[Batch, Tensor]:

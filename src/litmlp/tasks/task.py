@@ -93,7 +93,8 @@ class Task(L.LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, with the L1 term."""
         loss = self.step(batch, "train")
-        return loss + self.l1 * self._sum_of_weights() if self.l1 else loss
+        # In a population, whose members differ in it, l1 is a tensor.
+        return loss + self.l1 * self._sum_of_weights() if isinstance(self.l1, Tensor) or self.l1 else loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the outputs of a batch for the metrics."""

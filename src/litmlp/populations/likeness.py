@@ -1,0 +1,64 @@
+"""Tells whether two runs can be members of one population: whether their steps differ in nothing but numbers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from litmlp.tasks import Task
+
+PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
+OF_TORCH = vars(nn.Module()).keys()  # what every module has, such as hooks
+OF_TASK = ("optimizer", "scheduler", "metrics", "seen", "seen_before", "target")  # each member has its own
+FREE = {"p": nn.Dropout, "label_smoothing": nn.CrossEntropyLoss, "l1": Task}  # given to the step as tensors
+
+
+def difference(one: nn.Module, other: nn.Module) -> str:
+    """Return in what two tasks differ that the members of a population must share; empty if in nothing."""
+    return next(_differences(one, other), "")
+
+
+def _differences(one: nn.Module, other: nn.Module) -> Iterator[str]:
+    ones, others = dict(one.named_modules()), dict(other.named_modules())
+    if [(name, type(module)) for name, module in ones.items()] != [(n, type(m)) for n, m in others.items()]:
+        yield "the layers"
+        return
+    for kind, tensors, others_tensors in (
+        ("parameter", dict(one.named_parameters()), dict(other.named_parameters())),
+        ("buffer", dict(one.named_buffers()), dict(other.named_buffers())),
+    ):
+        for name in tensors.keys() | others_tensors.keys():
+            if _layout(tensors.get(name)) != _layout(others_tensors.get(name)):
+                yield f"the shape of the {kind} {name}"
+    for name, module in ones.items():
+        for key in vars(module).keys() | vars(others[name]).keys():
+            if key in OF_TORCH or (isinstance(module, Task) and _is_of_task(key)) or isinstance(module, FREE.get(key, ())):
+                continue
+            if not _equal(vars(module).get(key), vars(others[name]).get(key)):
+                yield f"{key} of {name or type(module).__name__}"
+
+
+def _is_of_task(key: str) -> bool:
+    return key in OF_TASK or key in vars(Task) or key.startswith("_")
+
+
+def _layout(tensor: Tensor | None) -> Any:
+    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Tell whether two attributes are certain to be equal."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, PLAIN):
+        return one == other
+    if isinstance(one, Tensor):
+        return one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+    return False
