@@ -132,23 +132,29 @@ class Dropout(nn.Dropout):
     a quarter of the time. The fraction is rounded to a multiple of 1/256, but is never 0.
     """
 
+    words: Tensor  # random numbers, given in a population only
+
     def forward(self, units: Tensor) -> Tensor:
         """Map units of any shape to units of the same shape."""
-        if isinstance(self.p, Tensor) and self.training:  # in a population, whose members differ in it
-            return self._of_member(units, self.p)
+        if isinstance(self.p, Tensor):  # in a population, whose members differ in it
+            return self._with(self.words, self.p, units) if self.training else units
         if not self.training or units.device.type != "cpu" or self.p == 1:
             return super().forward(units)
         num_dropped = min(max(round(256 * self.p), 1), 255)  # of 256 bytes
-        words = torch.empty(-(-units.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty(num_words(units), dtype=torch.int64).random_(-(2**63), None)
         kept = words.view(torch.uint8)[: units.numel()].view(units.shape) >= num_dropped
         return units * kept.to(units.dtype).mul_(256 / (256 - num_dropped))
 
-    def _of_member(self, units: Tensor, fraction: Tensor) -> Tensor:
-        # torch.vmap knows no `random_` for a tensor that members do not have each.
-        num_dropped = (256 * fraction).round().clamp(1, 255) * (fraction > 0)
-        words = torch.randint(-(2**63), 2**63 - 1, (-(-units.numel() // 8),), device=units.device)
+    @staticmethod
+    def _with(words: Tensor, fraction: Tensor, units: Tensor) -> Tensor:
+        num_dropped = (256 * fraction).round().clamp(1, 255)
         kept = words.view(torch.uint8)[: units.numel()].view(units.shape) >= num_dropped
-        return units * (kept.to(units.dtype) * (256 / (256 - num_dropped))) * (fraction < 1)
+        return torch.where(fraction < 1, units * (kept.to(units.dtype) * (256 / (256 - num_dropped))), 0.0 * units)
+
+
+def num_words(units: Tensor) -> int:
+    """Return how many numbers of 64 bits have a byte for each unit."""
+    return -(-units.numel() // 8)
 
 
 class InputScaling(nn.Module):

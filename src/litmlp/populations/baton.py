@@ -2,6 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
+
+import torch
 
 
 class Baton:
@@ -20,9 +23,10 @@ class Baton:
     def __init__(self, work: Callable[[], None]) -> None:
         self.work = work
         self.error: BaseException | None = None
-        self.parked: object = None
+        self.parked: Any = None
         self.thrown: BaseException | None = None
         self.goes, self.waits = threading.Semaphore(0), threading.Semaphore(0)
+        self.generator: torch.Generator | None = None  # torch's own, as it was when the work parked
         self.is_over = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -30,13 +34,18 @@ class Baton:
     def resume(self, error: BaseException | None = None) -> None:
         """Let the work go on until it parks again or ends; with an error, the work raises it where it is parked."""
         self.parked, self.thrown = None, error
+        if self.generator is not None:
+            torch.default_generator.set_state(self.generator.get_state())
         self.goes.release()
         self.waits.acquire()
+        self.generator = torch.Generator()
+        self.generator.set_state(torch.default_generator.get_state())
 
     @classmethod
-    def park(cls, given: object) -> None:
+    def park(cls, given: Any) -> None:
         """Wait, in the thread of the work, until the other thread resumes it."""
         self = cls.current.baton
+        given.baton = self
         self.parked = given
         self.waits.release()
         self.goes.acquire()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from litmlp.data import Batch
+from litmlp.networks.mlp import Dropout
 from litmlp.populations.baton import Baton
 from litmlp.populations.likeness import FREE
 from litmlp.populations.member import Member
@@ -87,12 +88,15 @@ class Step(nn.Module):
 @contextmanager
 def replaced(owner: Any, key: str, value: Any) -> Iterator[None]:
     """Set an attribute while this context lasts."""
-    kept = getattr(owner, key)
+    kept = vars(owner).get(key, ...)
     vars(owner)[key] = value
     try:
         yield
     finally:
-        vars(owner)[key] = kept
+        if kept is ...:
+            del vars(owner)[key]
+        else:
+            vars(owner)[key] = kept
 
 
 @contextmanager
@@ -132,6 +136,8 @@ class Population:
         buffers = [dict(task.named_buffers()) for task in tasks]
         self.buffers = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
         self.free = free_of(tasks, self.stack.matrix.dtype)
+        self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
+        self.sizes: dict[int, list[int]] = {}
         self.recorded: dict[Any, Callable[..., Any]] = {}
         self.tables, self.offsets = joined([m.data.tables["train"] for m in members])
         self.val, self.val_offsets = joined([m.data.tables["val"] for m in members])
@@ -147,9 +153,10 @@ class Population:
         kept = []
         for number, index in enumerate(order.split(size, dim=1)):
             batch = rows_of(self.tables, index)
+            words = self.words(batch, counts, number * size)
             if len(set(counts)) > 1 and index.shape[1] + number * size == order.shape[1]:
                 batch = without_padding(batch, torch.tensor(counts) - number * size)
-            gradients, (losses, seen) = self.run("train", views, batch)
+            gradients, (losses, seen) = self.run("train", views, batch, words)
             self.stack.put(gradients, self.optimizer.gradient)
             self.optimizer.step(rates[:, number], [plan[1][number] for plan in plans] if plans[0][1] else None)
             kept.append(seen)
@@ -180,19 +187,59 @@ class Population:
         parts = [self.run("val", views, rows_of(self.val, some)) for some in index.split(size, dim=1)]
         return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)], counts
 
-    def run(self, stage: str, views: dict[str, Tensor], batch: Batch) -> Any:
-        key = (stage, batch.numeric.shape)
-        given = (views, self.buffers, [*self.free.values()], *batch)
+    def words(self, batch: Batch, counts: Sequence[int], start: int) -> list[Tensor]:
+        """Return random numbers for each `Dropout` that the step will call, `[M, ...]`, as a run alone draws them."""
+        if not self.dropouts:
+            return []
+        sizes = self._sizes(batch)
+        drawn = []
+        for member, count in zip(self.members, counts, strict=True):
+            rows = min(count - start, batch.numeric.shape[1])
+            own = [-(-size // batch.numeric.shape[1] * rows // 8) for size in sizes]
+            words = torch.empty(sum(own), dtype=torch.int64).random_(-(2**63), None, generator=member.baton.generator)
+            drawn.append(words.split(own))
+        longest = [-(-size // 8) for size in sizes]
+        return [
+            torch.stack([nn.functional.pad(one, (0, most - len(one))) for one in of_layer])
+            for most, of_layer in zip(longest, zip(*drawn, strict=True), strict=True)
+        ]
+
+    def _sizes(self, batch: Batch) -> list[int]:
+        """Return the number of units that each `Dropout` gets of a member, in the order of their names."""
+        key = batch.numeric.shape[1]
+        if key not in self.sizes:
+            sizes: dict[str, int] = {}
+            modules = dict(self.task.named_modules())
+            hooks = [
+                modules[name].register_forward_pre_hook(lambda _, units, name=name: sizes.update({name: units[0].numel()}))
+                for name in self.dropouts
+            ]
+            state = torch.default_generator.get_state()
+            with torch.no_grad():
+                self.task.train().network(batch.numeric[0].to(self.task.dtype), batch.categorical[0])
+            torch.default_generator.set_state(state)
+            for hook in hooks:
+                hook.remove()
+            self.sizes[key] = [sizes[name] for name in self.dropouts]
+        return self.sizes[key]
+
+    def run(self, stage: str, views: dict[str, Tensor], batch: Batch, words: Sequence[Tensor] = ()) -> Any:
+        key = (stage, batch.numeric.shape, batch.weight is None)
+        given = (views, self.buffers, [*self.free.values(), *words], *batch)
         if key not in self.recorded:
             function = self.gradients if stage == "train" else self.evaluate
             self.task.train(stage == "train")
             self.recorded[key] = recorded(function, *given)
         return self.recorded[key](*given)
 
+    def _named(self, free: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:
+        names = [*self.free, *((name, "words") for name in self.dropouts)]
+        return dict(zip(names, free, strict=False))  # an evaluation has no random numbers
+
     def gradients(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
         def one(parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
             named = {f"task.{name}": t for name, t in (parameters | buffers).items()}
-            return functional_call(self.step_module, named, (Batch(*batch), dict(zip(self.free, free, strict=True)), "train"))
+            return functional_call(self.step_module, named, (Batch(*batch), self._named(free), "train"))
 
         def total(parameters: Any) -> Any:
             loss, output = vmap(one, in_dims=(0, 0, 0, *dims(batch)), randomness="different")(parameters, buffers, free, *batch)
@@ -204,7 +251,7 @@ class Population:
     def evaluate(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
         def one(parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
             named = {f"task.{name}": t for name, t in (parameters | buffers).items()}
-            return functional_call(self.step_module, named, (Batch(*batch), dict(zip(self.free, free, strict=True)), "val"))
+            return functional_call(self.step_module, named, (Batch(*batch), self._named(free), "val"))
 
         return vmap(one, in_dims=(0, 0, 0, *dims(batch)))(parameters, buffers, free, *batch)
 
