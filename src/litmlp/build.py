@@ -166,6 +166,12 @@ def trainer(
     else:
         from litmlp.training.loop import RoundsOfSteps
 
+        from litmlp.populations.baton import Baton
+
+        if Baton.holds():  # this run is a member of a population
+            from litmlp.populations.member import MemberLoop
+
+            trainer.fit_loop = MemberLoop(trainer, trainer.min_epochs, trainer.max_epochs)
         trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer
 

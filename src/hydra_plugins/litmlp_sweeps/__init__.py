@@ -1,5 +1,6 @@
 """Where Hydra looks for sweepers and launchers."""
 
+from litmlp.populations.launcher import PopulationLauncher as _PopulationLauncher
 from litmlp.sweeps.ray import RayLauncher as _RayLauncher
 from litmlp.sweeps.sweeper import Grid as _Grid
 from litmlp.sweeps.sweeper import Search as _Search
@@ -15,3 +16,7 @@ class SearchSweeper(_Search):
 
 class RayLauncher(_RayLauncher):
     """See `litmlp.sweeps.ray.RayLauncher`."""
+
+
+class PopulationLauncher(_PopulationLauncher):
+    """See `litmlp.populations.launcher.PopulationLauncher`."""

@@ -42,6 +42,11 @@ class Baton:
         self.generator.set_state(torch.default_generator.get_state())
 
     @classmethod
+    def holds(cls) -> bool:
+        """Tell whether the current thread is that of a work."""
+        return hasattr(cls.current, "baton")
+
+    @classmethod
     def park(cls, given: Any) -> None:
         """Wait, in the thread of the work, until the other thread resumes it."""
         self = cls.current.baton

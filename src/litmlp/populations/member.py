@@ -1,6 +1,7 @@
 """One of the runs that are trained together: Lightning's loop over epochs, without its loop over steps."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as L
@@ -8,11 +9,20 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor
+from lightning.pytorch.plugins.precision import DoublePrecision, Precision
 from torch.optim.lr_scheduler import LambdaLR
 
-from litmlp.data import Batch, Batches
+from litmlp.data import Batches
 from litmlp.populations.baton import Baton
+from litmlp.populations.optimizer import is_linear
+from litmlp.tasks import Task
+from litmlp.training.loop import reason_for_single_steps
+
+log = logging.getLogger(__name__)
+
+TASK_HOOKS = ("validation_step", "on_validation_epoch_start", "on_validation_start", "on_validation_end",
+              "on_train_epoch_start", "log_stage", "step")
+VALIDATION_HOOKS = ("on_validation_batch_start", "on_validation_batch_end")
 
 
 class MemberLoop(_FitLoop):
@@ -24,6 +34,10 @@ class MemberLoop(_FitLoop):
     def run(self) -> None:
         """Train until the run is done."""
         self.setup_data()
+        if reason := reason_alone(self.trainer):
+            log.info("this run is trained alone: %s", reason)
+            super().run()
+            return
         if self.skip:
             return
         self.reset()
@@ -43,6 +57,38 @@ class MemberLoop(_FitLoop):
             self.member.end_epoch()
         self._restarting = False
         self.on_run_end()
+
+
+def reason_alone(trainer: Any) -> str:
+    """Return why the steps of a run cannot be taken together with those of others; empty if they can."""
+    return next(_reasons(trainer), "")
+
+
+def _reasons(trainer: Any) -> Iterator[str]:
+    task = trainer.lightning_module
+    if reason := reason_for_single_steps(trainer):
+        yield reason
+    if not isinstance(task, Task):
+        yield f"{type(task).__name__} is no Task"
+    for hook in TASK_HOOKS:
+        if getattr(type(task), hook) is not getattr(Task, hook):
+            yield f"{type(task).__name__} overrides {hook}"
+    for hook in VALIDATION_HOOKS:
+        for callback in trainer.callbacks:
+            if getattr(type(callback), hook) is not getattr(L.Callback, hook):
+                yield f"{type(callback).__name__} has a hook for each batch of validation"
+    if not isinstance(trainer.train_dataloader, Batches) or trainer.world_size > 1:
+        yield "its batches come from another loader"
+    elif trainer.num_training_batches != len(trainer.train_dataloader) or trainer.accumulate_grad_batches > 1:
+        yield "an epoch does not take a step for each batch"
+    if trainer.val_check_batch != trainer.num_training_batches or trainer.max_steps != -1:
+        yield "it validates or ends within an epoch"
+    if trainer.strategy.root_device.type != "cpu":
+        yield "it is on an accelerator"
+    if type(trainer.precision_plugin) not in (Precision, DoublePrecision):
+        yield f"{type(trainer.precision_plugin).__name__} is not supported"
+    if not is_linear(trainer.optimizers[0]):
+        yield f"steps of {type(trainer.optimizers[0]).__name__} are not proportional to the learning rate"
 
 
 class Member:

@@ -1,5 +1,6 @@
 """Takes the steps of members of a population together."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,13 +13,14 @@ from torch.func import functional_call, grad_and_value, vmap
 from litmlp.data import Batch
 from litmlp.networks.mlp import Dropout
 from litmlp.populations.baton import Baton
-from litmlp.populations.likeness import FREE
+from litmlp.populations.likeness import FREE, difference
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
 from litmlp.populations.stack import Stack
 
 ROWS_AT_ONCE = 65536
+AUTO = 64
 
 
 class Captured:
@@ -310,18 +312,74 @@ def rows_of(table: Batch, index: Tensor) -> Batch:
     return Batch(*(None if t is None else t.view(*index.shape, *t.shape[1:]) for t in rows))
 
 
-def train_together(works: Sequence[Callable[[], None]]) -> list[BaseException | None]:
-    """Do works that train; their steps are taken together. Return the error of each, if any."""
-    batons = [Baton(work) for work in works]
+def train_together(works: Sequence[Callable[[], None]], most: int | str) -> None:
+    """Do works that train runs, and take the steps of their runs together.
+
+    Args:
+        works: each trains one run or more.
+        most: the number of works that are begun at the same time at most.
+    """
+    waiting: list[Baton] = []
+    left = deque(works)
+    size = AUTO if most == "auto" else int(most)
+    try:
+        while waiting or left:
+            while left and len(waiting) < size:
+                waiting += begun(Baton(left.popleft()))
+            groups = grouped(waiting)
+            waiting = []
+            for group in groups:
+                waiting += trained_for_a_while(group)
+    except BaseException as error:
+        for baton in waiting:
+            if not baton.is_over:
+                baton.resume(error)
+        raise
+
+
+def begun(baton: Baton) -> list[Baton]:
+    """Let a work go on until it waits for steps; return it, or nothing if it is over."""
+    baton.resume()
+    if baton.error is not None:
+        raise baton.error
+    return [] if baton.is_over else [baton]
+
+
+def grouped(batons: Sequence[Baton]) -> list[list[Baton]]:
+    """Return the works in groups whose runs can take their steps together."""
+    groups: list[list[Baton]] = []
     for baton in batons:
-        baton.resume()
-    while waiting := [b for b in batons if not b.is_over]:
-        population = Population([b.parked for b in waiting])
-        while len(waiting) == len(population.members):
-            population.epoch()
-            for baton in waiting:
-                baton.resume()
-            waiting = [b for b in waiting if not b.is_over]
-        for row in range(len(population.members)):
-            population.optimizer.give(row)
-    return [b.error for b in batons]
+        member = baton.parked
+        for group in groups:
+            first = group[0].parked
+            if not unlike(first, member):
+                group.append(baton)
+                break
+        else:
+            groups.append([baton])
+    return groups
+
+
+def unlike(one: Member, other: Member) -> str:
+    """Return why two members cannot take their steps together; empty if they can."""
+    if one.data.batch_size != other.data.batch_size or one.num_steps != other.num_steps:
+        return "the number of rows or steps"
+    if type(one.optimizer) is not type(other.optimizer):
+        return "the optimizer"
+    clips = [(m.trainer.gradient_clip_val, m.trainer.gradient_clip_algorithm) for m in (one, other)]
+    if clips[0] != clips[1]:
+        return "trainer.gradient_clip_val"
+    return difference(one.task, other.task)
+
+
+def trained_for_a_while(group: list[Baton]) -> list[Baton]:
+    """Train a group until a quarter of it is over; return the works that are not."""
+    population = Population([baton.parked for baton in group])
+    enough = len(group) * 3 // 4
+    waiting = group
+    while len(waiting) == len(group) or (len(waiting) > enough and False):
+        population.epoch()
+        waiting = [one for baton in group for one in begun(baton)]
+    for row in range(len(population.members)):
+        population.optimizer.give(row)
+    return waiting

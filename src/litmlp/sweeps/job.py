@@ -54,7 +54,10 @@ class Job:
         del config  # lacks the values of this job: they are known only once its record is read or its trial is drawn
         if self.parent is not None:
             process.end_with(self.parent)
-        number = int(HydraConfig.get().sweep.subdir)
+        self.run(int(HydraConfig.get().sweep.subdir))
+
+    def run(self, number: int) -> None:
+        """Run a job unless it is done, or another process runs it."""
         if not self._may_begin():
             return
         machine.divide(self.side_by_side, self.sweep.path)

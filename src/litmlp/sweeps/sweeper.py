@@ -29,6 +29,7 @@ NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # the sweep itself prints one
 LAUNCHERS = {
     "BasicLauncher": "basic",
     "JoblibLauncher": "joblib",
+    "PopulationLauncher": "population",
     "RayLauncher": "ray",
     "LocalLauncher": "submitit_local",
     "SlurmLauncher": "submitit_slurm",
@@ -204,6 +205,8 @@ class ResumableSweeper(Sweeper):
                 master.hydra.launcher.n_jobs = self.n_jobs
             if self.n_jobs and "array_parallelism" in master.hydra.launcher:
                 master.hydra.launcher.array_parallelism = self.n_jobs
+            if self.n_jobs and "members" in master.hydra.launcher:
+                master.hydra.launcher.members = self.n_jobs
             if self.n_jobs and "ray" in master.hydra.launcher:
                 master.hydra.launcher.ray.remote.num_cpus = max(1, cores() // self.n_jobs)
         return master
