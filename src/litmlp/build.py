@@ -164,14 +164,13 @@ def trainer(
     if version := untested_lightning():  # its loop may differ, and so may the private names that RoundsOfSteps uses
         log.info("steps are taken one by one: rounds of steps were not tried with Lightning %s", version)
     else:
+        from litmlp.populations.baton import own
         from litmlp.training.loop import RoundsOfSteps
 
-        from litmlp.populations.baton import Baton
-
-        if Baton.holds():  # this run is a member of a population
+        if own() is not None:  # other runs are trained together with this one
             from litmlp.populations.member import MemberLoop
 
-            trainer.fit_loop = MemberLoop(trainer, trainer.min_epochs, trainer.max_epochs)
+            trainer.fit_loop = MemberLoop(trainer, config)
         trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
     return trainer
 

@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import socket
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -236,6 +237,8 @@ def _logged(folder: Path) -> Iterator[None]:
         return
     handler = LogFile(folder / LOG, encoding="utf-8", delay=True, errors="backslashreplace")
     handler.setFormatter(logging.Formatter(LINE))
+    if (thread := threading.current_thread()) is not threading.main_thread():  # other runs log in other threads
+        handler.addFilter(lambda record: record.thread == thread.ident)
     ours = logging.getLogger(__package__)
     level = ours.level
     ours.setLevel(min(logging.INFO, level or logging.INFO))  # in Python, the level may be WARNING

@@ -1,71 +1,115 @@
-"""Lets the members of a population run as if each was alone, in threads of which only one runs at a time."""
+"""Lets several runs take turns in one process, each in a thread of its own, of which only one runs at a time.
 
+A run is written as if it was alone: it reads its data, calls hooks, writes files. Where it waits for others, its thread
+parks. So nothing that a run does has to know about the other runs.
+"""
+
+import random
 import threading
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
+
+from litmlp.training.compat import raise_in_thread
+
+_own = threading.local()  # has the attribute `baton` in the thread of a run
 
 
 class Baton:
     """A thread that runs only while the thread that made it waits.
 
+    The random generators of Python, NumPy and torch go on in each thread as if it was alone.
+
     Args:
-        work: what it does.
+        work: what the thread does.
 
     Attributes:
-        error: the exception with which the work ended, if any.
-        parked: what the work gave with `park`, while it waits to go on.
+        parked: what the work gave when it parked; None while it runs, and once it is over.
+        error: with which the work ended, if any.
+        seconds: that the work has taken; others may add to it what is done for the work.
     """
-
-    current: "threading.local" = threading.local()
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work = work
-        self.error: BaseException | None = None
         self.parked: Any = None
-        self.thrown: BaseException | None = None
-        self.goes, self.waits = threading.Semaphore(0), threading.Semaphore(0)
-        self.generator: torch.Generator | None = None  # torch's own, as it was when the work parked
+        self.error: BaseException | None = None
         self.is_over = False
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
+        self.seconds = 0.0
+        self.generator = torch.Generator()  # the state of torch's default generator while the work is parked
+        self._others: tuple[Any, ...] | None = None  # the states of Python's and NumPy's
+        self._thrown: BaseException | None = None
+        self._goes, self._waits = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def resume(self, error: BaseException | None = None) -> None:
-        """Let the work go on until it parks again or ends; with an error, the work raises it where it is parked."""
-        self.parked, self.thrown = None, error
-        if self.generator is not None:
+        """Let the work go on until it parks again or ends; with an error, the work raises it where it is parked.
+
+        An exception that a signal raises meanwhile reaches the work first, which can tidy up, and then the caller.
+        """
+        self.parked, self._thrown = None, error
+        if self._others is not None:
             torch.default_generator.set_state(self.generator.get_state())
-        self.goes.release()
-        self.waits.acquire()
-        self.generator = torch.Generator()
+            random.setstate(self._others[0])
+            np.random.set_state(self._others[1])  # noqa: NPY002
+        else:
+            self._thread.start()
+        self._resumed = perf_counter()
+        self._goes.release()
+        self._wait()
+        self.seconds += perf_counter() - self._resumed
         self.generator.set_state(torch.default_generator.get_state())
+        self._others = random.getstate(), np.random.get_state()  # noqa: NPY002
 
-    @classmethod
-    def holds(cls) -> bool:
-        """Tell whether the current thread is that of a work."""
-        return hasattr(cls.current, "baton")
+    def _wait(self) -> None:
+        try:
+            self._waits.acquire()
+        except BaseException as error:
+            if self._thread.ident is not None:
+                raise_in_thread(self._thread.ident, error)
+            self._waits.acquire()
+            raise
 
-    @classmethod
-    def park(cls, given: Any) -> None:
-        """Wait, in the thread of the work, until the other thread resumes it."""
-        self = cls.current.baton
-        given.baton = self
-        self.parked = given
-        self.waits.release()
-        self.goes.acquire()
-        if self.thrown is not None:
-            raise self.thrown
+    def clock(self) -> float:
+        """Return the seconds that the work has taken until now. Only the work itself calls this."""
+        return self.seconds + perf_counter() - self._resumed
 
     def _run(self) -> None:
-        Baton.current.baton = self
-        self.goes.acquire()
+        _own.baton = self
+        self._goes.acquire()
         try:
-            if self.thrown is not None:
-                raise self.thrown
+            if self._thrown is not None:
+                raise self._thrown
             self.work()
         except BaseException as error:
             self.error = error
         finally:
             self.is_over = True
-            self.waits.release()
+            self._waits.release()
+
+    def _park(self, given: Any) -> None:
+        self.parked = given
+        self._waits.release()
+        self._goes.acquire()
+        if self._thrown is not None:
+            raise self._thrown
+
+
+def own() -> Baton | None:
+    """Return the baton in whose thread this is called; None in other threads."""
+    return getattr(_own, "baton", None)
+
+
+def park(given: Any) -> None:
+    """Wait, in the thread of a baton, until the other thread resumes it, which sees `given` as its `parked`."""
+    baton = own()
+    assert baton is not None
+    baton._park(given)
+
+
+def seconds() -> float:
+    """Return a time in seconds that goes on only for what is done for the current run: the clock of its baton, if any."""
+    baton = own()
+    return perf_counter() if baton is None else baton.clock()

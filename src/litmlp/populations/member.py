@@ -1,19 +1,22 @@
 """One of the runs that are trained together: Lightning's loop over epochs, without its loop over steps."""
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from time import perf_counter
+from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 from lightning.pytorch.loops.fit_loop import _FitLoop
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.plugins.precision import DoublePrecision, Precision
+from lightning.pytorch.trainer.states import RunningStage
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from litmlp.data import Batches
-from litmlp.populations.baton import Baton
+from litmlp.populations.baton import own, park
 from litmlp.populations.optimizer import is_linear
 from litmlp.tasks import Task
 from litmlp.training.loop import reason_for_single_steps
@@ -28,21 +31,33 @@ VALIDATION_HOOKS = ("on_validation_batch_start", "on_validation_batch_end")
 class MemberLoop(_FitLoop):
     """Calls the hooks of each epoch; a population takes the steps of all members.
 
-    An epoch that was interrupted is finished by Lightning's own loop.
+    An epoch that was interrupted is finished by Lightning's own loop, and so is a run that has to train alone.
+
+    Args:
+        trainer: of the run.
+        config: of the run.
     """
+
+    def __init__(self, trainer: Any, config: Mapping[str, Any]) -> None:
+        super().__init__(trainer, trainer.min_epochs, trainer.max_epochs)
+        self.config = config
 
     def run(self) -> None:
         """Train until the run is done."""
         self.setup_data()
-        if reason := reason_alone(self.trainer):
+        if self.skip:
+            return
+        member = Member(self)
+        reason = reason_alone(self.trainer)
+        if not reason:
+            park(member)
+            reason = member.reason_alone
+        if reason:
             log.info("this run is trained alone: %s", reason)
             super().run()
             return
-        if self.skip:
-            return
         self.reset()
         self.on_run_start()
-        self.member = Member(self)
         while not self.done:
             if self.restarting or self.epoch_loop.restarting:
                 try:
@@ -52,9 +67,9 @@ class MemberLoop(_FitLoop):
                 finally:
                     self.on_iteration_done()
                 continue
-            self.member.begin_epoch()
-            Baton.park(self.member)  # until the population has taken the steps
-            self.member.end_epoch()
+            member.begin_epoch()
+            member.wait_for_steps()
+            member.end_epoch()
         self._restarting = False
         self.on_run_end()
 
@@ -66,7 +81,7 @@ def reason_alone(trainer: Any) -> str:
 
 def _reasons(trainer: Any) -> Iterator[str]:
     task = trainer.lightning_module
-    if reason := reason_for_single_steps(trainer):
+    if reason := reason_for_single_steps(trainer, (Precision, DoublePrecision)):
         yield reason
     if not isinstance(task, Task):
         yield f"{type(task).__name__} is no Task"
@@ -85,38 +100,80 @@ def _reasons(trainer: Any) -> Iterator[str]:
         yield "it validates or ends within an epoch"
     if trainer.strategy.root_device.type != "cpu":
         yield "it is on an accelerator"
-    if type(trainer.precision_plugin) not in (Precision, DoublePrecision):
-        yield f"{type(trainer.precision_plugin).__name__} is not supported"
     if not is_linear(trainer.optimizers[0]):
         yield f"steps of {type(trainer.optimizers[0]).__name__} are not proportional to the learning rate"
 
 
-class Member:
-    """A run that waits for the population to take the steps of its epoch.
+class Plan(NamedTuple):
+    """What the schedules of a run do in an epoch.
 
     Attributes:
-        trainer, task, data: of the run.
-        loader: of its training rows.
-        num_steps: of the epoch.
+        rates: the learning rate of each group of parameters, for each step.
+        settings: for each step and group, other settings that a schedule changes, such as momentum; empty if none does.
+    """
+
+    rates: list[list[float]]
+    settings: list[list[dict[str, Any]]]
+
+
+class Member:
+    """A run that waits for a population to take the steps of its epoch.
+
+    Attributes:
+        config: of the run.
+        trainer, task, data, optimizer: of the run.
+        num_steps: of an epoch.
+        has_begun: whether it waits for the steps of an epoch that has begun, not for others to train with.
+        reason_alone: why the run has to train alone; the population sets it while the run has not begun.
+        parameters: that are trained, in the order in which the population has them.
         outputs: of the training rows, in the order of the steps; with their targets and weights.
         val_outputs: of the validation rows.
         loss: of the last step.
     """
 
+    parameters: list[nn.Parameter]
+    outputs: list[Tensor]
+    val_outputs: list[Tensor]
+    loss: Tensor
+
     def __init__(self, loop: MemberLoop) -> None:
-        self.loop, self.trainer = loop, loop.trainer
+        self.loop, self.trainer, self.config = loop, loop.trainer, loop.config
+        baton = own()
+        assert baton is not None
+        self.baton = baton
         self.task: Any = self.trainer.lightning_module
         self.data: Any = self.trainer.datamodule
-        (self.loader,) = loop._combined_loader.flattened
-        (self.optimizer,) = self.trainer.optimizers
-        self.schedulers = [c.scheduler for c in self.trainer.lr_scheduler_configs if c.interval == "step"]
-        self.has_epoch_schedulers = len(self.schedulers) < len(self.trainer.lr_scheduler_configs)
+        self.optimizer: Any = self.trainer.optimizers[0]
+        configs = self.trainer.lr_scheduler_configs
+        self.schedulers: list[Any] = [c.scheduler for c in configs if c.interval == "step"]
+        self.has_epoch_schedulers = len(self.schedulers) < len(configs)
         self.hooks: dict[str, list[Any]] = {}
         self.num_steps = int(self.trainer.num_training_batches)
+        self.has_begun = False
+        self.reason_alone = ""
+
+    def order(self) -> Tensor:
+        """Return the training rows in the order of the epoch, `[N]`."""
+        order: Tensor = self.loader.sampler.indices(len(self.data.tables["train"].numeric))
+        return order
+
+    def wait_for_steps(self) -> None:
+        """Park until the population has taken the steps of the epoch.
+
+        Lightning's timer then counts only the time that was taken for this run.
+        """
+        parked, used = perf_counter(), self.baton.clock()
+        park(self)
+        others = perf_counter() - parked - (self.baton.clock() - used)
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, Timer):
+                callback._start_time[RunningStage.TRAINING] += others
 
     def begin_epoch(self) -> None:
         """As Lightning: _FitLoop.on_advance_start, _TrainingEpochLoop.reset."""
         loop, epoch_loop = self.loop, self.loop.epoch_loop
+        (self.loader,) = loop._combined_loader.flattened
+        self.has_begun = True
         self.loader.sampler.set_epoch(loop.epoch_progress.current.processed)
         loop.epoch_progress.increment_ready()
         self.call("on_train_epoch_start")
@@ -186,17 +243,13 @@ class Member:
             ]
         return self.hooks[hook + kinds]
 
-    def plan(self) -> tuple[list[list[float]], list[list[dict[str, Any]]]]:
-        """Return the learning rate of each group for each step of the epoch, and advance the schedules.
-
-        A schedule may change other settings, too, as one_cycle does with momentum. They are the second result, which is
-        empty if none changes any.
-        """
+    def plan(self) -> Plan:
+        """Return what the schedules do in the epoch, and advance them to its end."""
         groups = self.optimizer.param_groups
         if not self.schedulers:
-            return [[group["lr"] for group in groups]] * self.num_steps, []
+            return Plan([[group["lr"] for group in groups]] * self.num_steps, [])
         if len(self.schedulers) == 1 and type(self.schedulers[0]) is LambdaLR:
-            return self._rates_of_lambda(self.schedulers[0]), []
+            return Plan(self._rates_of_lambda(self.schedulers[0]), [])
         self.optimizer._opt_called = True  # torch would warn that no step was taken yet
         rates, settings = [], []
         for _ in range(self.num_steps):
@@ -204,7 +257,7 @@ class Member:
             settings.append([changing(group) for group in groups])
             for scheduler in self.schedulers:
                 scheduler.step()
-        return rates, settings if any(one != settings[0] for one in settings) else []
+        return Plan(rates, settings if any(one != settings[0] for one in settings) else [])
 
     def _rates_of_lambda(self, scheduler: LambdaLR) -> list[list[float]]:
         # LambdaLR.step, without its work in Python for each step

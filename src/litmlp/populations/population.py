@@ -1,8 +1,6 @@
-"""Takes the steps of members of a population together."""
+"""Takes the steps of several runs together: their parameters are the rows of one matrix."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,121 +10,46 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from litmlp.data import Batch
 from litmlp.networks.mlp import Dropout
-from litmlp.populations.baton import Baton
-from litmlp.populations.likeness import FREE, difference
+from litmlp.populations.likeness import FREE
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
 from litmlp.populations.stack import Stack
+from litmlp.populations.step import Step, without_side_effects
 
-ROWS_AT_ONCE = 65536
-AUTO = 64
-
-
-class Captured:
-    """Takes the place of `Collected` in a step that is recorded."""
-
-    rows: Tensor | None = None
-
-    def add(self, rows: Tensor) -> None:
-        """Keep rows."""
-        self.rows = rows
-
-
-class RawTarget:
-    """Takes the place of a task's target in a step that is recorded: members have targets of their own."""
-
-    @staticmethod
-    def mean_of(output: Tensor) -> Tensor:
-        """Return the outputs of all members of a network, of which a mean is taken later."""
-        return output
-
-
-class SmoothedCrossEntropy(nn.Module):
-    """Cross entropy with a label smoothing that is a tensor."""
-
-    def __init__(self, label_smoothing: Tensor, reduction: str) -> None:
-        super().__init__()
-        self.label_smoothing, self.reduction = label_smoothing, reduction
-
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Compare scores `[N, K]` with classes `[N]`."""
-        logarithms = scores.log_softmax(dim=1)
-        of_class = -logarithms.gather(1, target[:, None])[:, 0]
-        losses = torch.lerp(of_class, -logarithms.mean(dim=1), self.label_smoothing.to(scores.dtype))
-        return losses.mean() if self.reduction == "mean" else losses
-
-
-class Step(nn.Module):
-    """Calls `training_step` of a task, and returns the loss and what the step keeps for the metrics."""
-
-    def __init__(self, task: nn.Module) -> None:
-        super().__init__()
-        self.task = task
-
-    def forward(self, batch: Batch, free: dict[tuple[str, str], Tensor], stage: str) -> Any:
-        """Return the loss and the output, or for validation rows the output."""
-        task: Any = self.task
-        with ExitStack() as stack:
-            modules = dict(task.named_modules())
-            stack.enter_context(replaced(task, "target", RawTarget()))
-            for (name, key), value in free.items():
-                module: Any = modules[name]
-                if key == "label_smoothing":
-                    owner, _, attribute = f"task.{name}".rpartition(".")
-                    parent = task if owner == "task" else modules[owner.removeprefix("task.")]
-                    stack.enter_context(replaced_module(parent, attribute, SmoothedCrossEntropy(value, module.reduction)))
-                else:
-                    stack.enter_context(replaced(module, key, value))
-            seen = {stage: (Captured(), Captured(), Captured())}
-            stack.enter_context(replaced(task, "seen", seen))
-            if stage == "val":
-                task.validation_step(batch, 0)
-                return [kept.rows for kept in seen["val"] if kept.rows is not None]
-            loss = task.training_step(batch, 0)
-            return loss, [kept.rows for kept in seen["train"] if kept.rows is not None]
-
-
-@contextmanager
-def replaced(owner: Any, key: str, value: Any) -> Iterator[None]:
-    """Set an attribute while this context lasts."""
-    kept = vars(owner).get(key, ...)
-    vars(owner)[key] = value
-    try:
-        yield
-    finally:
-        if kept is ...:
-            del vars(owner)[key]
-        else:
-            vars(owner)[key] = kept
-
-
-@contextmanager
-def replaced_module(owner: nn.Module, key: str, value: nn.Module) -> Iterator[None]:
-    """Set a submodule while this context lasts."""
-    kept = owner._modules[key]
-    owner._modules[key] = value
-    try:
-        yield
-    finally:
-        owner._modules[key] = kept
+ROWS_AT_ONCE = 65536  # of all members together, in a validation
+Recordings = dict[Any, Callable[..., Any]]
 
 
 class Population:
-    """Members of the same structure, whose parameters are the rows of one matrix.
+    """Members whose steps differ in nothing but numbers.
 
     Args:
         members: which wait for the steps of an epoch.
+        recordings: the steps that were recorded for members like these; new ones are added.
+
+    Raises:
+        NotRecordable: the steps cannot be taken together.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.members = list(members)
+    def __init__(self, members: Sequence[Member], recordings: Recordings) -> None:
+        self.members: list[Member | None] = list(members)  # None for one that has left
+        self.recordings = recordings
         tasks = [member.task for member in members]
         self.task = tasks[0]
-        self.step_module = Step(self.task)
+        self.batch_size = members[0].data.batch_size
+        self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
+        self.sizes: dict[int, list[int]] = {}
+        self.free = free_of(tasks)
+        self.train, self.train_offsets = joined([m.data.tables["train"] for m in members])
+        self.val, self.val_offsets = joined([m.data.tables["val"] for m in members])
+        self.counts = [len(m.data.tables["train"].numeric) for m in members]
+        self.val_counts = [len(m.data.tables["val"].numeric) for m in members]
         names = {id(p): name for name, p in self.task.named_parameters()}
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
         self.stack = Stack(tasks, groups)
+        self.buffers = stacked_others(tasks, {place.name for place in self.stack.places})
+        self._try()
         self.optimizer = StackedOptimizer(
             self.stack,
             [m.optimizer for m in members],
@@ -135,74 +58,93 @@ class Population:
         )
         for row, member in enumerate(members):
             member.optimizer.consolidate_state_dict = partial(self.optimizer.give, row)  # Lightning calls it to save
-        buffers = [dict(task.named_buffers()) for task in tasks]
-        self.buffers = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
-        self.free = free_of(tasks, self.stack.matrix.dtype)
-        self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
-        self.sizes: dict[int, list[int]] = {}
-        self.recorded: dict[Any, Callable[..., Any]] = {}
-        self.tables, self.offsets = joined([m.data.tables["train"] for m in members])
-        self.val, self.val_offsets = joined([m.data.tables["val"] for m in members])
+            named = dict(member.task.named_parameters())
+            member.parameters = [named[place.name] for place in self.stack.places]
 
     def epoch(self) -> None:
         """Take the steps of an epoch of all members, and compute their outputs for validation rows."""
-        members, size = self.members, self.members[0].data.batch_size
-        order, counts = padded([m.loader.sampler.indices(len(m.data.tables["train"].numeric)) for m in members])
-        order += self.offsets[:, None]
-        plans = [m.plan() for m in members]
-        rates = torch.tensor([plan[0] for plan in plans], dtype=self.stack.matrix.dtype)  # [M, steps, G]
-        views = self.stack.views()
+        orders = [m.order() if m else torch.arange(n) for m, n in zip(self.members, self.counts, strict=True)]
+        order = padded(orders) + self.train_offsets[:, None]
+        plans = [m.plan() if m else None for m in self.members]
+        known = next(plan for plan in plans if plan)
+        still = [[0.0] * len(known.rates[0])] * len(known.rates)  # the rates of one that has left
+        rates = torch.tensor([plan.rates if plan else still for plan in plans], dtype=self.stack.matrix.dtype)
+        rates = rates.to(self.stack.matrix.device)  # [M, steps, groups]
+        self._start_random_numbers()
         kept = []
-        for number, index in enumerate(order.split(size, dim=1)):
-            batch = rows_of(self.tables, index)
-            words = self.words(batch, counts, number * size)
-            if len(set(counts)) > 1 and index.shape[1] + number * size == order.shape[1]:
-                batch = without_padding(batch, torch.tensor(counts) - number * size)
-            gradients, (losses, seen) = self.run("train", views, batch, words)
+        views = self.stack.views()
+        for number, index in enumerate(order.split(self.batch_size, dim=1)):
+            batch = self._batch(index, number)
+            gradients, (losses, seen) = self._run("train", views, batch, self._words(batch, number))
             self.stack.put(gradients, self.optimizer.gradient)
-            self.optimizer.step(rates[:, number], [plan[1][number] for plan in plans] if plans[0][1] else None)
+            settings = [(plan or known).settings[number] for plan in plans] if known.settings else None
+            self.optimizer.step(rates[:, number], settings)
             kept.append(seen)
-        train = [torch.cat(parts, dim=1) for parts in zip(*kept, strict=False)]  # padding has weights, perhaps alone
-        val, val_counts = self.validation(views)
-        for k, member in enumerate(members):
-            member.loss = losses[k]
-            member.outputs = self._seen(member, train, k, counts[k])
-            member.val_outputs = self._seen(member, val, k, val_counts[k])
-        self._show_gradients()
+        train = [torch.cat(parts, dim=1) for parts in zip(*kept, strict=False)]  # only the last may have weights
+        val = self._validation(views)
+        for row, member in enumerate(self.members):
+            if member:
+                member.loss = losses[row]
+                member.outputs = _seen(member, train, row, self.counts[row])
+                member.val_outputs = _seen(member, val, row, self.val_counts[row])
+                for place, parameter in zip(self.stack.places, member.parameters, strict=True):
+                    parameter.grad = self.optimizer.gradient[row, place.start : place.end].view(place.shape)
 
-    def _seen(self, member: Member, kept: Sequence[Tensor], k: int, count: int) -> list[Tensor]:
-        output, *others = (rows[k, :count] for rows in kept)
-        return [output if output.ndim == 2 else member.task.target.mean_of(output), *others]
+    def disband(self) -> None:
+        """Give the members that are left the states of their optimizers, so that others can take their steps."""
+        for row, member in enumerate(self.members):
+            if member:
+                self.optimizer.give(row)
+                del member.optimizer.consolidate_state_dict
 
-    def _show_gradients(self) -> None:
-        for row, member in zip(self.optimizer.gradient, self.members, strict=True):
-            parameters = dict(member.task.named_parameters())
-            for name, shape, start, end in self.stack.places:
-                parameters[name].grad = row[start:end].view(shape)
+    def num_members(self) -> int:
+        """Return how many members have not left."""
+        return sum(member is not None for member in self.members)
+
+    def _batch(self, index: Tensor, number: int) -> Batch:
+        batch = rows_of(self.train, index)
+        is_last = number == (max(self.counts) - 1) // self.batch_size
+        if not is_last or len(set(self.counts)) == 1:
+            return batch
+        left = torch.tensor(self.counts, device=index.device) - number * self.batch_size
+        is_row = torch.arange(index.shape[1], device=index.device) < left[:, None]  # others are padding
+        weight = torch.ones(is_row.shape, device=index.device) if batch.weight is None else batch.weight
+        return batch._replace(weight=weight * is_row)
 
     @torch.no_grad()
-    def validation(self, views: dict[str, Tensor]) -> tuple[list[Tensor], list[int]]:
-        """Return what validation steps keep of all validation rows, and the number of rows of each member."""
-        index, counts = padded([torch.arange(len(m.data.tables["val"].numeric)) for m in self.members])
-        index += self.val_offsets[:, None]
+    def _validation(self, views: dict[str, Tensor]) -> list[Tensor]:
+        """Return what validation steps keep of all validation rows, `[M, N, ...]`."""
+        index = padded([torch.arange(count) for count in self.val_counts]) + self.val_offsets[:, None]
         size = max(64, ROWS_AT_ONCE // len(self.members))
-        parts = [self.run("val", views, rows_of(self.val, some)) for some in index.split(size, dim=1)]
-        return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)], counts
+        parts = [self._run("val", views, rows_of(self.val, some))[1] for some in index.split(size, dim=1)]
+        return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
 
-    def words(self, batch: Batch, counts: Sequence[int], start: int) -> list[Tensor]:
+    # Random numbers.
+
+    def _start_random_numbers(self) -> None:
+        # Layers of the user's own draw for all members at once: so that a repetition draws the same, the state is
+        # that of the first member, whatever was recorded or computed before.
+        first = next(member for member in self.members if member)
+        torch.default_generator.set_state(first.baton.generator.get_state())
+
+    def _words(self, batch: Batch, number: int) -> list[Tensor]:
         """Return random numbers for each `Dropout` that the step will call, `[M, ...]`, as a run alone draws them."""
         if not self.dropouts:
             return []
+        num_rows = batch.numeric.shape[1]
         sizes = self._sizes(batch)
         drawn = []
-        for member, count in zip(self.members, counts, strict=True):
-            rows = min(count - start, batch.numeric.shape[1])
-            own = [-(-size // batch.numeric.shape[1] * rows // 8) for size in sizes]
+        for member, count in zip(self.members, self.counts, strict=True):
+            rows = min(count - number * self.batch_size, num_rows)
+            own = [-(-size // num_rows * rows // 8) for size in sizes]
+            if member is None:
+                drawn.append(torch.zeros(sum(own), dtype=torch.int64).split(own))
+                continue
             words = torch.empty(sum(own), dtype=torch.int64).random_(-(2**63), None, generator=member.baton.generator)
             drawn.append(words.split(own))
         longest = [-(-size // 8) for size in sizes]
         return [
-            torch.stack([nn.functional.pad(one, (0, most - len(one))) for one in of_layer])
+            torch.stack([nn.functional.pad(one, (0, most - len(one))) for one in of_layer]).to(batch.numeric.device)
             for most, of_layer in zip(longest, zip(*drawn, strict=True), strict=True)
         ]
 
@@ -225,161 +167,109 @@ class Population:
             self.sizes[key] = [sizes[name] for name in self.dropouts]
         return self.sizes[key]
 
-    def run(self, stage: str, views: dict[str, Tensor], batch: Batch, words: Sequence[Tensor] = ()) -> Any:
-        key = (stage, batch.numeric.shape, batch.weight is None)
+    # Steps.
+
+    def _run(self, stage: str, views: dict[str, Tensor], batch: Batch, words: Sequence[Tensor] = ()) -> Any:
         given = (views, self.buffers, [*self.free.values(), *words], *batch)
-        if key not in self.recorded:
-            function = self.gradients if stage == "train" else self.evaluate
+        key = (stage, batch.numeric.shape, *self.free, *(None if t is None else t.shape[2:] for t in batch))
+        if key not in self.recordings:
             self.task.train(stage == "train")
-            self.recorded[key] = recorded(function, *given)
-        return self.recorded[key](*given)
+            state = torch.default_generator.get_state()
+            self.recordings[key] = recorded(self._gradients if stage == "train" else self._outputs, *given)
+            torch.default_generator.set_state(state)
+        return self.recordings[key](*given)
+
+    def _try(self) -> None:
+        """Record the first step, before anything but the place of the parameters is changed."""
+        index = torch.zeros(len(self.members), min(self.batch_size, *self.counts), dtype=torch.int64)
+        batch = rows_of(self.train, index + self.train_offsets[:, None])
+        views = self.stack.views()
+        with without_side_effects(self.task):
+            self._run("train", views, batch, self._words_of_zeros(batch))
+        with without_side_effects(self.task), torch.no_grad():
+            self._run("val", views, rows_of(self.val, index[:, :1] + self.val_offsets[:, None]))
+        self.task.train()
+
+    def _words_of_zeros(self, batch: Batch) -> list[Tensor]:
+        if not self.dropouts:
+            return []
+        sizes = [-(-size // 8) for size in self._sizes(batch)]
+        return [torch.zeros(len(self.members), size, dtype=torch.int64, device=batch.numeric.device) for size in sizes]
 
     def _named(self, free: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:
         names = [*self.free, *((name, "words") for name in self.dropouts)]
         return dict(zip(names, free, strict=False))  # an evaluation has no random numbers
 
-    def gradients(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
-        def one(parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
-            named = {f"task.{name}": t for name, t in (parameters | buffers).items()}
-            return functional_call(self.step_module, named, (Batch(*batch), self._named(free), "train"))
-
+    def _gradients(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
         def total(parameters: Any) -> Any:
-            loss, output = vmap(one, in_dims=(0, 0, 0, *dims(batch)), randomness="different")(parameters, buffers, free, *batch)
-            return loss.sum(), (loss, output)
+            losses, seen = self._call("train", parameters, buffers, free, *batch)
+            return losses.sum(), (losses, seen)
 
         gradients, (_, kept) = grad_and_value(total, has_aux=True)(parameters)
-        return [gradients[place.name] for place in self.stack.places], kept
+        return list(gradients.values()), kept
 
-    def evaluate(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
+    def _outputs(self, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
+        return self._call("val", parameters, buffers, free, *batch)
+
+    def _call(self, stage: str, parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
+        step = Step(self.task)
+
         def one(parameters: Any, buffers: Any, free: Any, *batch: Any) -> Any:
-            named = {f"task.{name}": t for name, t in (parameters | buffers).items()}
-            return functional_call(self.step_module, named, (Batch(*batch), self._named(free), "val"))
+            named = {f"task.{name}": tensor for name, tensor in (parameters | buffers).items()}
+            return functional_call(step, named, (Batch(*batch), self._named(free), stage))
 
-        return vmap(one, in_dims=(0, 0, 0, *dims(batch)))(parameters, buffers, free, *batch)
+        dims = (0, 0, 0, *(None if tensor is None else 0 for tensor in batch))
+        return vmap(one, in_dims=dims, randomness="different")(parameters, buffers, free, *batch)
 
 
-def free_of(tasks: Sequence[nn.Module], dtype: torch.dtype) -> dict[tuple[str, str], Tensor]:
+def free_of(tasks: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
     """Return the attributes that members may differ in, `[M]` each, by the name of the module and of the attribute."""
     named = [dict(task.named_modules()) for task in tasks]
+    like = next(tasks[0].parameters())
     free = {}
     for name, module in named[0].items():
         for key, kind in FREE.items():
             if isinstance(module, kind):
                 values = [float(getattr(modules[name], key)) for modules in named]
-                if isinstance(module, nn.Dropout) or len(set(values)) > 1:
-                    free[name, key] = torch.tensor(values, dtype=dtype)
+                if isinstance(module, Dropout) or len(set(values)) > 1:
+                    free[name, key] = torch.tensor(values, dtype=like.dtype, device=like.device)
     return free
 
 
-def dims(batch: Sequence[Tensor | None]) -> list[int | None]:
-    return [None if tensor is None else 0 for tensor in batch]
+def stacked_others(tasks: Sequence[nn.Module], names: Collection[str]) -> dict[str, Tensor]:
+    """Return the buffers of all members, `[M, ...]`, and those parameters that are not trained."""
+    named = [{**dict(task.named_parameters()), **dict(task.named_buffers())} for task in tasks]
+    return {name: torch.stack([own[name].detach() for own in named]) for name in named[0] if name not in names}
 
 
-def padded(rows: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
-    """Return indices of rows of all members, `[M, N]`, the last of which are 0 for some, and how many each has."""
-    counts = [len(one) for one in rows]
-    index = torch.zeros(len(rows), max(counts), dtype=torch.int64)
-    for own, one in zip(index, rows, strict=True):
-        own[: len(one)] = one
-    return index, counts
-
-
-def without_padding(batch: Batch, counts: Tensor) -> Batch:
-    """Return a batch in which only the first rows of each member, `[M]`, count."""
-    counts_row = torch.arange(batch.numeric.shape[1])[None, :] < counts[:, None]
-    ones = torch.ones(counts_row.shape) if batch.weight is None else batch.weight
-    return batch._replace(weight=ones * counts_row)
+def padded(rows: Sequence[Tensor]) -> Tensor:
+    """Return indices of rows of all members, `[M, N]`, the last of which are 0 for those with fewer rows."""
+    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
 
 def joined(tables: Sequence[Batch]) -> tuple[Batch, Tensor]:
-    """Return the distinct tables as one, and where each of `tables` begins in it."""
-    distinct: dict[int, tuple[int, Batch]] = {}
+    """Return the distinct tables as one, and where each of `tables` begins in it, `[M]`."""
+    distinct: dict[tuple[int, ...], tuple[int, Batch]] = {}
     start, offsets = 0, []
     for table in tables:
-        key = table.numeric.data_ptr() if table.numeric.numel() else id(table)
+        key = tuple(0 if tensor is None else tensor.data_ptr() for tensor in table)
         if key not in distinct:
             distinct[key] = (start, table)
             start += len(table.numeric)
         offsets.append(distinct[key][0])
     parts = [table for _, table in distinct.values()]
+    if len(parts) == 1:
+        return parts[0], torch.tensor(offsets)
     whole = [None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)]
     return Batch(*whole), torch.tensor(offsets)
 
 
 def rows_of(table: Batch, index: Tensor) -> Batch:
     """Return rows `[M, B, ...]` of a table for indices `[M, B]`."""
-    rows = table.rows(index.flatten())
+    rows = table.rows(index.flatten().to(table.numeric.device))
     return Batch(*(None if t is None else t.view(*index.shape, *t.shape[1:]) for t in rows))
 
 
-def train_together(works: Sequence[Callable[[], None]], most: int | str) -> None:
-    """Do works that train runs, and take the steps of their runs together.
-
-    Args:
-        works: each trains one run or more.
-        most: the number of works that are begun at the same time at most.
-    """
-    waiting: list[Baton] = []
-    left = deque(works)
-    size = AUTO if most == "auto" else int(most)
-    try:
-        while waiting or left:
-            while left and len(waiting) < size:
-                waiting += begun(Baton(left.popleft()))
-            groups = grouped(waiting)
-            waiting = []
-            for group in groups:
-                waiting += trained_for_a_while(group)
-    except BaseException as error:
-        for baton in waiting:
-            if not baton.is_over:
-                baton.resume(error)
-        raise
-
-
-def begun(baton: Baton) -> list[Baton]:
-    """Let a work go on until it waits for steps; return it, or nothing if it is over."""
-    baton.resume()
-    if baton.error is not None:
-        raise baton.error
-    return [] if baton.is_over else [baton]
-
-
-def grouped(batons: Sequence[Baton]) -> list[list[Baton]]:
-    """Return the works in groups whose runs can take their steps together."""
-    groups: list[list[Baton]] = []
-    for baton in batons:
-        member = baton.parked
-        for group in groups:
-            first = group[0].parked
-            if not unlike(first, member):
-                group.append(baton)
-                break
-        else:
-            groups.append([baton])
-    return groups
-
-
-def unlike(one: Member, other: Member) -> str:
-    """Return why two members cannot take their steps together; empty if they can."""
-    if one.data.batch_size != other.data.batch_size or one.num_steps != other.num_steps:
-        return "the number of rows or steps"
-    if type(one.optimizer) is not type(other.optimizer):
-        return "the optimizer"
-    clips = [(m.trainer.gradient_clip_val, m.trainer.gradient_clip_algorithm) for m in (one, other)]
-    if clips[0] != clips[1]:
-        return "trainer.gradient_clip_val"
-    return difference(one.task, other.task)
-
-
-def trained_for_a_while(group: list[Baton]) -> list[Baton]:
-    """Train a group until a quarter of it is over; return the works that are not."""
-    population = Population([baton.parked for baton in group])
-    enough = len(group) * 3 // 4
-    waiting = group
-    while len(waiting) == len(group) or (len(waiting) > enough and False):
-        population.epoch()
-        waiting = [one for baton in group for one in begun(baton)]
-    for row in range(len(population.members)):
-        population.optimizer.give(row)
-    return waiting
+def _seen(member: Member, kept: Sequence[Tensor], row: int, count: int) -> list[Tensor]:
+    output, *others = (rows[row, :count] for rows in kept)
+    return [output if output.ndim == 2 else member.task.target.mean_of(output), *others]

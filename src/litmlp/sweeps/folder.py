@@ -24,6 +24,7 @@ from litmlp.trust import only_chooses
 SWEEP, JOB, RESULTS, BEST = "sweep.yaml", "job.json", "results.csv", "best.yaml"
 OWN_FILES = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*")  # which a sweep writes
 DERIVED = ("fixed", "columns")  # keys of a description that do not tell sweeps apart
+KEPT = ("members",)  # such keys, too, whose values stay those of the sweep's first command
 DONE = ("completed", "pruned", "failed")
 FREE_BYTES = 20_000_000  # no job begins with less free space
 Row = dict[str, Any]
@@ -65,6 +66,11 @@ class SweepFolder:
                 "hydra.sweep.dir, or type the command that made it"
             )
         return cls(path, stored | {key: description[key] for key in DERIVED if key in description})
+
+    @property
+    def group_size(self) -> int:
+        """The number of jobs of a search, one after another, that share those values that give shapes."""
+        return int(self.description.get("members", 1))
 
     def job(self, number: int) -> Path:
         """Return the folder of a job."""
@@ -184,7 +190,7 @@ def _stored(file: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
         stored = read_yaml(file)
     except InputError:
         stored = {}
-    if not wanted.keys() <= stored.keys() | {"study_name"}:
+    if not wanted.keys() <= stored.keys() | {"study_name", *KEPT}:
         raise InputError(
             f"'{paths.display(file)}' is damaged or does not describe a sweep: choose another hydra.sweep.dir"
         )
@@ -214,7 +220,7 @@ def row_of(record: Row, folder: Path) -> Row:
 
 def identity(description: Mapping[str, Any]) -> str:
     """Return eight characters that identify a description: the start of its SHA-256."""
-    identifying = {key: value for key, value in description.items() if key not in DERIVED}
+    identifying = {key: value for key, value in description.items() if key not in (*DERIVED, *KEPT)}
     return hashlib.sha256(json.dumps(identifying, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -223,7 +229,7 @@ def _first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> s
     old, new = _flat(stored), _flat(wanted)
     absent = object()  # None is a value
     for key in dict.fromkeys([*new, *old]):
-        if key not in DERIVED and key.partition(".")[0] in wanted and old.get(key, absent) != new.get(key, absent):
+        if key not in (*DERIVED, *KEPT) and key.partition(".")[0] in wanted and old.get(key, absent) != new.get(key, absent):
             return key.removeprefix("config.")
     return None
 

@@ -3,8 +3,9 @@
 import math
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from litmlp import cli, machine, process, run_folder
 from litmlp.errors import InputError, no_room
 from litmlp.files import read_yaml
+from litmlp.populations import keys
 from litmlp.sweeps.folder import Row, SweepFolder
 from litmlp.trust import check_config
 
@@ -36,6 +38,8 @@ class Job:
         storage: the URL of the database that holds the study; None if the study is a file in the sweep's folder.
         deadline: the time after which no job begins, in seconds since 1970.
         stops_on_failure: whether no job begins after another one has failed.
+        members: the number of runs that are trained together at most; `auto` for as many as pay and fit.
+        together: the numbers of the jobs that one launched job stands for, by the first of them; absent for itself.
         parent: the process with which the job's own process ends; None if it goes on without the sweep's command.
     """
 
@@ -47,6 +51,8 @@ class Job:
     storage: str | None = None
     deadline: float = math.inf
     stops_on_failure: bool = False
+    members: int | str = 1
+    together: Mapping[int, Sequence[int]] = field(default_factory=dict)
     parent: int | None = None
 
     def __call__(self, config: DictConfig) -> None:
@@ -54,7 +60,20 @@ class Job:
         del config  # lacks the values of this job: they are known only once its record is read or its trial is drawn
         if self.parent is not None:
             process.end_with(self.parent)
-        self.run(int(HydraConfig.get().sweep.subdir))
+        number = int(HydraConfig.get().sweep.subdir)
+        numbers = self.together.get(number, [number])
+        if len(numbers) == 1:
+            self.run(number)
+            return
+        from litmlp.populations.together import Work, train_together
+
+        train_together([Work(partial(self.run, one), self.shape(one)) for one in numbers], self.members)
+
+    def shape(self, number: int) -> Any:
+        """Return what tells jobs apart that can hardly be trained together."""
+        if self.num_trials is not None:
+            return number // self.sweep.group_size
+        return keys.shaping(grid_overrides(self.sweep.description["space"], number))
 
     def run(self, number: int) -> None:
         """Run a job unless it is done, or another process runs it."""
@@ -79,7 +98,9 @@ class Job:
         if record is None:
             return
         self.sweep.write(record)  # before training: a job that is killed continues with the same values and trial
-        started = time.perf_counter()
+        from litmlp.populations.baton import seconds
+
+        started = seconds()
         try:
             results, is_pruned = self._train(number, record, study)
             outcome = {"status": "pruned" if is_pruned else "completed", **_mean(results)}
@@ -91,7 +112,7 @@ class Job:
             if no_room(error) is not None:
                 raise
             outcome = {"status": "failed", "error": cli.sentence(error), "traceback": traceback.format_exc()}
-        self._finish(record | outcome | {"seconds": round(time.perf_counter() - started, 2)}, study)
+        self._finish(record | outcome | {"seconds": round(seconds() - started, 2)}, study)
 
     def fail(self, number: int, reason: str) -> None:
         """Record that a job failed whose own process died before it could record this."""

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
+
+from litmlp.sweeps import launching
 
 
 class RayLauncher(Launcher):
@@ -48,15 +49,4 @@ def _run(shared: tuple[HydraContext, TaskFunction, DictConfig, Any], overrides: 
     context, task_function, master, state = shared
     setup_globals()
     Singleton.set_state(state)
-    config = context.config_loader.load_sweep_config(master, overrides)
-    with open_dict(config):
-        config.hydra.job.id = str(number)
-        config.hydra.job.num = number
-    HydraConfig.instance().set_config(config)
-    return run_job(
-        hydra_context=context,
-        task_function=task_function,
-        config=config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    return launching.run(context, task_function, master, overrides, number)

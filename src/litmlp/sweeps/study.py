@@ -23,6 +23,7 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from litmlp.build import built
 from litmlp.errors import InputError
+from litmlp.populations import keys
 from litmlp.sweeps.folder import SweepFolder
 from litmlp.sweeps.space import Distribution
 
@@ -67,7 +68,8 @@ class Study:
         """Return the trial that holds a job's values; None if other machines already have all the trials wanted.
 
         The values depend only on the job's number and on the trials before it. So a search that was stopped draws the
-        same values as one that was not.
+        same values as one that was not. The jobs of a group share those values that give shapes, so that their runs can
+        be trained together.
         """
         if self.is_shared and self.num_trials() >= num_trials:
             return None
@@ -75,7 +77,8 @@ class Study:
         machine = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
         sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, machine])
         start = self.sweep.description.get("start", [])[self.num_trials() if self.is_shared else number :][:1]
-        self.study.sampler = with_values(sampler, start[0]) if start else sampler
+        values = start[0] if start else self._values_of_group(number)
+        self.study.sampler = with_values(sampler, values) if values else sampler
         with self._locked():
             if (begun := self._trial_of_job(number)) is not None:
                 return begun
@@ -110,6 +113,19 @@ class Study:
     def num_trials(self) -> int:
         """Return how many trials of all machines count towards the number wanted."""
         return sum(self._counts(trial) for trial in self._trials())
+
+    def _values_of_group(self, number: int) -> dict[str, Any]:
+        """Return the values that a job shares with the first trial of its group; none if it is the first."""
+        size = self.sweep.group_size
+        if size == 1:
+            return {}
+        first = number - number % size
+        folders = {str(self.sweep.job(other)): other for other in range(first, number)}
+        trials = [trial for trial in self._trials() if trial.user_attrs.get("folder") in folders]
+        if not trials:
+            return {}
+        earliest = min(trials, key=lambda trial: folders[trial.user_attrs["folder"]])
+        return {key: value for key, value in earliest.params.items() if not keys.is_free(key)}
 
     def _locked(self) -> AbstractContextManager[None]:
         return nullcontext() if self.is_shared else self.sweep.locked()

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from litmlp import cli, paths, run_folder
 from litmlp.errors import InputError, Interrupted, JobsFailed, install, no_room
 from litmlp.machine import cores
+from litmlp.populations.size import MOST
 from litmlp.sweeps import report, space
 from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
@@ -25,6 +26,7 @@ from litmlp.training import compat
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # config keys that do not change the results
 ROWS_REPORTED = 10
+ROUNDS = 4  # of a search whose trials are drawn in groups
 NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # the sweep itself prints one line for each job
 LAUNCHERS = {
     "BasicLauncher": "basic",
@@ -41,7 +43,9 @@ class ResumableSweeper(Sweeper):
 
     Args:
         params: the values of keys that vary, as key to text, in addition to those of the command line.
-        n_jobs: the number of jobs that run at the same time; null leaves it to the launcher.
+        n_jobs: the number of jobs that run at the same time; null leaves it to the launcher. With the launcher
+            `population`, the number of runs that are trained together.
+        members: the number of runs that each process of another launcher trains together; `auto` for as many as pay.
         timeout: the seconds after which no further job begins.
         on_failure: `continue`, or `stop`, with which no job begins after one has failed.
         retry_failed: run jobs again that have failed before.
@@ -51,12 +55,14 @@ class ResumableSweeper(Sweeper):
         self,
         params: dict[str, Any] | None = None,
         n_jobs: int | None = None,
+        members: int | str | None = None,
         timeout: float | None = None,
         on_failure: str = "continue",
         retry_failed: bool = False,
     ) -> None:
         self.params = params
         self.n_jobs = n_jobs
+        self.members = members
         self.timeout = timeout
         self.on_failure = on_failure
         self.retry_failed = retry_failed
@@ -66,6 +72,8 @@ class ResumableSweeper(Sweeper):
             raise InputError(f"hydra.sweeper.on_failure is '{on_failure}': use continue or stop")
         if n_jobs is not None:
             check_count("n_jobs", n_jobs)
+        if members not in (None, "auto"):
+            check_count("members", members)
         if timeout is not None and (not isinstance(timeout, int | float) or timeout <= 0):
             raise InputError(f"hydra.sweeper.timeout is {timeout}: use a number of seconds above 0, or null")
 
@@ -93,6 +101,9 @@ class ResumableSweeper(Sweeper):
         }
         description |= self._named(description)
         description["columns"] = self._check(description, launcher)
+        members = self._members(launcher)
+        if members != 1:
+            description |= self._grouped(members)
         sweep = SweepFolder.open(self._folder(description), description, self._command())
         sweep.collect()
         # The number of trials is no part of the description: a sweep can have more jobs than the command asks for.
@@ -107,6 +118,7 @@ class ResumableSweeper(Sweeper):
             side_by_side=self._side_by_side(launcher),
             deadline=time.time() + self.timeout if self.timeout else float("inf"),
             stops_on_failure=self.on_failure == "stop",
+            members=members,
             parent=os.getpid() if launcher == "joblib" else None,
             **self._of_search(),
         )
@@ -141,6 +153,10 @@ class ResumableSweeper(Sweeper):
         """Return the study's name, which a grid does not have, as an entry of the description."""
         return {}
 
+    def _grouped(self, members: int | str) -> dict[str, Any]:
+        """Return the number of jobs that share values, which a grid does not have, as an entry of the description."""
+        return {}
+
     def _total(self, sweep: SweepFolder) -> int:
         """Return the number of jobs that the command asks for."""
         raise NotImplementedError
@@ -168,6 +184,7 @@ class ResumableSweeper(Sweeper):
     def _launch(self, job: Job, numbers: list[int]) -> None:
         master = job.master
         launcher = Plugins.instance().instantiate_launcher(hydra_context=self.context, task_function=job, config=master)
+        job.together = self._chunks(job, numbers)
         fixed = job.sweep.description["fixed"]  # Hydra composes a config with them, though each job composes its own
         folder = str(job.sweep.path).replace("'", "\\'")
         overrides = [
@@ -177,7 +194,7 @@ class ResumableSweeper(Sweeper):
                 f"hydra.sweep.subdir='{number}'",
                 NO_CONSOLE,
             )
-            for number in numbers
+            for number in job.together
         ]
         try:
             for done in launcher.launch(overrides, initial_job_idx=numbers[0]):
@@ -197,6 +214,31 @@ class ResumableSweeper(Sweeper):
             for number in suspects:  # one of them killed the process of all: alone, it shows which one it is
                 self._launch(job, [number])
 
+    def _chunks(self, job: Job, numbers: Sequence[int]) -> dict[int, list[int]]:
+        """Return the numbers of those jobs that are launched as one, by the first of them."""
+        if job.members == 1:
+            return {number: [number] for number in numbers}
+        if self._launcher_name() == "population":
+            return {numbers[0]: list(numbers)}
+        size = MOST if job.members == "auto" else int(job.members)
+        size = min(size, -(-len(numbers) // self._processes()))
+        alike: dict[Any, list[int]] = {}
+        for number in numbers:
+            alike.setdefault(job.shape(number), []).append(number)
+        chunks = [some[start : start + size] for some in alike.values() for start in range(0, len(some), size)]
+        return {chunk[0]: chunk for chunk in chunks}
+
+    def _processes(self) -> int:
+        """Return the number of processes that the launcher runs at the same time, as far as it says so."""
+        launcher = self._launcher_name()
+        return self.n_jobs or (self._side_by_side(launcher) if launcher in ("joblib", "submitit_local") else cores())
+
+    def _members(self, launcher: str) -> int | str:
+        """Return the number of runs that a process trains together; `auto` for as many as pay."""
+        if launcher == "population":
+            return self.members or self.n_jobs or "auto"
+        return self.members or 1
+
     def _master(self, folder: Path) -> DictConfig:
         master = self.config.copy()
         with read_write(master), open_dict(master):
@@ -205,8 +247,6 @@ class ResumableSweeper(Sweeper):
                 master.hydra.launcher.n_jobs = self.n_jobs
             if self.n_jobs and "array_parallelism" in master.hydra.launcher:
                 master.hydra.launcher.array_parallelism = self.n_jobs
-            if self.n_jobs and "members" in master.hydra.launcher:
-                master.hydra.launcher.members = self.n_jobs
             if self.n_jobs and "ray" in master.hydra.launcher:
                 master.hydra.launcher.ray.remote.num_cpus = max(1, cores() // self.n_jobs)
         return master
@@ -370,6 +410,11 @@ class Search(ResumableSweeper):
 
     def _named(self, description: dict[str, Any]) -> dict[str, Any]:
         return {"study_name": self.study_name or identity(description)}
+
+    def _grouped(self, members: int | str) -> dict[str, Any]:
+        # With few trials, larger groups would leave the sampler nothing to learn from.
+        most = max(2, min(MOST, self.n_trials // ROUNDS)) if members == "auto" else int(members)
+        return {"members": most}
 
     def _total(self, sweep: SweepFolder) -> int:
         from litmlp.sweeps.study import GRID, from_plain, grid

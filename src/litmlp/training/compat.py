@@ -68,6 +68,21 @@ def has_step_hooks(optimizer: Any) -> bool:
     return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
 
 
+def raise_in_thread(thread: int, error: BaseException) -> None:
+    """Let another thread raise an error as soon as it runs Python code; Python offers this in its C interface only.
+
+    Python makes the error itself, from a class that takes no arguments.
+    """
+    import ctypes
+
+    class Raised(type(error)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            BaseException.__init__(self, *error.args)
+            vars(self).update(vars(error))
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Raised))
+
+
 def arguments_parser() -> argparse.ArgumentParser:
     """Return the parser of Hydra's flags: Hydra has no public one, and prints itself what its parser refuses."""
     from hydra._internal.utils import get_args_parser

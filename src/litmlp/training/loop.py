@@ -221,12 +221,17 @@ class RoundsOfSteps(_TrainingEpochLoop):
         return result.closure_loss, result.asdict()
 
 
-def reason_for_single_steps(trainer: Any) -> str:
-    """Return the first reason why Lightning has to take each step itself; empty if there is none."""
-    return next(_reasons(trainer), "")
+def reason_for_single_steps(trainer: Any, precisions: tuple[type, ...] = (Precision, MixedPrecision)) -> str:
+    """Return the first reason why Lightning has to take each step itself; empty if there is none.
+
+    Args:
+        trainer: that fits a task.
+        precisions: classes of plugins that need no step of Lightning's.
+    """
+    return next(_reasons(trainer, precisions), "")
 
 
-def _reasons(trainer: Any) -> Iterator[str]:
+def _reasons(trainer: Any, precisions: tuple[type, ...]) -> Iterator[str]:
     task, data, strategy = trainer.lightning_module, trainer.datamodule, trainer.strategy
     if not task.automatic_optimization:
         yield f"{_name(task)} takes the optimizer's steps itself"
@@ -244,7 +249,7 @@ def _reasons(trainer: Any) -> Iterator[str]:
     if type(strategy) not in (SingleDeviceStrategy, DDPStrategy) or getattr(strategy, "_model_averager", None):
         yield f"{_name(strategy)} may do more in each step"
     precision = trainer.precision_plugin
-    if type(precision) not in (Precision, MixedPrecision) or getattr(precision, "scaler", None):
+    if type(precision) not in precisions or getattr(precision, "scaler", None):
         yield f"{_name(precision)} may do more in each step"
     for optimizer in trainer.optimizers:
         if not _is_plain_optimizer(optimizer):

@@ -1,0 +1,169 @@
+"""One training step or validation step of a task, as a function of its parameters and of settings of its own."""
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from litmlp.data import Batch
+
+
+class Captured:
+    """Takes the place of `Collected` in a step that is recorded."""
+
+    rows: Tensor | None = None
+
+    def add(self, rows: Tensor) -> None:
+        """Keep rows."""
+        self.rows = rows
+
+
+class SmoothedCrossEntropy(nn.Module):
+    """Cross entropy with a label smoothing that is a tensor."""
+
+    def __init__(self, label_smoothing: Tensor, reduction: str) -> None:
+        super().__init__()
+        self.label_smoothing, self.reduction = label_smoothing, reduction
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Compare scores `[N, K]` with classes `[N]`."""
+        logarithms = scores.log_softmax(dim=1)
+        of_class = -logarithms.gather(1, target[:, None])[:, 0]
+        losses = torch.lerp(of_class, -logarithms.mean(dim=1), self.label_smoothing.to(scores.dtype))
+        return losses.mean() if self.reduction == "mean" else losses
+
+
+class Unknown:
+    """Takes the place of what changes from step to step, such as the batch's number: a step that uses it cannot be recorded.
+
+    Args:
+        name: of what it stands for.
+    """
+
+    def __init__(self, name: str) -> None:
+        vars(self)["name"] = name
+
+    def _refuse(self, *_: Any) -> Any:
+        raise NotRecordable(f"its step uses {self.name}")
+
+    __getattr__ = __setattr__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = __bool__ = __index__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __floordiv__ = __truediv__ = _refuse
+    __int__ = __float__ = __str__ = __repr__ = __format__ = __call__ = __getitem__ = __iter__ = __len__ = _refuse
+
+
+class RawTarget(Unknown):
+    """Takes the place of a task's target, since runs have targets of their own."""
+
+    @staticmethod
+    def mean_of(output: Tensor) -> Tensor:
+        """Return the outputs of all members of a network: their mean is taken later, by the target of each run."""
+        return output
+
+
+class NotRecordable(Exception):
+    """A step does something that a repetition of its operations would not do."""
+
+
+class Step(nn.Module):
+    """Calls `training_step` or `validation_step` of a task.
+
+    Args:
+        task: of the runs.
+    """
+
+    def __init__(self, task: nn.Module) -> None:
+        super().__init__()
+        self.task = task
+
+    def forward(self, batch: Batch, free: Mapping[tuple[str, str], Tensor], stage: str) -> Any:
+        """Return the loss, 0 for validation rows, and what the step keeps for the metrics.
+
+        Args:
+            batch: of one member.
+            free: settings of this member, by the name of a module and of its attribute.
+            stage: `train` or `val`.
+        """
+        task: Any = self.task
+        kept = (Captured(), Captured(), Captured())
+        with ExitStack() as stack:
+            modules = dict(task.named_modules())
+            stack.enter_context(replaced(task, "target", RawTarget("the target")))
+            stack.enter_context(replaced(task, "seen", {stage: kept}))
+            for (name, key), value in free.items():
+                module: Any = modules[name]
+                if key == "label_smoothing":
+                    owner, _, attribute = name.rpartition(".")
+                    smoothed = SmoothedCrossEntropy(value, module.reduction)
+                    stack.enter_context(replaced_module(modules[owner], attribute, smoothed))
+                else:
+                    stack.enter_context(replaced(module, key, value))
+            if stage == "val":
+                task.validation_step(batch, Unknown("batch_idx"))
+                loss = batch.numeric.new_zeros(())
+            else:
+                loss = task.training_step(batch, Unknown("batch_idx"))
+                if not isinstance(loss, Tensor):
+                    raise NotRecordable("training_step does not return the loss alone")
+            return loss, [one.rows for one in kept if one.rows is not None]
+
+
+@contextmanager
+def without_side_effects(task: Any) -> Iterator[None]:
+    """Raise NotRecordable if what happens in this context changes more than tensors that it makes.
+
+    A step that is recorded would do so once only: it must not change attributes or buffers, draw numbers outside of
+    torch, or look at the trainer, whose epoch changes.
+    """
+    before, buffers = attributes(task), {name: buffer.clone() for name, buffer in task.named_buffers()}
+    states, trainer = (random.getstate(), np.random.get_state()[1].tobytes()), task.trainer  # noqa: NPY002
+    task.trainer = Unknown("the trainer")
+    try:
+        yield
+    finally:
+        task.trainer = trainer
+    after = attributes(task)
+    if changed := [key for key in before.keys() | after.keys() if before.get(key, ...) is not after.get(key, ...)]:
+        raise NotRecordable(f"its step changes {'.'.join(filter(None, changed[0]))}")
+    if changed_buffers := [n for n, b in task.named_buffers() if not torch.equal(b, buffers[n])]:
+        raise NotRecordable(f"its step changes the buffer {changed_buffers[0]}")
+    if states != (random.getstate(), np.random.get_state()[1].tobytes()):  # noqa: NPY002
+        raise NotRecordable("its step draws random numbers outside of torch")
+
+
+def attributes(task: nn.Module) -> dict[tuple[str, str], Any]:
+    """Return the attributes of all modules of a task; of a list or a dict its length."""
+    return {
+        (name, key): len(value) if isinstance(value, list | dict | set) else value
+        for name, module in task.named_modules()
+        for key, value in vars(module).items()
+        if key != "training"
+    }
+
+
+@contextmanager
+def replaced(owner: Any, key: str, value: Any) -> Iterator[None]:
+    """Set an attribute while this context lasts."""
+    kept = vars(owner).get(key, ...)
+    vars(owner)[key] = value
+    try:
+        yield
+    finally:
+        if kept is ...:
+            del vars(owner)[key]
+        else:
+            vars(owner)[key] = kept
+
+
+@contextmanager
+def replaced_module(owner: nn.Module, key: str, value: nn.Module) -> Iterator[None]:
+    """Set a submodule while this context lasts."""
+    kept = owner._modules[key]
+    owner._modules[key] = value
+    try:
+        yield
+    finally:
+        owner._modules[key] = kept
