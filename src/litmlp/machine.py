@@ -38,6 +38,12 @@ def available_memory() -> int:
     return min(_memory_of_machine(), *map(_limit, LIMITS))
 
 
+def memory() -> int:
+    """Return the number of bytes of memory: of the machine, or the container's limit if that is lower."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else available_memory()
+    return min(whole, *map(_limit, LIMITS))
+
+
 @contextmanager
 def fitting_memory(what: str, copies: int, available: int | None = None) -> Iterator[None]:
     """Raise InputError before the tensors that are created in this context take more memory than is free.
@@ -97,15 +103,19 @@ def threads(setting: str | int, network: "nn.Module", batch_size: int) -> int:
     """
     if setting != "auto":
         return int(setting)
-    from torch.nn import Linear
-
-    rows = batch_size * getattr(network, "num_members", 1)
-    products = rows * sum(m.weight.numel() for m in network.modules() if isinstance(m, Linear))
-    if products < PRODUCTS_FOR_THREADS:
+    if products(network, batch_size) < PRODUCTS_FOR_THREADS:
         return 1
     # It may be a list, one number for each level of nested loops; the first is for the outer loop.
     allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(allowed) if allowed.isdecimal() and int(allowed) > 0 else cores()
+
+
+def products(network: "nn.Module", batch_size: int) -> int:
+    """Return the number of multiplications of a forward pass in linear layers."""
+    from torch.nn import Linear
+
+    rows = batch_size * getattr(network, "num_members", 1)
+    return rows * sum(module.weight.numel() for module in network.modules() if isinstance(module, Linear))
 
 
 def gpus() -> list[str]:

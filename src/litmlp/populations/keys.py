@@ -1,9 +1,10 @@
-"""The keys of a config in which runs that are trained together may differ."""
+"""What a sweep knows about populations before any run begins. This module imports nothing that takes seconds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# A key that ends with a dot stands for all keys below it.
+MOST = 64  # members of a population; with more, their weights and gradients no longer stay in a core's caches
+# In these keys of a config, runs that are trained together may differ. One that ends with a dot stands for all below it.
 FREE = (
     *("seed", "monitor", "mode", "init_from", "resume", "threads"),
     *("scheduler", "scheduler.", "callbacks", "callbacks.", "logger", "logger."),

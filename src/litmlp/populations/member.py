@@ -125,6 +125,7 @@ class Member:
         num_steps: of an epoch.
         has_begun: whether it waits for the steps of an epoch that has begun, not for others to train with.
         reason_alone: why the run has to train alone; the population sets it while the run has not begun.
+        num_others: of runs that were trained together with this one at first.
         parameters: that are trained, in the order in which the population has them.
         outputs: of the training rows, in the order of the steps; with their targets and weights.
         val_outputs: of the validation rows.
@@ -151,6 +152,8 @@ class Member:
         self.num_steps = int(self.trainer.num_training_batches)
         self.has_begun = False
         self.reason_alone = ""
+        self.num_others = 0
+        self.was_said = False
 
     def order(self) -> Tensor:
         """Return the training rows in the order of the epoch, `[N]`."""
@@ -165,6 +168,9 @@ class Member:
         parked, used = perf_counter(), self.baton.clock()
         park(self)
         others = perf_counter() - parked - (self.baton.clock() - used)
+        if not self.was_said:
+            self.was_said = True
+            log.info("steps are taken together with those of %d other runs", self.num_others)
         for callback in self.trainer.callbacks:
             if isinstance(callback, Timer):
                 callback._start_time[RunningStage.TRAINING] += others

@@ -12,7 +12,7 @@ from litmlp.populations.baton import Baton
 from litmlp.populations.likeness import difference
 from litmlp.populations.member import Member
 from litmlp.populations.population import Population, Recordings
-from litmlp.populations.size import most_members
+from litmlp.populations.size import most_members, products
 from litmlp.populations.step import NotRecordable
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Together:
             self._go_on(baton)
 
     def _most(self) -> int:
-        return most_members(self.under_way[0].parked) if self.most == "auto" else int(self.most)
+        return most_members(self.under_way[0].parked.trainer) if self.most == "auto" else int(self.most)
 
     def _go_on(self, baton: Baton) -> None:
         """Let a work go on until it waits again or ends; raise the error with which it ended, if any."""
@@ -143,6 +143,8 @@ class Together:
             if not member.has_begun:
                 self._go_on(baton)
         self._forget_those_that_left(population, group)
+        for member in filter(None, population.members):
+            member.num_others = len(group) - 1
         while population.num_members() > FEWER * len(group):
             started = perf_counter()
             population.epoch()
@@ -177,6 +179,8 @@ class Together:
         others = [baton.parked for baton in self.under_way if baton.parked is not member]
         others += [other for other, _ in self.known]
         self.known.append((member, {}))
+        if self._most() == 1:
+            return f"its steps, with {products(member.trainer):,} multiplications in a forward pass, keep a core busy"
         if not others:
             return "there is no other run to train it with"
         return f"other runs differ in {unlike(others[-1], member)}"

@@ -21,6 +21,8 @@ from litmlp.sweeps.folder import Row, SweepFolder
 from litmlp.trust import check_config
 
 if TYPE_CHECKING:
+    import lightning.pytorch as L
+
     from litmlp.callbacks import Pruning
     from litmlp.sweeps.study import Study
 
@@ -158,7 +160,9 @@ class Job:
                 config = self._stored(folder) if has_config else self._composed([*record["overrides"], *repeat])
                 pruning = self._pruning(record, study, config, index)
             if metrics is None:
-                callbacks, columns = [pruning] if pruning else [], self.sweep.description["columns"]
+                callbacks = [pruning] if pruning else []
+                callbacks += self._sharing(number, record, study)
+                columns = self.sweep.description["columns"]
                 metrics = train(config, folder, resume=True, callbacks=callbacks, columns=columns)
             results.append(metrics)
             if pruning is not None and pruning.has_ended(metrics["epochs"]):
@@ -193,6 +197,14 @@ class Job:
         from litmlp.sweeps.study import Study
 
         return Study(self.sweep, self.storage)
+
+    def _sharing(self, number: int, record: Row, study: "Study | None") -> list["L.Callback"]:
+        """Return a callback that lets later jobs share values with this one, if its run can be trained with others."""
+        if study is None or self.members == 1 or study.values_of_group(number):
+            return []
+        from litmlp.populations.size import IfItPays
+
+        return [IfItPays(partial(study.share, record["trial"]))]
 
     def _pruning(self, record: Row, study: "Study | None", config: dict[str, Any], index: int) -> "Pruning | None":
         if study is None or self.sweep.description["pruner"] is None:

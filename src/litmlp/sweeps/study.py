@@ -31,6 +31,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 STUDY = "study.log"
 GRID = "optuna.samplers.GridSampler"
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+SHARES = "shares its shapes"  # an attribute of a trial
 ATTEMPTS = 4  # to open a database
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)  # raised for a damaged journal
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
@@ -77,7 +78,7 @@ class Study:
         machine = zlib.crc32(f"{socket.gethostname()}:{self.sweep.path}".encode()) if self.is_shared else 0
         sampler = make_sampler(self.sweep.description["sampler"], self.space, [number, machine])
         start = self.sweep.description.get("start", [])[self.num_trials() if self.is_shared else number :][:1]
-        values = start[0] if start else self._values_of_group(number)
+        values = start[0] if start else self.values_of_group(number)
         self.study.sampler = with_values(sampler, values) if values else sampler
         with self._locked():
             if (begun := self._trial_of_job(number)) is not None:
@@ -89,6 +90,10 @@ class Study:
             self.study.tell(trial, state=TrialState.FAIL)
             return None
         return trial
+
+    def share(self, number: int) -> None:
+        """Let later jobs of the group take those values of this job's trial that give shapes."""
+        self.trial(number).set_user_attr(SHARES, True)
 
     def trial(self, number: int) -> Trial:
         """Return the trial to which a job reports, also one that was stopped and continues."""
@@ -114,18 +119,16 @@ class Study:
         """Return how many trials of all machines count towards the number wanted."""
         return sum(self._counts(trial) for trial in self._trials())
 
-    def _values_of_group(self, number: int) -> dict[str, Any]:
-        """Return the values that a job shares with the first trial of its group; none if it is the first."""
-        size = self.sweep.group_size
-        if size == 1:
-            return {}
-        first = number - number % size
-        folders = {str(self.sweep.job(other)): other for other in range(first, number)}
-        trials = [trial for trial in self._trials() if trial.user_attrs.get("folder") in folders]
-        if not trials:
-            return {}
-        earliest = min(trials, key=lambda trial: folders[trial.user_attrs["folder"]])
-        return {key: value for key, value in earliest.params.items() if not keys.is_free(key)}
+    def values_of_group(self, number: int) -> dict[str, Any]:
+        """Return the values that a job shares with others of its group; none if there is no other that shares its own.
+
+        Only runs that pay to be trained together share values: see `share`.
+        """
+        first = number - number % self.sweep.group_size
+        folders = [str(self.sweep.job(other)) for other in range(first, number)]
+        sharing = {trial.user_attrs.get("folder"): trial for trial in self._trials() if SHARES in trial.user_attrs}
+        trial = next((sharing[folder] for folder in folders if folder in sharing), None)
+        return {} if trial is None else {key: value for key, value in trial.params.items() if not keys.is_free(key)}
 
     def _locked(self) -> AbstractContextManager[None]:
         return nullcontext() if self.is_shared else self.sweep.locked()

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from litmlp import cli, paths, run_folder
 from litmlp.errors import InputError, Interrupted, JobsFailed, install, no_room
 from litmlp.machine import cores
-from litmlp.populations.size import MOST
+from litmlp.populations.keys import MOST
 from litmlp.sweeps import report, space
 from litmlp.sweeps.composer import Composer
 from litmlp.sweeps.folder import SweepFolder, identity
