@@ -22,6 +22,7 @@ TINY = [
     *(*SLOPE, "network=mlp", "network.hidden_sizes=[4]", "network/embedding=none"),
     *("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1"),
 ]
+ONE_BY_ONE = "hydra/launcher=basic"  # for tests in which the order or the last bit matters
 SEARCH = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 
 

@@ -365,7 +365,8 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     ),
     (
         "hydra.sweeper.n_jobs is {}, but jobs run one after another: add hydra/launcher=joblib",
-        *(f"{GRID}=again hydra.sweeper.n_jobs=2", f"{GRID}=again hydra.sweeper.n_jobs=2 hydra/launcher=joblib"),
+        f"{GRID}=again hydra.sweeper.n_jobs=2 hydra/launcher=basic",
+        f"{GRID}=again hydra.sweeper.n_jobs=2 hydra/launcher=joblib",
     ),
     (
         "nothing is searched: give a key a choice(...) or an interval(...), or add sweep=mlp",

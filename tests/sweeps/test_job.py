@@ -18,7 +18,7 @@ from litmlp.errors import Interrupted
 from litmlp.files import write_json
 from litmlp.sweeps import folder as sweep_folder
 from litmlp.sweeps import job
-from sweeping import SEARCH, contents, outcomes, records, rows, sweep
+from sweeping import ONE_BY_ONE, SEARCH, contents, outcomes, records, rows, sweep
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -84,7 +84,11 @@ def test_a_disk_that_fills_up_fails_no_job(is_search: bool, tmp_path: Path, monk
 def test_a_stopped_job_goes_on_from_its_last_checkpoint(
     is_search: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    arguments = ["trainer.max_epochs=4", *([*SEARCH, "hydra.sweeper.n_trials=2"] if is_search else ["seed=0,1"])]
+    arguments = [
+        ONE_BY_ONE,
+        "trainer.max_epochs=4",
+        *([*SEARCH, "hydra.sweeper.n_trials=2"] if is_search else ["seed=0,1"]),
+    ]
     assert sweep(tmp_path / "whole", *arguments).code == 0
     original, epochs, stops = StopOnNaN.on_train_epoch_end, [], [Interrupted(signal.SIGTERM)]
 

@@ -16,7 +16,7 @@ from litmlp.errors import InputError
 from litmlp.files import write_json
 from litmlp.sweeps import study
 from litmlp.sweeps.folder import SweepFolder
-from sweeping import SEARCH, TINY, command, metrics, outcomes, records, sweep
+from sweeping import ONE_BY_ONE, SEARCH, TINY, command, metrics, outcomes, records, sweep
 
 SPACE: dict[str, Any] = {
     "++optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
@@ -229,7 +229,14 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a search in which hopeless runs were ended, and one diverged."""
     folder = tmp_path_factory.mktemp("sweeps") / "pruned"
     arguments = [
-        *(SEARCH[0], "hydra/sweeper/sampler=grid", "optimizer=sgd", "trainer.max_epochs=6", "scheduler=none"),
+        *(
+            ONE_BY_ONE,
+            SEARCH[0],
+            "hydra/sweeper/sampler=grid",
+            "optimizer=sgd",
+            "trainer.max_epochs=6",
+            "scheduler=none",
+        ),
         *("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2"),
         *("hydra.sweeper.pruner.n_warmup_steps=1", "optimizer.lr=1e-2,2e-2,1e-9,1e30"),
     ]

@@ -1,4 +1,4 @@
-"""Private names of libraries are in two modules, and the versions that these were tried with are capped."""
+"""Private names of libraries are in three modules, and the versions that these were tried with are capped."""
 
 import ast
 import logging
@@ -15,7 +15,7 @@ from litmlp.paths import PACKAGE, ROOT
 from litmlp.training import compat
 from litmlp.training.loop import RoundsOfSteps
 
-MAY_REACH = ("training/compat.py", "training/loop.py")
+MAY_REACH = ("training/compat.py", "training/loop.py", "populations/member.py")
 OF_PYTHON = {"_replace", "_fields", "_asdict", "_make", "_exit"}  # of named tuples, and of os
 OF_OPTUNA = {"_trial_id"}  # for which there is no other name; Optuna is capped
 CAPPED = ("lightning", "torch", "torchmetrics", "tensorboard", "hydra-core", "polars", "numpy")

@@ -53,7 +53,7 @@ class Baton:
         if self._others is not None:
             torch.default_generator.set_state(self.generator.get_state())
             random.setstate(self._others[0])
-            np.random.set_state(self._others[1])  # noqa: NPY002
+            np.random.set_state(self._others[1])
         else:
             self._thread.start()
         self._resumed = perf_counter()
@@ -61,7 +61,7 @@ class Baton:
         self._wait()
         self.seconds += perf_counter() - self._resumed
         self.generator.set_state(torch.default_generator.get_state())
-        self._others = random.getstate(), np.random.get_state()  # noqa: NPY002
+        self._others = random.getstate(), np.random.get_state()
 
     def _wait(self) -> None:
         try:
@@ -110,6 +110,6 @@ def park(given: Any) -> None:
 
 
 def seconds() -> float:
-    """Return a time in seconds that goes on only for what is done for the current run: the clock of its baton, if any."""
+    """Return a time in seconds that goes on only for what is done for the current run, if runs take turns."""
     baton = own()
     return perf_counter() if baton is None else baton.clock()

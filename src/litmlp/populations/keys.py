@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MOST = 64  # members of a population; with more, their weights and gradients no longer stay in a core's caches
-# In these keys of a config, runs that are trained together may differ. One that ends with a dot stands for all below it.
+# Keys of a config in which runs that are trained together may differ; one that ends with a dot stands for all below it.
 FREE = (
     *("seed", "monitor", "mode", "init_from", "resume", "threads"),
     *("scheduler", "scheduler.", "callbacks", "callbacks.", "logger", "logger."),

@@ -33,7 +33,11 @@ def _differences(one: nn.Module, other: nn.Module) -> Iterator[str]:
                 yield f"the shape of the {kind} {name}"
     for name, module in ones.items():
         for key in vars(module).keys() | vars(others[name]).keys():
-            if key in OF_TORCH or (isinstance(module, Task) and _is_of_task(key)) or isinstance(module, FREE.get(key, ())):
+            if (
+                key in OF_TORCH
+                or (isinstance(module, Task) and _is_of_task(key))
+                or isinstance(module, FREE.get(key, ()))
+            ):
                 continue
             if not _equal(vars(module).get(key), vars(others[name]).get(key)):
                 yield f"{key} of {name or type(module).__name__}"

@@ -23,8 +23,15 @@ from litmlp.training.loop import reason_for_single_steps
 
 log = logging.getLogger(__name__)
 
-TASK_HOOKS = ("validation_step", "on_validation_epoch_start", "on_validation_start", "on_validation_end",
-              "on_train_epoch_start", "log_stage", "step")
+TASK_HOOKS = (
+    "validation_step",
+    "on_validation_epoch_start",
+    "on_validation_start",
+    "on_validation_end",
+    "on_train_epoch_start",
+    "log_stage",
+    "step",
+)
 VALIDATION_HOOKS = ("on_validation_batch_start", "on_validation_batch_end")
 
 
@@ -138,7 +145,9 @@ class Member:
     loss: Tensor
 
     def __init__(self, loop: MemberLoop) -> None:
-        self.loop, self.trainer, self.config = loop, loop.trainer, loop.config
+        self.loop: Any = loop
+        self.trainer: Any = loop.trainer
+        self.config = loop.config
         baton = own()
         assert baton is not None
         self.baton = baton
@@ -240,10 +249,13 @@ class Member:
             method(self.trainer, self.task, *arguments)
 
     def methods(self, hook: str, kinds: str) -> list[Any]:
+        """Return the methods that callbacks have for a hook: of those that monitor a metric, of others, or of all."""
         if hook + kinds not in self.hooks:
             callbacks = self.trainer.callbacks
             if kinds:
-                callbacks = [c for c in callbacks if isinstance(c, EarlyStopping | Checkpoint) == (kinds == "monitoring")]
+                callbacks = [
+                    c for c in callbacks if isinstance(c, EarlyStopping | Checkpoint) == (kinds == "monitoring")
+                ]
             self.hooks[hook + kinds] = [
                 getattr(c, hook) for c in callbacks if getattr(type(c), hook) is not getattr(L.Callback, hook)
             ]
@@ -269,7 +281,9 @@ class Member:
         # LambdaLR.step, without its work in Python for each step
         first = scheduler.last_epoch
         pairs = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
-        rates = [[base * factor(step) for base, factor in pairs] for step in range(first, first + self.num_steps + 1)]
+        rates: list[list[float]] = [
+            [float(base) * factor(step) for base, factor in pairs] for step in range(first, first + self.num_steps + 1)
+        ]
         scheduler.last_epoch += self.num_steps
         scheduler._step_count += self.num_steps
         scheduler._last_lr = rates[-1]

@@ -60,7 +60,10 @@ class StackedOptimizer:
         matrix = stack.matrix
         self.gradient = torch.zeros_like(matrix)
         self.decay = self._of_groups("weight_decay", 0.0)
-        self.sign = self._of_groups("maximize", False) * -2 + 1
+        maximize = self._of_groups("maximize", False)
+        self.maximizes = bool(maximize.any())
+        widths = torch.tensor([columns.stop - columns.start for columns in stack.columns], device=matrix.device)
+        self.sign_of_columns = (1 - 2 * maximize).repeat_interleave(widths, dim=1)
         self.is_decoupled = _is_decoupled(optimizers[0])
         self.has_decay = self.decay.any(dim=0).tolist()
         self.units = [unit for group in range(len(stack.columns)) for unit in self._units(group)]
@@ -77,7 +80,8 @@ class StackedOptimizer:
             part = self.stack.matrix[start:end, self.stack.columns[group]]
             update = torch.zeros(part.shape, dtype=part.dtype, device=part.device)
             settings = kinds[start][0]
-            optimizer = type(self.optimizers[0])([update], lr=1.0, weight_decay=0.0, **settings)
+            kind: Any = type(self.optimizers[0])
+            optimizer = kind([update], lr=1.0, weight_decay=0.0, **settings)
             unit = Unit(slice(start, end), group, update, optimizer)
             self._load(unit)
             units.append(unit)
@@ -138,6 +142,8 @@ class StackedOptimizer:
         """
         matrix = self.stack.matrix
         self._clip()
+        if self.maximizes:
+            self.gradient *= self.sign_of_columns
         for group, columns in enumerate(self.stack.columns):
             if not self.has_decay[group]:
                 continue
@@ -145,16 +151,15 @@ class StackedOptimizer:
             if self.is_decoupled:
                 part.mul_(1 - rates[:, group : group + 1] * decay)
             else:
-                self.gradient[:, columns].addcmul_(part, decay * self.sign[:, group : group + 1])
+                self.gradient[:, columns].addcmul_(part, decay)
         for rows, group, update, optimizer in self.units:
             columns = self.stack.columns[group]
             if settings is not None:
                 optimizer.param_groups[0].update(settings[rows.start][group])
             update.grad = self.gradient[rows, columns].contiguous()
             optimizer.step()
-            matrix[rows, columns].addcmul_(update, (rates[rows, group] * self.sign[rows, group])[:, None])
+            matrix[rows, columns].addcmul_(update, rates[rows, group, None])
             update.zero_()
-
 
     def _clip(self) -> None:
         # As torch.nn.utils.clip_grad_norm_ and clip_grad_value_, for each member.

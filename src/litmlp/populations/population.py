@@ -155,7 +155,9 @@ class Population:
             sizes: dict[str, int] = {}
             modules = dict(self.task.named_modules())
             hooks = [
-                modules[name].register_forward_pre_hook(lambda _, units, name=name: sizes.update({name: units[0].numel()}))
+                modules[name].register_forward_pre_hook(
+                    lambda _, units, name=name: sizes.update({name: units[0].numel()})
+                )
                 for name in self.dropouts
             ]
             state = torch.default_generator.get_state()
@@ -260,14 +262,15 @@ def joined(tables: Sequence[Batch]) -> tuple[Batch, Tensor]:
     parts = [table for _, table in distinct.values()]
     if len(parts) == 1:
         return parts[0], torch.tensor(offsets)
-    whole = [None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)]
+    whole: list[Any] = [None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)]
     return Batch(*whole), torch.tensor(offsets)
 
 
 def rows_of(table: Batch, index: Tensor) -> Batch:
     """Return rows `[M, B, ...]` of a table for indices `[M, B]`."""
     rows = table.rows(index.flatten().to(table.numeric.device))
-    return Batch(*(None if t is None else t.view(*index.shape, *t.shape[1:]) for t in rows))
+    stacked: list[Any] = [None if t is None else t.view(*index.shape, *t.shape[1:]) for t in rows]
+    return Batch(*stacked)
 
 
 def _seen(member: Member, kept: Sequence[Tensor], row: int, count: int) -> list[Tensor]:

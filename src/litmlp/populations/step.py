@@ -38,11 +38,15 @@ class SmoothedCrossEntropy(nn.Module):
 
 
 class Unknown:
-    """Takes the place of what changes from step to step, such as the batch's number: a step that uses it cannot be recorded.
+    """Takes the place of what changes from step to step, such as the batch's number.
+
+    A step that uses it cannot be recorded.
 
     Args:
         name: of what it stands for.
     """
+
+    name: str
 
     def __init__(self, name: str) -> None:
         vars(self)["name"] = name
@@ -119,7 +123,7 @@ def without_side_effects(task: Any) -> Iterator[None]:
     torch, or look at the trainer, whose epoch changes.
     """
     before, buffers = attributes(task), {name: buffer.clone() for name, buffer in task.named_buffers()}
-    states, trainer = (random.getstate(), np.random.get_state()[1].tobytes()), task.trainer  # noqa: NPY002
+    states, trainer = _states(), task.trainer
     task.trainer = Unknown("the trainer")
     try:
         yield
@@ -130,8 +134,13 @@ def without_side_effects(task: Any) -> Iterator[None]:
         raise NotRecordable(f"its step changes {'.'.join(filter(None, changed[0]))}")
     if changed_buffers := [n for n, b in task.named_buffers() if not torch.equal(b, buffers[n])]:
         raise NotRecordable(f"its step changes the buffer {changed_buffers[0]}")
-    if states != (random.getstate(), np.random.get_state()[1].tobytes()):  # noqa: NPY002
+    if states != _states():
         raise NotRecordable("its step draws random numbers outside of torch")
+
+
+def _states() -> tuple[Any, ...]:
+    state: Any = np.random.get_state()
+    return random.getstate(), state[1].tobytes(), state[2]
 
 
 def attributes(task: nn.Module) -> dict[tuple[str, str], Any]:

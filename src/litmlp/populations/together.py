@@ -143,14 +143,14 @@ class Together:
             if not member.has_begun:
                 self._go_on(baton)
         self._forget_those_that_left(population, group)
-        for member in filter(None, population.members):
-            member.num_others = len(group) - 1
+        for present in filter(None, population.members):
+            present.num_others = len(group) - 1
         while population.num_members() > FEWER * len(group):
             started = perf_counter()
             population.epoch()
             each = (perf_counter() - started) / population.num_members()
-            for baton, member in zip(group, population.members, strict=True):
-                if member is not None:
+            for baton, present in zip(group, population.members, strict=True):
+                if present is not None:
                     baton.seconds += each
                     self._go_on(baton)
             self._forget_those_that_left(population, group)

@@ -229,7 +229,11 @@ def _first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> s
     old, new = _flat(stored), _flat(wanted)
     absent = object()  # None is a value
     for key in dict.fromkeys([*new, *old]):
-        if key not in (*DERIVED, *KEPT) and key.partition(".")[0] in wanted and old.get(key, absent) != new.get(key, absent):
+        if (
+            key not in (*DERIVED, *KEPT)
+            and key.partition(".")[0] in wanted
+            and old.get(key, absent) != new.get(key, absent)
+        ):
             return key.removeprefix("config.")
     return None
 

@@ -160,7 +160,7 @@ class Job:
                 config = self._stored(folder) if has_config else self._composed([*record["overrides"], *repeat])
                 pruning = self._pruning(record, study, config, index)
             if metrics is None:
-                callbacks = [pruning] if pruning else []
+                callbacks: list[L.Callback] = [pruning] if pruning else []
                 callbacks += self._sharing(number, record, study)
                 columns = self.sweep.description["columns"]
                 metrics = train(config, folder, resume=True, callbacks=callbacks, columns=columns)

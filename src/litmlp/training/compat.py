@@ -1,4 +1,4 @@
-"""Access to private names of libraries. Besides `loop.py`, no other module uses a private name of a library.
+"""Access to private names of libraries. Besides `loop.py` and `populations/member.py`, no other module uses one.
 
 Each function says what the library's public interface lacks. A function imports its library only when it is called.
 """
@@ -78,7 +78,7 @@ def raise_in_thread(thread: int, error: BaseException) -> None:
     class Raised(type(error)):  # type: ignore[misc]
         def __init__(self) -> None:
             BaseException.__init__(self, *error.args)
-            vars(self).update(vars(error))
+            self.__dict__.update(error.__dict__)
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Raised))
 
