@@ -5,6 +5,8 @@ Each function says what the library's public interface lacks. A function imports
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,18 @@ def untested_lightning() -> str:
 
     major, minor, *_ = lightning.__version__.split(".")
     return "" if TESTED[0] <= (int(major), int(minor)) < TESTED[1] else lightning.__version__
+
+
+@cache
+def read_entry_points_once() -> None:
+    """Let Lightning read the entry points of all installed packages once per process, not again for each trainer.
+
+    This takes longer than everything else that a trainer does when it is made, and Lightning has no switch for it.
+    """
+    if untested_lightning():
+        return
+    registry: Any = import_module("lightning.fabric.utilities.registry")
+    registry.entry_points = cache(registry.entry_points)
 
 
 def checkpoint_of(trainer: Any, weights_only: bool) -> dict[str, Any]:
