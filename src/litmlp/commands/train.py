@@ -117,8 +117,7 @@ def _fit_and_test(
     _fit(trainer, task, data, saved_state)
     machine.keep_freed_memory(machine.KEPT)
 
-    if best := run_folder.best_checkpoint(folder):
-        checkpoint.load_weights(task, best)
+    _load_best(trainer, task, folder)
     _log_temperature(task, data)
     task.to(trainer.strategy.root_device)
     scores = {**measure(task, data, "val"), **measure(task, data, "test")}
@@ -184,6 +183,22 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "GPU available but not used")  # the user asked for trainer=cpu
 
 
+def _load_best(trainer: "L.Trainer", task: "Task", folder: Path) -> None:
+    from litmlp import checkpoint
+
+    if best := run_folder.best_checkpoint(folder):
+        written = _written(trainer, "best")
+        checkpoint.load_weights(task, best, None if written is None else written["state_dict"])
+
+
+def _written(trainer: "L.Trainer", name: str) -> dict[str, Any] | None:
+    # What a checkpoint holds, if this process has written it, so that it need not be read again.
+    from litmlp.callbacks import BestAndLast
+
+    found = [callback for callback in trainer.callbacks if isinstance(callback, BestAndLast)]  # type: ignore[attr-defined]
+    return getattr(found[0], f"written_{name}") if len(found) == 1 else None
+
+
 def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
     # From last.ckpt if it exists: with several processes, others have trained, so this one's trainer counts nothing.
     from lightning.pytorch.callbacks import Timer
@@ -195,7 +210,7 @@ def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
         (timer,) = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
         epochs, steps, seconds = trainer.current_epoch, trainer.global_step, timer.time_elapsed("train")
     else:
-        state = checkpoint.read(last)
+        state = _written(trainer, "last") or checkpoint.read(last)
         epochs, steps = state["epoch"], state["global_step"]
         seconds = state["callbacks"]["Timer"]["time_elapsed"]["train"]
     return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}
