@@ -92,7 +92,7 @@ def test_an_epoch_without_a_score_is_not_the_best(tmp_path: Path) -> None:
 
 
 def test_what_this_process_has_written_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = compose_config(*PENGUINS, "trainer.max_epochs=4", "optimizer.lr=0.3")  # the last weights are not the best
+    config = compose_config(*PENGUINS, "trainer.max_epochs=8", "optimizer.lr=2")  # the last weights are not the best
     read = checkpoint.read
     with monkeypatch.context() as patch:
         patch.setattr("litmlp.checkpoint.read", None)

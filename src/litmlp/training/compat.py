@@ -60,6 +60,36 @@ def event_writer(summary_writer: Any) -> Any:
     return summary_writer._get_file_writer()
 
 
+def number_of_event_file() -> int:
+    """Return a number that TensorBoard gives to no other event file of this process: its writers count them inside."""
+    writer: Any = import_module("tensorboard.summary.writer.event_file_writer")
+    return writer._global_uid.get()
+
+
+def summary_writer(folder: str, event_file: Callable[[str], Any]) -> Any:
+    """Return torch's `SummaryWriter` for events of a folder, which go to `event_file`.
+
+    With public names, they always go to TensorBoard's own writer, which has a thread for each file.
+    """
+    from torch.utils.tensorboard import FileWriter, SummaryWriter
+
+    class File(FileWriter):
+        def __init__(self) -> None:
+            self.event_writer = event_file(folder)
+
+    class Writer(SummaryWriter):
+        file_writer: Any
+        all_writers: Any
+
+        def _get_file_writer(self) -> Any:
+            if self.file_writer is None:
+                self.file_writer = File()
+                self.all_writers = {folder: self.file_writer}
+            return self.file_writer
+
+    return Writer(folder)
+
+
 def dispatch_mode() -> type:
     """Return torch's class whose `__torch_dispatch__` sees each operation; torch documents it under this name only."""
     from torch.utils._python_dispatch import TorchDispatchMode
