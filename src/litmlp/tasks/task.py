@@ -231,7 +231,7 @@ class Task(L.LightningModule, ABC):
 
     def _by_output(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         # A metric with a value for each of several targets is logged as their mean, and separately for each target.
-        means = {name: value.mean() for name, value in values.items()}
+        means = {name: value.mean() if value.ndim else value for name, value in values.items()}
         several = {name: value for name, value in values.items() if value.numel() > 1}
         return means | {
             f"{name}_{target}": each
