@@ -88,13 +88,14 @@ def _fit_and_test(
     from litmlp import build, checkpoint, loggers, resuming
     from litmlp.callbacks.base import Callback
     from litmlp.config_check import try_out
+    from litmlp.data import kept
     from litmlp.model import measure
 
     quiet_libraries()
     seed_everything(config["seed"], verbose=False)
     data = build.data(config, frame)
     machine.keep_freed_memory(machine.KEPT)  # reading frees large blocks, which go back to the system at once
-    data.setup()
+    kept.set_up(data, config["data"])
     decisions = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
     write_json(folder / run_folder.COLUMNS, decisions)
     task = build.task(config, data.spec)
