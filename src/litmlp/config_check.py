@@ -49,13 +49,18 @@ _passed = Memo(2**12)  # parts of configs that were found to be right
 _signatures = Memo(2**10)
 
 
-def check(config: Config) -> None:
+def check(config: Config, names_checked: bool = False) -> None:
     """Raise InputError for the first mistake in a resolved config.
 
     A part that was found to be right is not checked again in this process. What a check finds may thus depend only on
     the part of the config and on the classes that it names.
+
+    Args:
+        config: the config.
+        names_checked: whether `check_names` has passed it already.
     """
-    check_names(config)
+    if not names_checked:
+        check_names(config)
     check_trainer(config)
     build.time_limit(config)
     spec = Spec.example(build.task_class(config).target_type)
@@ -322,6 +327,12 @@ def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
         target: a few encoded targets, `[N, O] float32` or `[N] int64`.
         num_outputs: number of outputs of the network.
     """
+    weight_keys = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
+    tried = (repr(target.tolist()), target.dtype, num_outputs, *weight_keys)
+    _once("loss", partial(_try_loss, config, target, num_outputs, weight_keys), {"task": config["task"]}, *tried)
+
+
+def _try_loss(config: Config, target: torch.Tensor, num_outputs: int, weight_keys: list[str]) -> None:
     output = torch.linspace(-1, 1, len(target) * num_outputs).reshape(len(target), -1).requires_grad_()
     loss: Any = build.loss(config)
     description = build.describe("task.loss", config["task"]["loss"])
@@ -333,7 +344,6 @@ def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
         learns = False
     if not learns:
         raise InputError(f"{description} does not fit {config['task']['_target_']}: choose another task/loss")
-    weight_keys = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
     loss.reduction = "none"
     if weight_keys and loss(output, target).shape[:1] != (len(target),):
         raise InputError(

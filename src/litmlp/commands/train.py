@@ -66,8 +66,9 @@ def train(
         if frame is not None:
             frame = as_frame(frame)  # once, so that the task is chosen by the same rows that are learned
         original, config = config, with_task(numbers_as_text(config), frame)
-        check(config)
-        if resume or config != original:
+        is_changed = config != original
+        check(config, names_checked=not is_changed)
+        if resume or is_changed:
             run_folder.write_config(folder, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns, frame)
         write_json(folder / run_folder.METRICS, metrics)
