@@ -1,4 +1,5 @@
 import errno
+import math
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as crc_of_tensorboard
 
-from litmlp.event_file import CHUNK, EventFile, crc32c
+from litmlp.event_file import CHUNK, EventFile, crc32c, event_of_scalars
 
 
 def test_crc_of_the_digits_is_that_of_the_standard():
@@ -21,6 +22,19 @@ def test_crc_of_the_digits_is_that_of_the_standard():
 @given(st.binary(max_size=40) | st.integers(0, 3 * CHUNK).map(os.urandom))
 def test_crc_is_that_of_tensorboard(data: bytes):
     assert crc32c(data) == crc_of_tensorboard(data)
+
+
+@given(
+    st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=200), st.floats(), max_size=5),
+    st.integers(-(2**63), 2**63 - 1),
+)
+def test_bytes_of_scalars_are_those_of_tensorboards_classes(values: dict[str, float], step: int):
+    scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    event = Event(wall_time=1.5, step=step, summary=Summary(value=scalars))
+    if not any(math.isnan(value) for value in values.values()):  # NaN has many bit patterns
+        assert event_of_scalars(values, step, 1.5) == event.SerializeToString()
+    read = Event.FromString(event_of_scalars(values, step, 1.5))
+    assert [value.tag for value in read.summary.value] == list(values)
 
 
 def test_tensorboard_reads_each_event_as_soon_as_it_was_added(tmp_path: Path):
