@@ -55,10 +55,17 @@ def confusion(probability: Tensor, target: Tensor) -> Tensor:
         probability: of each class, `[N, K]`.
         target: class indices, `[N]`.
     """
-    num_classes = probability.shape[1]
     chunks = zip(probability.split(ROWS_COUNTED_AT_ONCE), target.split(ROWS_COUNTED_AT_ONCE), strict=True)
-    counts = [multiclass_confusion_matrix(*chunk, num_classes, validate_args=False) for chunk in chunks]
-    return sum(counts[1:], start=counts[0]).float()
+    first, *others = (_confusion(*chunk) for chunk in chunks)
+    return sum(others, start=first).float()
+
+
+def _confusion(probability: Tensor, target: Tensor) -> Tensor:
+    num_classes = probability.shape[1]
+    if probability.device.type == "cpu":  # the same, but without the checks and choices that take longer than counting
+        cells = target * num_classes + probability.argmax(1)
+        return torch.bincount(cells, minlength=num_classes**2).view(num_classes, num_classes)
+    return multiclass_confusion_matrix(probability, target, num_classes, validate_args=False)
 
 
 def accuracy(counts: Tensor) -> Tensor:
@@ -113,24 +120,26 @@ def area_under_roc(score: Tensor, is_positive: Tensor) -> Tensor:
         score: of each row, `[N]`.
         is_positive: for each row, `[N] bool`.
     """
-    if _is_fast_in_numpy(score):
-        return torch.tensor(_area_under_roc(score.numpy(), is_positive.numpy()), dtype=torch.float32)
+    if score.device.type == "cpu" and score.dtype in (torch.float32, torch.float64):
+        area = _area_under_roc(score.numpy(), is_positive.numpy())
+        if area is not None:
+            return torch.tensor(area, dtype=torch.float32)
     positive, negative = score[is_positive].sort().values, score[~is_positive].sort().values
     lower = torch.searchsorted(negative, positive).sum()
     not_higher = torch.searchsorted(negative, positive, right=True).sum()
     return (lower + not_higher).double().div(2 * len(positive) * len(negative)).float()
 
 
-def _is_fast_in_numpy(score: Tensor) -> bool:
-    # NumPy sorts several times as fast as torch does on the CPU. Both order NaN differently among numbers.
-    return score.device.type == "cpu" and score.dtype in (torch.float32, torch.float64) and not score.isnan().any()
-
-
-def _area_under_roc(score: np.ndarray, is_positive: np.ndarray) -> float:
+def _area_under_roc(score: np.ndarray, is_positive: np.ndarray) -> float | None:
+    # NumPy sorts several times as fast as torch does on the CPU. NaN, which both order differently, gives None.
     positive, negative = np.sort(score[is_positive]), np.sort(score[~is_positive])
-    lower, not_higher = (int(negative.searchsorted(positive, side).sum()) for side in ("left", "right"))
     num_pairs = len(positive) * len(negative)
-    return (lower + not_higher) / (2 * num_pairs) if num_pairs else math.nan
+    if not num_pairs:
+        return math.nan
+    if math.isnan(positive[-1]) or math.isnan(negative[-1]):
+        return None
+    lower, not_higher = (int(negative.searchsorted(positive, side).sum()) for side in ("left", "right"))
+    return (lower + not_higher) / (2 * num_pairs)
 
 
 def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
