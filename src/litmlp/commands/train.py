@@ -7,6 +7,8 @@ if __name__ == "__main__":  # first of all: a signal or an error during the impo
 
 import logging
 import math
+import os
+import random
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +86,6 @@ def _fit_and_test(
     frame: Any,
 ) -> dict[str, Any]:
     import torch
-    from lightning.pytorch import seed_everything
 
     from litmlp import build, checkpoint, loggers, resuming
     from litmlp.callbacks.base import Callback
@@ -93,7 +94,7 @@ def _fit_and_test(
     from litmlp.model import measure
 
     quiet_libraries()
-    seed_everything(config["seed"], verbose=False)
+    _seed_everything(config["seed"])
     data = build.data(config, frame)
     machine.keep_freed_memory(machine.KEPT)  # reading frees large blocks, which go back to the system at once
     kept.set_up(data, config["data"])
@@ -134,6 +135,21 @@ def _fit_and_test(
             callback.finish(trainer, task, data)
     loggers.log_outcome(trainer, config, metrics, columns or ())
     return metrics
+
+
+def _seed_everything(seed: int) -> None:
+    # As Lightning does, but where there is no GPU, torch.manual_seed only keeps a stack trace of each call.
+    import numpy as np
+    import torch
+    from lightning.pytorch import seed_everything
+
+    if torch.accelerator.is_available():
+        seed_everything(seed, verbose=False)
+        return
+    os.environ |= {"PL_GLOBAL_SEED": str(seed), "PL_SEED_WORKERS": "0"}
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
 
 
 def _fit(trainer: "L.Trainer", task: "Task", data: "TabularData", saved_state: "State | None") -> None:
