@@ -1,9 +1,8 @@
 """Builds objects from the nodes of a config. The data's columns decide the shapes of the network and the task."""
 
 import logging
-import sys
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -17,9 +16,8 @@ from litmlp.data import Spec, TableData, TabularData, Target
 from litmlp.data.frames import as_frame
 from litmlp.errors import InputError, needed_extra, shown
 from litmlp.machine import fitting_memory
-from litmlp.memo import Memo
 from litmlp.tasks import Task
-from litmlp.training import compat
+from litmlp.training.compat import untested_lightning
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,6 @@ REFUSALS = (  # exceptions by which a constructor refuses its arguments
 )
 MAX_ARGUMENTS = 4  # in a description of a node
 MAX_REASON = 300  # characters of a library's message
-_places = Memo(2**10)  # the module and the attributes of each name
 COPIES = 5  # of a network's weights in memory: weights, gradients, two means of the optimizer, best weights
 
 
@@ -69,34 +66,10 @@ def built(node: Any, **arguments: Any) -> Any:
     values = {name: built(value) for name, value in node.items() if name not in (*MARKS, *arguments)}
     if "_target_" not in node:
         return values
-    target = named(node["_target_"])
+    target = resolve_name(node["_target_"])
     if node.get("_partial_"):
         return partial(target, **values, **arguments)
     return target(**values, **arguments)
-
-
-def named(name: str) -> Any:
-    """Return the object with this name, as `pkgutil.resolve_name` does.
-
-    That tries to import each part of the name as a module, which takes longer than many constructors. So this looks for
-    the object first in the module where it was found before.
-    """
-    module, *attributes = _places.of(str(name), lambda: _place(name))
-    try:
-        return reduce(getattr, attributes, sys.modules[module])
-    except (KeyError, AttributeError):  # it is in another place now, or nowhere
-        return resolve_name(name)
-
-
-def _place(name: str) -> tuple[str, ...]:
-    found, parts = resolve_name(name), name.replace(":", ".").split(".")
-    for number in range(len(parts) - 1, 0, -1):
-        owner: Any = sys.modules.get(".".join(parts[:number]))
-        for attribute in parts[number:]:
-            owner = getattr(owner, attribute, None)
-        if owner is found:
-            return ".".join(parts[:number]), *parts[number:]
-    return ("",)  # it is no attribute of a module that Python lists
 
 
 def refused(key: str, node: Config, error: BaseException) -> InputError:
@@ -125,7 +98,7 @@ def describe(key: str, node: Config, reason: str = "") -> str:
 
 def task_class(config: Config) -> type[Task]:
     """Return the class that `config["task"]` names."""
-    return named(config["task"]["_target_"])
+    return resolve_name(config["task"]["_target_"])
 
 
 def data(config: Config, frame: Any = None, target_type: type[Target] | None = None) -> TabularData:
@@ -187,13 +160,13 @@ def trainer(
     }
     if in_sweep:
         settings["enable_progress_bar"] = False  # or Lightning adds a progress bar of its own
-    compat.read_entry_points_once()
     trainer = make(config, "trainer", **settings)
-    if version := compat.untested_lightning():  # its loop may differ, and private names, too
+    if version := untested_lightning():  # its loop may differ, and so may the private names that RoundsOfSteps uses
         log.info("steps are taken one by one: rounds of steps were not tried with Lightning %s", version)
     else:
-        from litmlp.populations.baton import Baton
         from litmlp.training.loop import RoundsOfSteps
+
+        from litmlp.populations.baton import Baton
 
         if Baton.holds():  # this run is a member of a population
             from litmlp.populations.member import MemberLoop

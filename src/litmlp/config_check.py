@@ -18,6 +18,7 @@ from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.machine import TooLarge
 from litmlp.memo import Memo
+from litmlp.names import named
 from litmlp.tasks import Task
 from litmlp.top_level_keys import KEYS, SEED, is_seed
 from litmlp.trainer_check import check_trainer, has_no_end
@@ -74,7 +75,7 @@ def check(config: Config, names_checked: bool = False) -> None:
 
 def _once(name: str, check: Callable[[], None], part: Config, *others: Any) -> None:
     # The classes are in the key as well, with their constructors, since a name can get another class.
-    targets = [build.named(node["_target_"]) for _, node in nodes(part)]
+    targets = [named(node["_target_"]) for _, node in nodes(part)]
     _passed.of((name, repr(part), *others, *targets, *map(_constructors, targets)), check)
 
 
@@ -204,7 +205,7 @@ def check_arguments(path: str, node: Config) -> None:
 def imported(path: str, name: Any) -> Callable:
     """Return the class or function of that name; raise InputError if it cannot be imported or called."""
     try:
-        target = build.named(name)
+        target = named(name)
     except Exception as error:  # importing runs the module's code, which can raise any exception
         reason = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_REASON]
         raise InputError(f"{path}._target_ is {shown(name)}, which cannot be imported ({reason}): check it") from error
@@ -406,7 +407,7 @@ def check_optimizer(config: Config) -> None:
     _tried(config, "optimizer", lambda _: optimizer.step(lambda: 0.0))
     if not config["scheduler"]:
         return
-    takes_total = "total_steps" in arguments_of(build.named(config["scheduler"]["_target_"]))[0]
+    takes_total = "total_steps" in arguments_of(named(config["scheduler"]["_target_"]))[0]
     if takes_total and has_no_end(config["trainer"]):
         raise InputError(
             "the scheduler needs to know how many steps there will be, but training has no end: give "

@@ -90,6 +90,7 @@ def test_with_an_untried_lightning_its_own_loop_takes_the_steps(
 
 def test_entry_points_are_read_once_for_all_trainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = compose_config("data=penguins", "callbacks=none", "logger=none", *SMALL)
+    compat.read_entry_points_once()
     build.trainer(config, str(tmp_path))
 
     def refuse(*_: object, **__: object) -> None:

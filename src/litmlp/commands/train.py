@@ -92,6 +92,7 @@ def _fit_and_test(
     from litmlp.config_check import try_out
     from litmlp.data import kept
     from litmlp.model import measure
+    from litmlp.training import compat
 
     quiet_libraries()
     _seed_everything(config["seed"])
@@ -113,6 +114,7 @@ def _fit_and_test(
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
+    compat.read_entry_points_once()
     extra_callbacks = callbacks if saved_state is None else [*callbacks, saved_state]
     trainer = build.trainer(config, str(folder), extra_callbacks, in_sweep=columns is not None)
     _log_start(config, task, data, trainer)
