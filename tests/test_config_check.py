@@ -2,6 +2,7 @@ import pytest
 
 from conftest import SLOPE, compose_config
 from litmlp.config_check import check, check_names
+from litmlp.data import Spec
 from litmlp.errors import InputError
 from litmlp.paths import find
 
@@ -149,3 +150,29 @@ def test_a_wrong_class_is_told_before_the_task_is_chosen():
     assert config["task"]["_target_"] is None
     with pytest.raises(InputError, match="must be a callback"):
         check_names(config)
+
+
+def test_a_mistake_is_told_each_time():
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"dropout=1.5.*between 0 and 1"):
+            check(compose_config(*SLOPE, "network.dropout=1.5"))
+        with pytest.raises(InputError, match=r"'network.hidden_size': did you mean 'hidden_sizes'"):
+            check(compose_config(*SLOPE, "network.hidden_size=[3]"))
+        check(compose_config(*SLOPE))
+
+
+def test_another_class_of_the_same_name_is_checked_anew(monkeypatch: pytest.MonkeyPatch):
+    from litmlp.networks import MLP
+
+    class Narrow(MLP):
+        def __init__(self, spec: Spec, width: int = 1) -> None:
+            raise ValueError("it is too narrow")
+
+    settings = compose_config(*SLOPE, "network=relu")
+    check(settings)
+    monkeypatch.setattr("litmlp.networks.MLP", Narrow)
+    with pytest.raises(InputError, match="there is no config key 'network"):
+        check(settings)
+    settings["network"] = {"_target_": "litmlp.networks.MLP"}
+    with pytest.raises(InputError, match="it is too narrow"):
+        check(settings)

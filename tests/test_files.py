@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,14 @@ def test_yaml_is_read_as_it_was_written_without_a_word(content: dict[str, Any]):
     with warnings_of_files() as said:
         assert repr(read_yaml(path)) == repr(content)
     assert not said
+
+
+@settings(max_examples=200, deadline=None)
+@given(OBJECTS | st.dictionaries(st.sampled_from(["data", "yes", "null"]), OBJECTS, max_size=3))
+def test_yaml_of_remembered_parts_is_that_of_the_whole(content: dict[str, Any]):
+    whole = yaml.dump(content, Dumper=files.Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    assert files.dump(content) == whole
+    assert files.dump(content) == whole
 
 
 @settings(max_examples=100, deadline=None)

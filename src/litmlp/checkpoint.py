@@ -78,10 +78,13 @@ def read(path: Path) -> dict[str, Any]:
         isinstance(content.get(name), dict) for name in ("hyper_parameters", "state_dict")
     ):
         raise InputError(f"'{path}' is not a checkpoint of this project: train one with litmlp-train")
-    weights = content["state_dict"].values()
-    if not all(isinstance(weight, Tensor) and bool(weight.isfinite().all()) for weight in weights):
-        raise InputError(f"'{path}' holds weights that are not finite numbers: give another checkpoint")
+    _check_finite(content["state_dict"], path)
     return content
+
+
+def _check_finite(weights: dict[str, Any], path: Path) -> None:
+    if not all(isinstance(weight, Tensor) and bool(weight.isfinite().all()) for weight in weights.values()):
+        raise InputError(f"'{path}' holds weights that are not finite numbers: give another checkpoint")
 
 
 def load(path: Path) -> Loaded:
@@ -104,10 +107,18 @@ def load(path: Path) -> Loaded:
     return Loaded(task.eval(), data, config)
 
 
-def load_weights(task: Task, path: Path) -> None:
-    """Copy a checkpoint's weights into `task`; both must have the same columns and layers."""
+def load_weights(task: Task, path: Path, written: dict[str, Any] | None = None) -> None:
+    """Copy a checkpoint's weights into `task`; both must have the same columns and layers.
+
+    Args:
+        task: the task.
+        path: the checkpoint's file.
+        written: the weights in the file, if this process has written them; the file is then not read.
+    """
+    if written is not None:
+        _check_finite(written, path)
     try:
-        task.load_state_dict(read(path)["state_dict"])
+        task.load_state_dict(read(path)["state_dict"] if written is None else written)
     except RuntimeError as error:
         raise InputError(
             f"the weights in '{path}' do not fit this network, so it cannot start from them: {_first_line(error)}"

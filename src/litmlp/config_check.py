@@ -3,8 +3,8 @@
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from pkgutil import resolve_name
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 import lightning.pytorch as L
@@ -17,6 +17,8 @@ from litmlp.build import MARKS, MAX_REASON, REFUSALS, Config
 from litmlp.data import Spec, TabularData
 from litmlp.errors import InputError, did_you_mean, shown
 from litmlp.machine import TooLarge
+from litmlp.memo import Memo
+from litmlp.names import named
 from litmlp.tasks import Task
 from litmlp.top_level_keys import KEYS, SEED, is_seed
 from litmlp.trainer_check import check_trainer, has_no_end
@@ -44,18 +46,37 @@ COLUMNS_TRIED = ((2, 1), (1, 0), (0, 2), (30, 5))  # numbers of numeric and cate
 ROWS_TRIED = 3
 MADE_BY_FUNCTIONS = ("network", "optimizer", "scheduler")  # here, _target_ may also be a function
 
+_passed = Memo(2**12)  # parts of configs that were found to be right
+_signatures = Memo(2**10)
 
-def check(config: Config) -> None:
-    """Raise InputError for the first mistake in a resolved config."""
-    check_names(config)
+
+def check(config: Config, names_checked: bool = False) -> None:
+    """Raise InputError for the first mistake in a resolved config.
+
+    A part that was found to be right is not checked again in this process. What a check finds may thus depend only on
+    the part of the config and on the classes that it names.
+
+    Args:
+        config: the config.
+        names_checked: whether `check_names` has passed it already.
+    """
+    if not names_checked:
+        check_names(config)
     check_trainer(config)
     build.time_limit(config)
     spec = Spec.example(build.task_class(config).target_type)
     check_monitor(config, spec)
     check_loss(config)
-    check_optimizer(config)
-    check_network(config)
+    steps = {key: config[key] for key in ("optimizer", "scheduler")}
+    _once("optimizer", partial(check_optimizer, config), steps, has_no_end(config["trainer"]))
+    _once("network", partial(check_network, config), {key: config[key] for key in ("network", "task")})
     build.data(config)
+
+
+def _once(name: str, check: Callable[[], None], part: Config, *others: Any) -> None:
+    # The classes are in the key as well, with their constructors, since a name can get another class.
+    targets = [named(node["_target_"]) for _, node in nodes(part)]
+    _passed.of((name, repr(part), *others, *targets, *map(_constructors, targets)), check)
 
 
 def check_names(config: Config) -> None:
@@ -65,7 +86,8 @@ def check_names(config: Config) -> None:
     check_kinds(config)
     for path, node in nodes(numbers_as_text(config)):
         if node["_target_"] is not None:
-            check_arguments(path, node)
+            constructors = _constructors(imported(path, node["_target_"]))
+            _passed.of((path, repr(node), *constructors), partial(check_arguments, path, node))
 
 
 def numbers_as_text(config: Config) -> Config:
@@ -183,7 +205,7 @@ def check_arguments(path: str, node: Config) -> None:
 def imported(path: str, name: Any) -> Callable:
     """Return the class or function of that name; raise InputError if it cannot be imported or called."""
     try:
-        target = resolve_name(name)
+        target = named(name)
     except Exception as error:  # importing runs the module's code, which can raise any exception
         reason = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_REASON]
         raise InputError(f"{path}._target_ is {shown(name)}, which cannot be imported ({reason}): check it") from error
@@ -197,9 +219,17 @@ def arguments_of(target: Callable) -> tuple[dict[str, Any], bool]:
 
     A constructor with `**arguments` is taken to pass them to the constructor of the next class in the resolution order.
     """
-    constructors: list[Callable] = [target]
+    constructors = _constructors(target)
+    return _signatures.of(constructors, lambda: _arguments_of(constructors))
+
+
+def _constructors(target: Callable) -> tuple[Callable, ...]:
     if isinstance(target, type):
-        constructors = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+        return tuple(vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls))
+    return (target,)
+
+
+def _arguments_of(constructors: Sequence[Callable]) -> tuple[dict[str, Any], bool]:
     collected: dict[str, Any] = {}
     for constructor in constructors:
         parameters = inspect.signature(constructor).parameters.values()
@@ -298,6 +328,12 @@ def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
         target: a few encoded targets, `[N, O] float32` or `[N] int64`.
         num_outputs: number of outputs of the network.
     """
+    weight_keys = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
+    tried = (repr(target.tolist()), target.dtype, num_outputs, *weight_keys)
+    _once("loss", partial(_try_loss, config, target, num_outputs, weight_keys), {"task": config["task"]}, *tried)
+
+
+def _try_loss(config: Config, target: torch.Tensor, num_outputs: int, weight_keys: list[str]) -> None:
     output = torch.linspace(-1, 1, len(target) * num_outputs).reshape(len(target), -1).requires_grad_()
     loss: Any = build.loss(config)
     description = build.describe("task.loss", config["task"]["loss"])
@@ -309,7 +345,6 @@ def try_loss(config: Config, target: torch.Tensor, num_outputs: int) -> None:
         learns = False
     if not learns:
         raise InputError(f"{description} does not fit {config['task']['_target_']}: choose another task/loss")
-    weight_keys = [key for key in ("data.weight_column", "task.class_weights") if _value(config, key) is not None]
     loss.reduction = "none"
     if weight_keys and loss(output, target).shape[:1] != (len(target),):
         raise InputError(
@@ -372,7 +407,7 @@ def check_optimizer(config: Config) -> None:
     _tried(config, "optimizer", lambda _: optimizer.step(lambda: 0.0))
     if not config["scheduler"]:
         return
-    takes_total = "total_steps" in arguments_of(resolve_name(config["scheduler"]["_target_"]))[0]
+    takes_total = "total_steps" in arguments_of(named(config["scheduler"]["_target_"]))[0]
     if takes_total and has_no_end(config["trainer"]):
         raise InputError(
             "the scheduler needs to know how many steps there will be, but training has no end: give "

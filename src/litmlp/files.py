@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from litmlp.errors import InputError
+from litmlp.memo import Memo
 from litmlp.paths import display
 from litmlp.plain import NotPlain, plain
 
@@ -29,6 +30,8 @@ MAX_BYTES = 2**26  # of a JSON or YAML file
 MAX_DEPTH = 32  # of nested dicts and lists
 SUM = "crc32"  # the key of the checksum
 MAX_METRIC = 1e300  # a larger value in a metrics file is damage
+
+_fragments = Memo(2**12)  # of YAML: the configs of a sweep's runs differ in few values, and PyYAML is slow
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -116,9 +119,24 @@ def as_read(content: dict[str, Any]) -> dict[str, Any]:
     return yaml.load(dump(content), Loader=Loader)
 
 
-def dump(content: Any) -> str:
+def dump(content: dict[str, Any]) -> str:
     """Return `content` as YAML."""
-    return yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return "".join(map(_dumped_item, content.items())) or _dumped(content)
+
+
+def _dumped_item(item: tuple[str, Any]) -> str:
+    # Each value of a nested dict is written alone, below the same key, and without the line of that key.
+    key, value = item
+    if not (type(value) is dict and value and type(key) is str and key.isidentifier()):
+        return _dumped({key: value})
+    fragments = [_dumped({key: {name: one}}) for name, one in value.items()]
+    return "".join([fragments[0], *(fragment.partition("\n")[2] for fragment in fragments[1:])])
+
+
+def _dumped(content: Any) -> str:
+    return _fragments.of(
+        repr(content), lambda: yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    )
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
+from litmlp.event_file import EventFile
 from litmlp.paths import display, runs
 from litmlp.training import compat
 
-SECONDS_BETWEEN_FLUSHES = 1.0
 ABSENT = "-"  # shown for a hyperparameter that this run does not have
 
 
@@ -88,33 +88,32 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str | Path) -> None:
-        # A signal may interrupt the call that wakes the writer's thread. With `flush_secs`, the thread looks for events
-        # at least every 2 seconds.
-        super().__init__(save_dir, name="", version="", default_hp_metric=False, flush_secs=2)
-        self.next_flush = 0.0
+        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self.writer: Any = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The `SummaryWriter`, which writes each event at once."""
+        if self.writer is None:
+            self.writer = compat.summary_writer(self.log_dir, EventFile)
+        return self.writer
 
     @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write all scalars as one event, which takes a tenth of the time of one event each."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-        compat.event_writer(self.experiment).add_summary(Summary(value=values), step)
+        compat.event_writer(self.experiment).event_writer.add_scalars(metrics, step)
 
     @override
     @rank_zero_only
     def save(self) -> None:
-        """Write pending events, at most once a second. Lightning's own method would also write `hparams.yaml`."""
-        if perf_counter() >= self.next_flush:
-            self.experiment.flush()
-            self.next_flush = perf_counter() + SECONDS_BETWEEN_FLUSHES
+        """Do nothing: Lightning's own method would write `hparams.yaml`."""
 
     @override
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Keep the file open after training, for the final metrics. After a failure there are none, so close it."""
-        self.experiment.flush()
         if status != "success":
             self.experiment.close()
 

@@ -26,6 +26,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT, KEPT_BETWEEN_STEPS = 2**23, 2**28  # bytes of freed memory that the C library keeps
 PRODUCTS_FOR_THREADS = 300_000_000  # multiplications of a forward pass that pay for threads: ten ms on one core
 
+_kept: int | None = None  # as `keep_freed_memory` was told last
 _slot: "tuple[int, FileLock] | None" = None  # keeps the lock of this process's GPU until the process ends
 
 
@@ -83,6 +84,10 @@ def keep_freed_memory(num_bytes: int) -> None:
     several hundred page faults per step. Yet it keeps the memory that reading the data has freed. Blocks larger than an
     eighth of `num_bytes` are always returned. Without glibc, this function does nothing.
     """
+    global _kept
+    if num_bytes == _kept:  # what was freed since has been returned
+        return
+    _kept = num_bytes
     with suppress(OSError, TypeError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, num_bytes // 8)  # 32 MB is the highest value that glibc takes

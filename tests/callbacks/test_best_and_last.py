@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as L
@@ -8,7 +9,8 @@ import torch
 from conftest import SMALL, compose_config
 from litmlp import build, checkpoint
 from litmlp.callbacks import BestAndLast, best_and_last
-from litmlp.commands.train import quiet_libraries
+from litmlp.callbacks.base import pause
+from litmlp.commands.train import quiet_libraries, train
 
 PENGUINS = ["data=penguins", *SMALL, "logger=none"]
 
@@ -87,3 +89,23 @@ def test_best_weights_outlive_a_failure(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_epoch_without_a_score_is_not_the_best(tmp_path: Path) -> None:
     fit(tmp_path, [4.0, float("nan"), 2.0])
     assert epoch_of(tmp_path, "best") == 2
+
+
+def test_what_this_process_has_written_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose_config(*PENGUINS, "trainer.max_epochs=8", "optimizer.lr=2")  # the last weights are not the best
+    read = checkpoint.read
+    with monkeypatch.context() as patch:
+        patch.setattr("litmlp.checkpoint.read", None)
+        metrics = train(config, tmp_path / "a")
+    monkeypatch.setattr("litmlp.commands.train._written", lambda *_: None)
+    again = train(config, tmp_path / "b")
+    assert {**metrics, "fit_seconds": 0} == {**again, "fit_seconds": 0}
+    last, best = (read(tmp_path / f"a/checkpoints/{name}.ckpt") for name in ("last", "best"))
+    assert (last["epoch"], last["global_step"]) == (metrics["epochs"], metrics["steps"])
+    assert round(last["callbacks"]["Timer"]["time_elapsed"]["train"], 3) == metrics["fit_seconds"]
+    assert best["epoch"] + 1 < last["epoch"]
+
+
+def test_side_by_side_runs_share_the_time_for_writing() -> None:
+    assert pause(SimpleNamespace(fit_loop=SimpleNamespace()), 1.0, 0.01) == 100
+    assert pause(SimpleNamespace(fit_loop=SimpleNamespace(side_by_side=3)), 1.0, 0.01) == 300

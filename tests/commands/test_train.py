@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import random
 import shutil
 import signal
 import subprocess
@@ -7,9 +9,12 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch import seed_everything
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -17,7 +22,7 @@ from conftest import SLOPE, SMALL, UNDRAWN, compose_config
 from litmlp import checkpoint, cli
 from litmlp.callbacks import StopOnNaN
 from litmlp.commands.evaluate import evaluate
-from litmlp.commands.train import main, summary, train
+from litmlp.commands.train import _seed_everything, main, summary, train
 from litmlp.errors import InputError, Interrupted, TrainingDiverged
 from litmlp.files import read_json
 from litmlp.model import measure
@@ -379,3 +384,16 @@ def test_a_run_in_doubles_is_measured_and_drawn(tmp_path: Path):
     assert 0 <= metrics["test/accuracy"] <= 1
     assert (tmp_path / "run/plots/classification-confusion.png").is_file()
     assert evaluate(str(tmp_path / "run"))["test/loss"] == pytest.approx(metrics["test/loss"], rel=1e-5)
+
+
+def test_all_generators_are_seeded_as_lightning_seeds_them():
+    def drawn() -> tuple[Any, ...]:
+        settings = [os.environ[name] for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")]
+        return random.random(), np.random.rand(), float(torch.rand(())), *settings
+
+    seed_everything(7, verbose=False)
+    expected = drawn()
+    _seed_everything(8)
+    assert drawn() != expected
+    _seed_everything(7)
+    assert drawn() == expected

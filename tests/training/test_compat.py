@@ -86,3 +86,15 @@ def test_with_an_untried_lightning_its_own_loop_takes_the_steps(
     assert type(trainer.fit_loop.epoch_loop).__name__ == "_TrainingEpochLoop"
     said = f"steps are taken one by one: rounds of steps were not tried with Lightning {version}"
     assert said in caplog.messages
+
+
+def test_entry_points_are_read_once_for_all_trainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = compose_config("data=penguins", "callbacks=none", "logger=none", *SMALL)
+    compat.read_entry_points_once()
+    build.trainer(config, str(tmp_path))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("all installed packages were read")
+
+    monkeypatch.setattr("importlib.metadata.distributions", refuse)
+    build.trainer(config, str(tmp_path))

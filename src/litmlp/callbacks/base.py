@@ -1,12 +1,20 @@
 """The base class of this project's callbacks, which adds to Lightning's hooks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as L
 
 if TYPE_CHECKING:
     from litmlp.data import TabularData
     from litmlp.tasks import Task
+
+
+def pause(trainer: Any, seconds: float, fraction: float) -> float:
+    """Return after how many seconds something that took `seconds` may be done again, to take a fraction of the time.
+
+    Runs that one process trains side by side share its time.
+    """
+    return seconds / fraction * getattr(trainer.fit_loop, "side_by_side", 1)
 
 
 class Callback(L.Callback):

@@ -1,14 +1,18 @@
 """The callback that writes a run's two checkpoints."""
 
 import math
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.strategies import Strategy
 
-from litmlp.callbacks.base import Callback
+from litmlp.callbacks.base import Callback, pause
 from litmlp.files import replacing
 from litmlp.training import compat
 
@@ -37,6 +41,8 @@ class BestAndLast(Callback, Checkpoint):
         self.best_epoch = -1
         self.was_stopped = False  # a callback, such as early stopping, ended training; only the test was left
         self.unwritten_best: dict[str, Any] | None = None  # the part of best.ckpt that was not written yet
+        self.written_best: dict[str, Any] | None = None  # the same of the file, if this process has written it
+        self.written_last: dict[str, Any] | None = None  # what last.ckpt says of the effort, likewise
         self.next_write = 0.0  # nothing is written before this time, except when training ends
         self.last_write = perf_counter()
 
@@ -51,6 +57,7 @@ class BestAndLast(Callback, Checkpoint):
         if score is None or not self._is_best(float(score)):  # NaN is never the best
             return
         self.best_score, self.best_epoch = float(score), trainer.current_epoch
+        self.written_best = None  # its memory is free for the copy
         weights = {name: tensor.clone() for name, tensor in trainer.strategy.lightning_module_state_dict().items()}
         self.unwritten_best = {
             "state_dict": weights,
@@ -116,15 +123,18 @@ class BestAndLast(Callback, Checkpoint):
         # finds the best weights again. In the other order, best.ckpt would lack the weights of that score for good.
         self._write_best(trainer)
         if trainer.is_global_zero:
-            _save(trainer, compat.checkpoint_of(trainer, weights_only=False), "last.ckpt")
+            checkpoint = compat.checkpoint_of(trainer, weights_only=False)
+            _save(trainer, checkpoint, "last.ckpt")
+            self.written_last = {key: checkpoint[key] for key in ("epoch", "global_step", "callbacks")}
         self.last_write = perf_counter()
-        self.next_write = self.last_write + (self.last_write - started) / FRACTION_OF_TIME
+        self.next_write = self.last_write + pause(trainer, self.last_write - started, FRACTION_OF_TIME)
 
     def _write_best(self, trainer: L.Trainer) -> None:
         if self.unwritten_best is not None and trainer.is_global_zero:
             checkpoint = compat.checkpoint_of(trainer, weights_only=True)
             del checkpoint["loops"]  # Lightning's counters are of now, but the weights may be of an earlier epoch
             _save(trainer, checkpoint | self.unwritten_best, "best.ckpt")
+            self.written_best = self.unwritten_best
         self.unwritten_best = None
 
 
@@ -132,4 +142,18 @@ def _save(trainer: L.Trainer, checkpoint: dict[str, Any], name: str) -> None:
     path = Path(trainer.default_root_dir) / "checkpoints" / name
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:
-        trainer.strategy.save_checkpoint(checkpoint, temporary)
+        if _is_saved_by_torch(trainer.strategy):
+            torch.save(checkpoint, buffer := BytesIO())
+            temporary.write_bytes(buffer.getbuffer())
+        else:
+            trainer.strategy.save_checkpoint(checkpoint, temporary)
+
+
+def _is_saved_by_torch(strategy: Strategy) -> bool:
+    # Then the strategy does nothing else, but by way of fsspec, which takes as long as `torch.save` of a small network.
+    io = strategy.checkpoint_io
+    return (
+        type(strategy).save_checkpoint is Strategy.save_checkpoint
+        and isinstance(io, TorchCheckpointIO)
+        and type(io).save_checkpoint is TorchCheckpointIO.save_checkpoint
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from litmlp.callbacks.base import Callback
+from litmlp.callbacks.base import Callback, pause
 from litmlp.loggers import log_values
 from litmlp.networks.hidden import evaluating, outputs_of
 
@@ -61,7 +61,7 @@ class Diagnostics(Callback):
         log_values(trainer, values | {"train/epoch_seconds": seconds, "train/rows_per_second": rows / seconds})
         self.gradient_norm = None
         ended = perf_counter()
-        self.next_time = ended + (ended - begun) / FRACTION_OF_TIME
+        self.next_time = ended + pause(trainer, ended - begun, FRACTION_OF_TIME)
 
 
 def norm(tensors: list[Tensor]) -> Tensor:

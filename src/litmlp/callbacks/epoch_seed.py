@@ -1,5 +1,6 @@
 """The callback that makes an epoch's random numbers reproducible."""
 
+from functools import lru_cache
 from typing import Any
 
 import lightning.pytorch as L
@@ -29,8 +30,7 @@ class EpochSeed(Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seed all devices."""
-        sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
-        seed = int(sequence.generate_state(1)[0])
+        seed = seed_of(self.seed, trainer.current_epoch, trainer.global_rank)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed also stores a stack trace for each call
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
@@ -43,3 +43,9 @@ class EpochSeed(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until training starts."""
         self.resumed = state_dict
+
+
+@lru_cache(2**12)  # the runs of a sweep have the same seeds
+def seed_of(*numbers: int) -> int:
+    """Return a seed that depends on all of the numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

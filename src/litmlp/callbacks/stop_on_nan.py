@@ -1,9 +1,9 @@
 """The callback that stops a run whose loss is no longer a finite number."""
 
+import math
 from pathlib import Path
 
 import lightning.pytorch as L
-from torch import isfinite
 
 from litmlp import run_folder
 from litmlp.callbacks.base import Callback
@@ -16,7 +16,7 @@ class StopOnNaN(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check the validation loss: it is not finite if weights are not finite."""
         loss = trainer.callback_metrics.get("val/loss")
-        if loss is not None and not isfinite(loss):
+        if loss is not None and not math.isfinite(loss):
             folder = Path(trainer.default_root_dir)
             is_saved = run_folder.best_checkpoint(folder) or run_folder.last_checkpoint(folder)
             raise TrainingDiverged(

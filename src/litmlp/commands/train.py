@@ -7,6 +7,8 @@ if __name__ == "__main__":  # first of all: a signal or an error during the impo
 
 import logging
 import math
+import os
+import random
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,8 +68,9 @@ def train(
         if frame is not None:
             frame = as_frame(frame)  # once, so that the task is chosen by the same rows that are learned
         original, config = config, with_task(numbers_as_text(config), frame)
-        check(config)
-        if resume or config != original:
+        is_changed = config != original
+        check(config, names_checked=not is_changed)
+        if resume or is_changed:
             run_folder.write_config(folder, config)
         metrics = _fit_and_test(config, folder, resume, callbacks, columns, frame)
         write_json(folder / run_folder.METRICS, metrics)
@@ -83,18 +86,19 @@ def _fit_and_test(
     frame: Any,
 ) -> dict[str, Any]:
     import torch
-    from lightning.pytorch import seed_everything
 
     from litmlp import build, checkpoint, loggers, resuming
     from litmlp.callbacks.base import Callback
     from litmlp.config_check import try_out
+    from litmlp.data import kept
     from litmlp.model import measure
+    from litmlp.training import compat
 
     quiet_libraries()
-    seed_everything(config["seed"], verbose=False)
+    _seed_everything(config["seed"])
     data = build.data(config, frame)
     machine.keep_freed_memory(machine.KEPT)  # reading frees large blocks, which go back to the system at once
-    data.setup()
+    kept.set_up(data, config["data"])
     decisions = {"written": data.formats_read, "assumed": data.assumptions, "columns": data.inputs.decisions}
     write_json(folder / run_folder.COLUMNS, decisions)
     task = build.task(config, data.spec)
@@ -110,6 +114,7 @@ def _fit_and_test(
     if config["compile"]:
         task.network.compile()
     data.on_device = None if config["data_on_device"] == "auto" else config["data_on_device"]
+    compat.read_entry_points_once()
     extra_callbacks = callbacks if saved_state is None else [*callbacks, saved_state]
     trainer = build.trainer(config, str(folder), extra_callbacks, in_sweep=columns is not None)
     _log_start(config, task, data, trainer)
@@ -117,8 +122,7 @@ def _fit_and_test(
     _fit(trainer, task, data, saved_state)
     machine.keep_freed_memory(machine.KEPT)
 
-    if best := run_folder.best_checkpoint(folder):
-        checkpoint.load_weights(task, best)
+    _load_best(trainer, task, folder)
     _log_temperature(task, data)
     task.to(trainer.strategy.root_device)
     scores = {**measure(task, data, "val"), **measure(task, data, "test")}
@@ -133,6 +137,21 @@ def _fit_and_test(
             callback.finish(trainer, task, data)
     loggers.log_outcome(trainer, config, metrics, columns or ())
     return metrics
+
+
+def _seed_everything(seed: int) -> None:
+    # As Lightning does, but where there is no GPU, torch.manual_seed only keeps a stack trace of each call.
+    import numpy as np
+    import torch
+    from lightning.pytorch import seed_everything
+
+    if torch.accelerator.is_available():
+        seed_everything(seed, verbose=False)
+        return
+    os.environ |= {"PL_GLOBAL_SEED": str(seed), "PL_SEED_WORKERS": "0"}
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
 
 
 def _fit(trainer: "L.Trainer", task: "Task", data: "TabularData", saved_state: "State | None") -> None:
@@ -184,6 +203,22 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", "GPU available but not used")  # the user asked for trainer=cpu
 
 
+def _load_best(trainer: "L.Trainer", task: "Task", folder: Path) -> None:
+    from litmlp import checkpoint
+
+    if best := run_folder.best_checkpoint(folder):
+        written = _written(trainer, "best")
+        checkpoint.load_weights(task, best, None if written is None else written["state_dict"])
+
+
+def _written(trainer: "L.Trainer", name: str) -> dict[str, Any] | None:
+    # What a checkpoint holds, if this process has written it, so that it need not be read again.
+    from litmlp.callbacks import BestAndLast
+
+    found = [callback for callback in trainer.callbacks if isinstance(callback, BestAndLast)]  # type: ignore[attr-defined]
+    return getattr(found[0], f"written_{name}") if len(found) == 1 else None
+
+
 def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
     # From last.ckpt if it exists: with several processes, others have trained, so this one's trainer counts nothing.
     from lightning.pytorch.callbacks import Timer
@@ -195,7 +230,7 @@ def _training_effort(trainer: "L.Trainer", folder: Path) -> dict[str, Any]:
         (timer,) = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
         epochs, steps, seconds = trainer.current_epoch, trainer.global_step, timer.time_elapsed("train")
     else:
-        state = checkpoint.read(last)
+        state = _written(trainer, "last") or checkpoint.read(last)
         epochs, steps = state["epoch"], state["global_step"]
         seconds = state["callbacks"]["Timer"]["time_elapsed"]["train"]
     return {"epochs": epochs, "steps": steps, "fit_seconds": round(seconds, 3)}

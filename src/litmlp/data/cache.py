@@ -162,6 +162,9 @@ def _side_by_side(columns: list[np.ndarray], rows: np.ndarray, dtype: type) -> n
 
 def _for_each_chunk(num_rows: int, do: Callable[[slice], None]) -> None:
     starts = range(0, num_rows, ROWS_STACKED_AT_ONCE)
+    if len(starts) == 1:  # not worth a thread
+        do(slice(0, num_rows))
+        return
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for _ in pool.map(lambda start: do(slice(start, start + ROWS_STACKED_AT_ONCE)), starts):
             pass  # the loop raises the exceptions of the threads

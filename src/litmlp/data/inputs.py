@@ -26,6 +26,7 @@ MAX_AT_ONCE = 8  # groups of raw columns in memory at the same time; a group is 
 READS = (
     100  # a wide table is read in about as many groups of columns: each read takes longer the more columns there are
 )
+CELLS_WITH_THREADS = 50_000  # from this many cells on, columns are encoded in threads
 ROWS_WITH_PROGRESS = 1_000_000  # from this many rows on, a progress bar is shown
 MAX_REASONS = 5  # in one message, for columns that are left out
 
@@ -180,9 +181,10 @@ def num_rows(frame: pl.LazyFrame) -> int:
 def _for_each_column(
     treat: Callable[[pl.Series, pl.Series], Result], frame: pl.LazyFrame, names: list[str], usable: np.ndarray | None
 ) -> list[Result]:
-    is_large = num_rows(frame) >= ROWS_WITH_PROGRESS
+    count_of_rows = num_rows(frame)
+    is_large, is_small = count_of_rows >= ROWS_WITH_PROGRESS, count_of_rows * len(names) < CELLS_WITH_THREADS
     if is_large:
-        log.info("encoding %d columns of %d rows", len(names), num_rows(frame))
+        log.info("encoding %d columns of %d rows", len(names), count_of_rows)
     shows = is_large and stderr_is_terminal()
 
     def read_and_treat(group: list[str]) -> list[Result]:
@@ -200,9 +202,8 @@ def _for_each_column(
     at_once = max(1, len(names) // READS)
     groups = [slow_first[start : start + at_once] for start in range(0, len(names), at_once)]
     try:
-        results = tqdm(
-            pool.map(read_and_treat, groups), "encoding", len(groups), unit="part", leave=False, disable=not shows
-        )
+        results: Any = map(read_and_treat, groups) if is_small else pool.map(read_and_treat, groups)
+        results = tqdm(results, "encoding", len(groups), unit="part", leave=False, disable=not shows)
         treated = dict(zip(slow_first, chain.from_iterable(results), strict=True))
         return [treated[name] for name in names]
     finally:  # after an error or a signal, the remaining columns are not encoded

@@ -261,6 +261,14 @@ class TableData(TabularData):
             return None
         return json.dumps([[fingerprint(file) for file in files_of_split] for files_of_split in files])
 
+    def version_of_rows(self) -> Any:
+        """Return what tells whether files were changed; None if rows do not come from files only."""
+        if type(self) is not TableData or self.frame is not None:
+            return None
+        files = [file for files_of_split in self._files().values() for file in files_of_split]
+        states = [file.stat() for file in files]
+        return Path.cwd(), *files, *((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for s in states)
+
     def cache_settings(self) -> dict[str, Any]:
         """Return the settings on which the encoded rows depend, as plain values."""
         own = ("names_of_kind", "ignore", "missing_values", "min_count", "file_options", "cell_options", *ROLES)

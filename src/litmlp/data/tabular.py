@@ -146,6 +146,13 @@ class TabularData(L.LightningDataModule, ABC):
         """
         return None
 
+    def version_of_rows(self) -> Any:
+        """Return a value that changes when the rows change, whatever their number; None if nothing tells.
+
+        A subclass overrides it for its encoded rows to be kept in memory between the runs of a process.
+        """
+        return None
+
     def cache_settings(self) -> dict[str, Any]:
         """Return the settings on which the encoded rows depend, as plain values."""
         return {
@@ -314,25 +321,32 @@ class TabularData(L.LightningDataModule, ABC):
         self.target.load_state_dict(target)
         self.is_fitted = True
 
+    def facts(self) -> dict[str, Any]:
+        """Return what `setup` has found out beside the encoded rows, as tensors and plain values."""
+        sentences = {"formats_read": self.formats_read, "assumptions": self.assumptions}
+        return {"data": self.state_dict(), "decisions": self.inputs.decisions} | sentences
+
+    def restore(self, facts: dict[str, Any], tables: dict[str, Batch]) -> None:
+        """Take what another object of the same settings has found out, and its encoded rows."""
+        self.load_state_dict(facts["data"])
+        self.inputs.decisions = facts["decisions"]
+        self.formats_read, self.assumptions = facts["formats_read"], facts["assumptions"]
+        self.tables = tables
+
     def _setup_cached(self, entry: Path) -> None:
         with cache.locked(entry):
             kept = cache.load(entry) if entry.exists() or entry.is_symlink() else None
             if kept is None:  # there is no entry, or it was damaged and is removed now
                 with cache.filling(entry) as unfinished:
                     rows, sizes = self._encoded(unfinished)
-                    sentences = {"formats_read": self.formats_read, "assumptions": self.assumptions}
-                    content = {"data": self.state_dict(), "sizes": sizes, "decisions": self.inputs.decisions}
-                    cache.save(unfinished, content | sentences, rows)
+                    cache.save(unfinished, self.facts() | {"sizes": sizes}, rows)
                 kept = cache.load(entry)
             else:
                 log.info("encoded rows are in %s", display(entry))
         if kept is None:
             return
-        state, rows = kept
-        self.load_state_dict(state["data"])
-        self.inputs.decisions = state["decisions"]
-        self.formats_read, self.assumptions = state["formats_read"], state["assumptions"]
-        self.tables = _named(rows, state["sizes"])
+        facts, rows = kept
+        self.restore(facts, _named(rows, facts["sizes"]))
 
     def _encoded(self, folder: Path | None) -> tuple[Batch, dict[str, int]]:
         # Return all rows, sorted by split, and the sizes of the splits.

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
+from functools import lru_cache, partial
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -231,7 +232,7 @@ class Task(L.LightningModule, ABC):
 
     def _by_output(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         # A metric with a value for each of several targets is logged as their mean, and separately for each target.
-        means = {name: value.mean() for name, value in values.items()}
+        means = {name: value.mean() if value.ndim else value for name, value in values.items()}
         several = {name: value for name, value in values.items() if value.numel() > 1}
         return means | {
             f"{name}_{target}": each
@@ -248,7 +249,7 @@ class Task(L.LightningModule, ABC):
     def _optimizer(self) -> Optimizer:
         assert self.optimizer is not None
         groups = self.parameter_groups()
-        if "step_rows" not in signature(self.optimizer).parameters:
+        if "step_rows" not in parameters_of(self.optimizer):
             return self.optimizer(groups)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         rows = {} if data is None else {"step_rows": data.batch_size}  # loaders of one's own do not say
@@ -256,6 +257,16 @@ class Task(L.LightningModule, ABC):
 
     def _schedule(self, optimizer: Optimizer) -> Any:
         assert self.scheduler is not None
-        if "total_steps" not in signature(self.scheduler).parameters:
+        if "total_steps" not in parameters_of(self.scheduler):
             return self.scheduler(optimizer)
         return self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+
+
+def parameters_of(make: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the parameters of a function, a class or a partial of one without positional arguments."""
+    return _parameters_of(make.func if isinstance(make, partial) and not make.args else make)
+
+
+@lru_cache
+def _parameters_of(make: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(signature(make).parameters)

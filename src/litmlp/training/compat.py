@@ -5,6 +5,8 @@ Each function says what the library's public interface lacks. A function imports
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,18 @@ def untested_lightning() -> str:
 
     major, minor, *_ = lightning.__version__.split(".")
     return "" if TESTED[0] <= (int(major), int(minor)) < TESTED[1] else lightning.__version__
+
+
+@cache
+def read_entry_points_once() -> None:
+    """Let Lightning read the entry points of all installed packages once per process, not again for each trainer.
+
+    This takes longer than everything else that a trainer does when it is made, and Lightning has no switch for it.
+    """
+    if untested_lightning():
+        return
+    registry: Any = import_module("lightning.fabric.utilities.registry")
+    registry.entry_points = cache(registry.entry_points)
 
 
 def checkpoint_of(trainer: Any, weights_only: bool) -> dict[str, Any]:
@@ -44,6 +58,36 @@ def can_go_on_within_epoch(trainer: Any) -> bool:
 def event_writer(summary_writer: Any) -> Any:
     """Return the writer of single events to a file: torch's `SummaryWriter` has no public method for a whole event."""
     return summary_writer._get_file_writer()
+
+
+def number_of_event_file() -> int:
+    """Return a number that TensorBoard gives to no other event file of this process: its writers count them inside."""
+    writer: Any = import_module("tensorboard.summary.writer.event_file_writer")
+    return writer._global_uid.get()
+
+
+def summary_writer(folder: str, event_file: Callable[[str], Any]) -> Any:
+    """Return torch's `SummaryWriter` for events of a folder, which go to `event_file`.
+
+    With public names, they always go to TensorBoard's own writer, which has a thread for each file.
+    """
+    from torch.utils.tensorboard import FileWriter, SummaryWriter
+
+    class File(FileWriter):
+        def __init__(self) -> None:
+            self.event_writer = event_file(folder)
+
+    class Writer(SummaryWriter):
+        file_writer: Any
+        all_writers: Any
+
+        def _get_file_writer(self) -> Any:
+            if self.file_writer is None:
+                self.file_writer = File()
+                self.all_writers = {folder: self.file_writer}
+            return self.file_writer
+
+    return Writer(folder)
 
 
 def dispatch_mode() -> type:
