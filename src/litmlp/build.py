@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
-from pkgutil import resolve_name
 from typing import Any
 
 import lightning.pytorch as L
@@ -16,6 +15,7 @@ from litmlp.data import Spec, TableData, TabularData, Target
 from litmlp.data.frames import as_frame
 from litmlp.errors import InputError, needed_extra, shown
 from litmlp.machine import fitting_memory
+from litmlp.names import named
 from litmlp.tasks import Task
 from litmlp.training.compat import untested_lightning
 
@@ -66,7 +66,7 @@ def built(node: Any, **arguments: Any) -> Any:
     values = {name: built(value) for name, value in node.items() if name not in (*MARKS, *arguments)}
     if "_target_" not in node:
         return values
-    target = resolve_name(node["_target_"])
+    target = named(node["_target_"])
     if node.get("_partial_"):
         return partial(target, **values, **arguments)
     return target(**values, **arguments)
@@ -98,7 +98,7 @@ def describe(key: str, node: Config, reason: str = "") -> str:
 
 def task_class(config: Config) -> type[Task]:
     """Return the class that `config["task"]` names."""
-    return resolve_name(config["task"]["_target_"])
+    return named(config["task"]["_target_"])
 
 
 def data(config: Config, frame: Any = None, target_type: type[Target] | None = None) -> TabularData:

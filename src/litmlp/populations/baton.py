@@ -41,7 +41,9 @@ class Baton:
         self.generator = torch.Generator()  # the state of torch's default generator while the work is parked
         self._others: tuple[Any, ...] | None = None  # the states of Python's and NumPy's
         self._thrown: BaseException | None = None
-        self._goes, self._waits = threading.Semaphore(0), threading.Semaphore(0)
+        self._goes, self._waits = threading.Lock(), threading.Lock()  # each is held until there is something to do
+        self._goes.acquire()
+        self._waits.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def resume(self, error: BaseException | None = None) -> None:

@@ -43,7 +43,12 @@ class MemberLoop(_FitLoop):
     Args:
         trainer: of the run.
         config: of the run.
+
+    Attributes:
+        side_by_side: the number of runs that share the time of the process.
     """
+
+    side_by_side = 1
 
     def __init__(self, trainer: Any, config: Mapping[str, Any]) -> None:
         super().__init__(trainer, trainer.min_epochs, trainer.max_epochs)
@@ -54,12 +59,12 @@ class MemberLoop(_FitLoop):
         self.setup_data()
         if self.skip:
             return
-        member = Member(self)
+        member = None
         reason = reason_alone(self.trainer)
         if not reason:
-            park(member)
+            park(member := Member(self))
             reason = member.reason_alone
-        if reason:
+        if member is None or reason:
             log.info("this run is trained alone: %s", reason)
             super().run()
             return
@@ -132,7 +137,6 @@ class Member:
         num_steps: of an epoch.
         has_begun: whether it waits for the steps of an epoch that has begun, not for others to train with.
         reason_alone: why the run has to train alone; the population sets it while the run has not begun.
-        num_others: of runs that were trained together with this one at first.
         parameters: that are trained, in the order in which the population has them.
         outputs: of the training rows, in the order of the steps; with their targets and weights.
         val_outputs: of the validation rows.
@@ -144,8 +148,8 @@ class Member:
     val_outputs: list[Tensor]
     loss: Tensor
 
-    def __init__(self, loop: MemberLoop) -> None:
-        self.loop: Any = loop
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
         self.trainer: Any = loop.trainer
         self.config = loop.config
         baton = own()
@@ -161,7 +165,6 @@ class Member:
         self.num_steps = int(self.trainer.num_training_batches)
         self.has_begun = False
         self.reason_alone = ""
-        self.num_others = 0
         self.was_said = False
 
     def order(self) -> Tensor:
@@ -179,10 +182,11 @@ class Member:
         others = perf_counter() - parked - (self.baton.clock() - used)
         if not self.was_said:
             self.was_said = True
-            log.info("steps are taken together with those of %d other runs", self.num_others)
+            log.info("steps are taken together with those of %d other runs", self.loop.side_by_side - 1)
         for callback in self.trainer.callbacks:
             if isinstance(callback, Timer):
-                callback._start_time[RunningStage.TRAINING] += others
+                started = callback._start_time[RunningStage.TRAINING]
+                callback._start_time[RunningStage.TRAINING] = (started or 0.0) + others
 
     def begin_epoch(self) -> None:
         """As Lightning: _FitLoop.on_advance_start, _TrainingEpochLoop.reset."""
@@ -281,12 +285,11 @@ class Member:
         # LambdaLR.step, without its work in Python for each step
         first = scheduler.last_epoch
         pairs = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
-        rates: list[list[float]] = [
-            [float(base) * factor(step) for base, factor in pairs] for step in range(first, first + self.num_steps + 1)
-        ]
+        steps = range(first, first + self.num_steps + 1)
+        rates = [[float(base) * factor(step) for base, factor in pairs] for step in steps]
         scheduler.last_epoch += self.num_steps
         scheduler._step_count += self.num_steps
-        scheduler._last_lr = rates[-1]
+        scheduler._last_lr = [*rates[-1]]
         for group, rate in zip(self.optimizer.param_groups, rates[-1], strict=True):
             group["lr"] = rate
         return rates[:-1]

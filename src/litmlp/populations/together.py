@@ -139,18 +139,18 @@ class Together:
         except NotRecordable as error:
             self._leave_alone(group, str(error))
             return
-        for baton, member in zip(group, members, strict=True):
-            if not member.has_begun:
+        for baton, new in zip(group, members, strict=True):
+            if not new.has_begun:
                 self._go_on(baton)
         self._forget_those_that_left(population, group)
         for present in filter(None, population.members):
-            present.num_others = len(group) - 1
+            present.loop.side_by_side = len(group)
         while population.num_members() > FEWER * len(group):
             started = perf_counter()
             population.epoch()
             each = (perf_counter() - started) / population.num_members()
-            for baton, present in zip(group, population.members, strict=True):
-                if present is not None:
+            for baton, still in zip(group, population.members, strict=True):
+                if still is not None:
                     baton.seconds += each
                     self._go_on(baton)
             self._forget_those_that_left(population, group)
