@@ -167,11 +167,12 @@ def trainer(
         from litmlp.populations.baton import own
         from litmlp.training.loop import RoundsOfSteps
 
+        rounds = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
         if own() is not None:  # other runs are trained together with this one
             from litmlp.populations.member import MemberLoop
 
             trainer.fit_loop = MemberLoop(trainer, config)
-        trainer.fit_loop.epoch_loop = RoundsOfSteps(trainer, trainer.min_steps, trainer.max_steps)
+        trainer.fit_loop.epoch_loop = rounds
     return trainer
 
 

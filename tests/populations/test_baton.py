@@ -1,7 +1,7 @@
 """Runs that take turns do not see each other."""
 
-import _thread
 import random
+import signal
 import threading
 import time
 
@@ -90,7 +90,7 @@ def test_what_a_signal_raises_reaches_the_work_that_runs_and_then_the_caller():
 
     def work() -> None:
         try:
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             while True:
                 time.sleep(0.001)
         except BaseException as error:

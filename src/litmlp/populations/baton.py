@@ -7,6 +7,7 @@ parks. So nothing that a run does has to know about the other runs.
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -41,10 +42,14 @@ class Baton:
         self.generator = torch.Generator()  # the state of torch's default generator while the work is parked
         self._others: tuple[Any, ...] | None = None  # the states of Python's and NumPy's
         self._thrown: BaseException | None = None
-        self._goes, self._waits = threading.Lock(), threading.Lock()  # each is held until there is something to do
-        self._goes.acquire()
-        self._waits.acquire()
+        # The number of times that the work was told to go on, and of those after which it has parked or ended. A signal
+        # may interrupt the caller anywhere. So numbers decide, and a lock that is released only says: look again.
+        self._told = self._done = 0
+        self._look, self._looked = threading.Lock(), threading.Lock()
+        self._look.acquire()
+        self._looked.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def resume(self, error: BaseException | None = None) -> None:
         """Let the work go on until it parks again or ends; with an error, the work raises it where it is parked.
@@ -56,23 +61,22 @@ class Baton:
             torch.default_generator.set_state(self.generator.get_state())
             random.setstate(self._others[0])
             np.random.set_state(self._others[1])
-        else:
-            self._thread.start()
+        raised: BaseException | None = None
+        number = self._told + 1
         self._resumed = perf_counter()
-        self._goes.release()
-        self._wait()
+        while self._done < number:
+            try:
+                self._told = number
+                _release(self._look)
+                self._looked.acquire()
+            except BaseException as error:
+                raised = error
+                raise_in_thread(self._thread.ident or 0, error)
         self.seconds += perf_counter() - self._resumed
         self.generator.set_state(torch.default_generator.get_state())
         self._others = random.getstate(), np.random.get_state()
-
-    def _wait(self) -> None:
-        try:
-            self._waits.acquire()
-        except BaseException as error:
-            if self._thread.ident is not None:
-                raise_in_thread(self._thread.ident, error)
-            self._waits.acquire()
-            raise
+        if raised is not None:
+            raise raised
 
     def clock(self) -> float:
         """Return the seconds that the work has taken until now. Only the work itself calls this."""
@@ -80,7 +84,7 @@ class Baton:
 
     def _run(self) -> None:
         _own.baton = self
-        self._goes.acquire()
+        self._wait()
         try:
             if self._thrown is not None:
                 raise self._thrown
@@ -89,14 +93,25 @@ class Baton:
             self.error = error
         finally:
             self.is_over = True
-            self._waits.release()
+            self._done = self._told
+            _release(self._looked)
 
     def _park(self, given: Any) -> None:
         self.parked = given
-        self._waits.release()
-        self._goes.acquire()
+        self._done = self._told
+        _release(self._looked)
+        self._wait()
         if self._thrown is not None:
             raise self._thrown
+
+    def _wait(self) -> None:
+        while self._told == self._done:
+            self._look.acquire()
+
+
+def _release(lock: threading.Lock) -> None:
+    with suppress(RuntimeError):  # it is released already
+        lock.release()
 
 
 def own() -> Baton | None:

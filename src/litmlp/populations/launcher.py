@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hydra.core.utils import JobReturn, setup_globals
+from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -22,7 +22,9 @@ class PopulationLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs, and return what they returned."""
         setup_globals()
-        return [
-            launching.run(self.context, self.task_function, self.config, overrides, number)
-            for number, overrides in enumerate(job_overrides, initial_job_idx)
-        ]
+        hydra = self.config.hydra
+        returned = []
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            returned.append(launching.run(self.context, self.task_function, self.config, overrides, number))
+            configure_log(hydra.hydra_logging, hydra.verbose)  # closes the job's log file
+        return returned

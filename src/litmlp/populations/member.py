@@ -6,7 +6,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import lightning.pytorch as L
-import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.plugins.precision import DoublePrecision, Precision
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from litmlp.data import Batches
+from litmlp.networks.hidden import evaluating
 from litmlp.populations.baton import own, park
 from litmlp.populations.optimizer import is_linear
 from litmlp.tasks import Task
@@ -236,15 +236,19 @@ class Member:
     def validate(self) -> None:
         """As Lightning: _EvaluationLoop.run."""
         trainer, task = self.trainer, self.task
+        task.zero_grad()
+        progress = self.loop.epoch_loop.val_loop.batch_progress
+        progress.reset_on_run()
+        progress.increment_by(trainer.num_val_batches[0], True)
         trainer.validating = True
-        self.call("on_validation_start")
-        self.call("on_validation_epoch_start")
-        for collected, rows in zip(task.seen["val"], self.val_outputs, strict=False):
-            collected.add(rows)
-        self.call("on_validation_epoch_end")
-        with torch.no_grad():
+        with evaluating(task):
+            self.call("on_validation_start")
+            self.call("on_validation_epoch_start")
+            for collected, rows in zip(task.seen["val"], self.val_outputs, strict=False):
+                collected.add(rows)
+            self.call("on_validation_epoch_end")
             task.on_validation_epoch_end()
-        self.call("on_validation_end")
+            self.call("on_validation_end")
         trainer.training = True
 
     def call(self, hook: str, *arguments: Any, kinds: str = "") -> None:

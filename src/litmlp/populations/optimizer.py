@@ -57,31 +57,29 @@ class StackedOptimizer:
     ) -> None:
         self.clip, self.clip_by_value = clip, clip_by_value
         self.stack, self.optimizers = stack, optimizers
-        matrix = stack.matrix
-        self.gradient = torch.zeros_like(matrix)
+        self.gradients = [torch.zeros_like(matrix) for matrix in stack.matrices]
+        self.gradient_of = [place.of(self.gradients[place.group]) for place in stack.places]
         self.decay = self._of_groups("weight_decay", 0.0)
-        maximize = self._of_groups("maximize", False)
-        self.maximizes = bool(maximize.any())
-        widths = torch.tensor([columns.stop - columns.start for columns in stack.columns], device=matrix.device)
-        self.sign_of_columns = (1 - 2 * maximize).repeat_interleave(widths, dim=1)
+        self.sign = 1 - 2 * self._of_groups("maximize", False)
         self.is_decoupled = _is_decoupled(optimizers[0])
         self.has_decay = self.decay.any(dim=0).tolist()
-        self.units = [unit for group in range(len(stack.columns)) for unit in self._units(group)]
+        self.maximizes = bool((self.sign < 0).any())
+        self.units = [unit for group in range(len(stack.matrices)) for unit in self._units(group)]
 
     def _of_groups(self, key: str, default: Any) -> Tensor:
         values = [[float(group.get(key, default)) for group in o.param_groups] for o in self.optimizers]
-        return torch.tensor(values, dtype=self.stack.matrix.dtype, device=self.stack.matrix.device)
+        like = self.stack.matrices[0]
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
 
     def _units(self, group: int) -> list[Unit]:
         kinds = [self._kind(optimizer, group) for optimizer in self.optimizers]
         starts = [row for row in range(len(kinds)) if row == 0 or kinds[row] != kinds[row - 1]]
         units = []
         for start, end in zip(starts, [*starts[1:], len(kinds)], strict=True):
-            part = self.stack.matrix[start:end, self.stack.columns[group]]
-            update = torch.zeros(part.shape, dtype=part.dtype, device=part.device)
-            settings = kinds[start][0]
+            update = torch.zeros_like(self.stack.matrices[group][start:end])
+            update.grad = self.gradients[group][start:end]
             kind: Any = type(self.optimizers[0])
-            optimizer = kind([update], lr=1.0, weight_decay=0.0, **settings)
+            optimizer = kind([update], lr=1.0, weight_decay=0.0, **kinds[start][0])
             unit = Unit(slice(start, end), group, update, optimizer)
             self._load(unit)
             units.append(unit)
@@ -103,7 +101,6 @@ class StackedOptimizer:
             return
         first = states[0][parameters[0][0]]
         joined: dict[str, Any] = {}
-        start = self.stack.columns[unit.group].start
         for name, value in first.items():
             if _is_shared(value):
                 joined[name] = value.clone() if isinstance(value, Tensor) else value
@@ -111,7 +108,7 @@ class StackedOptimizer:
             joined[name] = torch.zeros_like(unit.update)
             for row, (state, own) in enumerate(zip(states, parameters, strict=True)):
                 for place, parameter in zip(places, own, strict=True):
-                    joined[name][row, place.start - start : place.end - start] = state[parameter][name].flatten()
+                    joined[name][row, place.start : place.end] = state[parameter][name].flatten()
         unit.optimizer.state[unit.update] = joined
 
     def give(self, row: int) -> None:
@@ -119,12 +116,11 @@ class StackedOptimizer:
         for unit in self.units:
             if not unit.rows.start <= row < unit.rows.stop or unit.update not in unit.optimizer.state:
                 continue
-            state, start = unit.optimizer.state[unit.update], self.stack.columns[unit.group].start
-            own = self.optimizers[row]
+            state, own = unit.optimizer.state[unit.update], self.optimizers[row]
             for place, parameter in zip(
                 self.stack.places_of(unit.group), own.param_groups[unit.group]["params"], strict=True
             ):
-                columns = slice(place.start - start, place.end - start)
+                columns = slice(place.start, place.end)
                 own.state[parameter] = {
                     name: (value.clone() if isinstance(value, Tensor) else value)
                     if _is_shared(value)
@@ -132,33 +128,32 @@ class StackedOptimizer:
                     for name, value in state.items()
                 }
 
+    def put(self, gradients: Sequence[Tensor]) -> None:
+        """Keep the parameters' gradients, `[M, ...]` in the order of the stack's places, for the next step."""
+        for place, gradient in zip(self.gradient_of, gradients, strict=True):
+            place.copy_(gradient)
+
     @torch.no_grad()
     def step(self, rates: Tensor, settings: Sequence[Sequence[dict[str, Any]]] | None = None) -> None:
-        """Take a step by `gradient`.
+        """Take a step by the gradients that were put.
 
         Args:
             rates: for each member and group, `[M, G]`.
             settings: others that a schedule has changed, for each member and group.
         """
-        matrix = self.stack.matrix
         self._clip()
-        if self.maximizes:
-            self.gradient *= self.sign_of_columns
-        for group, columns in enumerate(self.stack.columns):
-            if not self.has_decay[group]:
-                continue
-            decay, part = self.decay[:, group : group + 1], matrix[:, columns]
-            if self.is_decoupled:
-                part.mul_(1 - rates[:, group : group + 1] * decay)
-            else:
-                self.gradient[:, columns].addcmul_(part, decay)
+        for group, (matrix, gradient) in enumerate(zip(self.stack.matrices, self.gradients, strict=True)):
+            if self.maximizes:
+                gradient.mul_(self.sign[:, group, None])
+            if self.has_decay[group] and self.is_decoupled:
+                matrix.mul_(1 - (rates[:, group] * self.decay[:, group])[:, None])
+            elif self.has_decay[group]:
+                gradient.addcmul_(matrix, self.decay[:, group, None])
         for rows, group, update, optimizer in self.units:
-            columns = self.stack.columns[group]
             if settings is not None:
                 optimizer.param_groups[0].update(settings[rows.start][group])
-            update.grad = self.gradient[rows, columns].contiguous()
             optimizer.step()
-            matrix[rows, columns].addcmul_(update, rates[rows, group, None])
+            self.stack.matrices[group][rows].addcmul_(update, rates[rows, group, None])
             update.zero_()
 
     def _clip(self) -> None:
@@ -166,10 +161,13 @@ class StackedOptimizer:
         if self.clip is None:
             return
         if self.clip_by_value:
-            self.gradient.clamp_(-self.clip, self.clip)
+            for gradient in self.gradients:
+                gradient.clamp_(-self.clip, self.clip)
             return
-        norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
-        self.gradient.mul_((self.clip / (norms + 1e-6)).clamp(max=1.0))
+        norms = [torch.linalg.vector_norm(gradient, dim=1, keepdim=True) for gradient in self.gradients]
+        factors = (self.clip / (torch.cat(norms, dim=1).norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0)
+        for gradient in self.gradients:
+            gradient.mul_(factors)
 
 
 def _is_decoupled(optimizer: Optimizer) -> bool:

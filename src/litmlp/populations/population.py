@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from litmlp.data import Batch
+from litmlp.networks.hidden import evaluating
 from litmlp.networks.mlp import Dropout
 from litmlp.populations.likeness import FREE
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
 from litmlp.populations.stack import Stack
-from litmlp.populations.step import Step, without_side_effects
+from litmlp.populations.step import NotRecordable, Step, without_side_effects
 
 ROWS_AT_ONCE = 65536  # of all members together, in a validation
+MAX_REASON = 200  # characters of an error
 Recordings = dict[Any, Callable[..., Any]]
 
 
@@ -37,12 +39,13 @@ class Population:
         self.recordings = recordings
         tasks = [member.task for member in members]
         self.task = tasks[0]
-        self.batch_size = members[0].data.batch_size
+        self.batch_size, self.num_steps = members[0].data.batch_size, members[0].num_steps
         self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
         self.sizes: dict[int, list[int]] = {}
         self.free = free_of(tasks)
-        self.train, self.train_offsets = joined([m.data.tables["train"] for m in members])
-        self.val, self.val_offsets = joined([m.data.tables["val"] for m in members])
+        convert = members[0].trainer.precision_plugin.convert_input  # to double precision, if that is asked for
+        self.train, self.train_offsets = joined([convert(m.data.tables["train"]) for m in members])
+        self.val, self.val_offsets = joined([convert(m.data.tables["val"]) for m in members])
         self.counts = [len(m.data.tables["train"].numeric) for m in members]
         self.val_counts = [len(m.data.tables["val"].numeric) for m in members]
         names = {id(p): name for name, p in self.task.named_parameters()}
@@ -68,15 +71,16 @@ class Population:
         plans = [m.plan() if m else None for m in self.members]
         known = next(plan for plan in plans if plan)
         still = [[0.0] * len(known.rates[0])] * len(known.rates)  # the rates of one that has left
-        rates = torch.tensor([plan.rates if plan else still for plan in plans], dtype=self.stack.matrix.dtype)
-        rates = rates.to(self.stack.matrix.device)  # [M, steps, groups]
+        like = self.stack.matrices[0]
+        # [M, steps, groups]
+        rates = torch.tensor([plan.rates if plan else still for plan in plans], dtype=like.dtype, device=like.device)
         self._start_random_numbers()
         kept = []
         views = self.stack.views()
         for number, index in enumerate(order.split(self.batch_size, dim=1)):
             batch = self._batch(index, number)
             gradients, (losses, seen) = self._run("train", views, batch, self._words(batch, number))
-            self.stack.put(gradients, self.optimizer.gradient)
+            self.optimizer.put(gradients)
             settings = [(plan or known).settings[number] for plan in plans] if known.settings else None
             self.optimizer.step(rates[:, number], settings)
             kept.append(seen)
@@ -87,8 +91,8 @@ class Population:
                 member.loss = losses[row]
                 member.outputs = _seen(member, train, row, self.counts[row])
                 member.val_outputs = _seen(member, val, row, self.val_counts[row])
-                for place, parameter in zip(self.stack.places, member.parameters, strict=True):
-                    parameter.grad = self.optimizer.gradient[row, place.start : place.end].view(place.shape)
+                for gradient, parameter in zip(self.optimizer.gradient_of, member.parameters, strict=True):
+                    parameter.grad = gradient[row]
 
     def disband(self) -> None:
         """Give the members that are left the states of their optimizers, so that others can take their steps."""
@@ -111,12 +115,12 @@ class Population:
         weight = torch.ones(is_row.shape, device=index.device) if batch.weight is None else batch.weight
         return batch._replace(weight=weight * is_row)
 
-    @torch.no_grad()
     def _validation(self, views: dict[str, Tensor]) -> list[Tensor]:
         """Return what validation steps keep of all validation rows, `[M, N, ...]`."""
         index = padded([torch.arange(count) for count in self.val_counts]) + self.val_offsets[:, None]
         size = max(64, ROWS_AT_ONCE // len(self.members))
-        parts = [self._run("val", views, rows_of(self.val, some))[1] for some in index.split(size, dim=1)]
+        with evaluating(self.task):
+            parts = [self._run("val", views, rows_of(self.val, some))[1] for some in index.split(size, dim=1)]
         return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
 
     # Random numbers.
@@ -162,7 +166,7 @@ class Population:
             ]
             state = torch.default_generator.get_state()
             with torch.no_grad():
-                self.task.train().network(batch.numeric[0].to(self.task.dtype), batch.categorical[0])
+                self.task.network(batch.numeric[0].to(self.task.dtype), batch.categorical[0])
             torch.default_generator.set_state(state)
             for hook in hooks:
                 hook.remove()
@@ -175,7 +179,6 @@ class Population:
         given = (views, self.buffers, [*self.free.values(), *words], *batch)
         key = (stage, batch.numeric.shape, *self.free, *(None if t is None else t.shape[2:] for t in batch))
         if key not in self.recordings:
-            self.task.train(stage == "train")
             state = torch.default_generator.get_state()
             self.recordings[key] = recorded(self._gradients if stage == "train" else self._outputs, *given)
             torch.default_generator.set_state(state)
@@ -186,10 +189,16 @@ class Population:
         index = torch.zeros(len(self.members), min(self.batch_size, *self.counts), dtype=torch.int64)
         batch = rows_of(self.train, index + self.train_offsets[:, None])
         views = self.stack.views()
-        with without_side_effects(self.task):
-            self._run("train", views, batch, self._words_of_zeros(batch))
-        with without_side_effects(self.task), torch.no_grad():
-            self._run("val", views, rows_of(self.val, index[:, :1] + self.val_offsets[:, None]))
+        try:
+            with without_side_effects(self.task):
+                self._run("train", views, batch, self._words_of_zeros(batch))
+            with without_side_effects(self.task), evaluating(self.task):
+                self._run("val", views, rows_of(self.val, index[:, :1] + self.val_offsets[:, None]))
+        except NotRecordable:
+            raise
+        except Exception as error:  # any that the code of a network or a task, or torch, raises while it is recorded
+            reason = " ".join(str(error).split())[:MAX_REASON]
+            raise NotRecordable(f"its step cannot be recorded ({reason or type(error).__name__})") from error
         self.task.train()
 
     def _words_of_zeros(self, batch: Batch) -> list[Tensor]:

@@ -17,7 +17,8 @@ from litmlp.populations.step import NotRecordable
 
 log = logging.getLogger(__name__)
 
-FEWER = 0.75  # of the members that a population began with; with fewer it is made anew
+QUARTER = 0.25  # of a population's members; once they have left, others take their places
+STEPS_TO_MAKE_ANEW = 10_000  # of members, which take about as long as to make a smaller population
 
 
 class Work(NamedTuple):
@@ -37,7 +38,7 @@ def train_together(works: Sequence[Work], most: int | str = "auto") -> None:
 
     A work parks where its run waits for the steps of an epoch. As soon as a quarter of a population's members have
     left, because they are done, pruned or failed, other works take their places; without others, the rest goes on as a
-    smaller population.
+    smaller population where that saves time.
 
     Args:
         works: of which those with the same key are done at the same time.
@@ -145,7 +146,7 @@ class Together:
         self._forget_those_that_left(population, group)
         for present in filter(None, population.members):
             present.loop.side_by_side = len(group)
-        while population.num_members() > FEWER * len(group):
+        while self._stays(population):
             started = perf_counter()
             population.epoch()
             each = (perf_counter() - started) / population.num_members()
@@ -155,6 +156,16 @@ class Together:
                     self._go_on(baton)
             self._forget_those_that_left(population, group)
         population.disband()
+
+    def _stays(self, population: Population) -> bool:
+        """Tell whether a population goes on as it is, with steps in vain for those that have left."""
+        here = [member for member in population.members if member is not None]
+        num_left = len(population.members) - len(here)
+        if self.left and num_left:
+            return num_left < QUARTER * len(population.members)
+        epochs = max((member.trainer.fit_loop.max_epochs - member.trainer.current_epoch for member in here), default=0)
+        in_vain = num_left * epochs * population.num_steps
+        return bool(here) and in_vain < STEPS_TO_MAKE_ANEW
 
     @staticmethod
     def _forget_those_that_left(population: Population, group: Sequence[Baton]) -> None:
