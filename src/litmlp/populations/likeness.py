@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from litmlp.populations.step import PLAIN
 from litmlp.tasks import Task
 
-PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
 OF_TORCH = vars(nn.Module()).keys()  # what every module has, such as hooks
 OF_TASK = ("optimizer", "scheduler", "metrics", "seen", "seen_before", "target")  # each member has its own
 FREE = {"p": nn.Dropout, "label_smoothing": nn.CrossEntropyLoss, "l1": Task}  # given to the step as tensors

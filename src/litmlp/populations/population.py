@@ -1,6 +1,7 @@
 """Takes the steps of several runs together: their parameters are the rows of one matrix."""
 
 from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,10 @@ from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
 from litmlp.populations.stack import Stack
-from litmlp.populations.step import Step, without_side_effects
+from litmlp.populations.step import NotRecordable, Step, without_side_effects
 
 ROWS_AT_ONCE = 65536  # of all members together, in a validation
+MAX_REASON = 200
 Recordings = dict[Any, Callable[..., Any]]
 
 
@@ -36,7 +38,7 @@ class Population:
         self.members: list[Member | None] = list(members)  # None for one that has left
         self.recordings = recordings
         tasks = [member.task for member in members]
-        self.task = tasks[0]
+        self.task = copied(tasks[0])
         self.batch_size = members[0].data.batch_size
         self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
         self.sizes: dict[int, list[int]] = {}
@@ -45,7 +47,7 @@ class Population:
         self.val, self.val_offsets = joined([m.data.tables["val"] for m in members])
         self.counts = [len(m.data.tables["train"].numeric) for m in members]
         self.val_counts = [len(m.data.tables["val"].numeric) for m in members]
-        names = {id(p): name for name, p in self.task.named_parameters()}
+        names = {id(p): name for name, p in tasks[0].named_parameters()}
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
         self.stack = Stack(tasks, groups)
         self.buffers = stacked_others(tasks, {place.name for place in self.stack.places})
@@ -182,15 +184,31 @@ class Population:
         return self.recordings[key](*given)
 
     def _try(self) -> None:
-        """Record the first step, before anything but the place of the parameters is changed."""
-        index = torch.zeros(len(self.members), min(self.batch_size, *self.counts), dtype=torch.int64)
-        batch = rows_of(self.train, index + self.train_offsets[:, None])
+        """Record the steps of an epoch, before anything but the place of the parameters is changed.
+
+        The steps are those of a copy, so that a run whose step changes more than its parameters is still as it was.
+        """
         views = self.stack.views()
-        with without_side_effects(self.task):
-            self._run("train", views, batch, self._words_of_zeros(batch))
-        with without_side_effects(self.task), torch.no_grad():
-            self._run("val", views, rows_of(self.val, index[:, :1] + self.val_offsets[:, None]))
-        self.task.train()
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        try:
+            with without_side_effects(self.task):
+                for number in sorted({0, (max(self.counts) - 1) // self.batch_size}):
+                    batch = self._first_batch(number)
+                    self._run("train", views, batch, self._words_of_zeros(batch))
+            with without_side_effects(self.task):
+                self._validation(views)
+        except NotRecordable:
+            raise
+        except Exception as error:
+            raise NotRecordable(f"its step cannot be recorded: {sentence(error)}") from error
+        if changed := [name for name, buffer in self.buffers.items() if not same(buffer, buffers[name])]:
+            raise NotRecordable(f"its step changes the buffer {changed[0]}")
+
+    def _first_batch(self, number: int) -> Batch:
+        """Return a batch of the rows in the order of the tables."""
+        start, end = number * self.batch_size, (number + 1) * self.batch_size
+        index = padded([torch.arange(count) for count in self.counts])[:, start:end]
+        return self._batch(index + self.train_offsets[:, None], number)
 
     def _words_of_zeros(self, batch: Batch) -> list[Tensor]:
         if not self.dropouts:
@@ -222,6 +240,30 @@ class Population:
 
         dims = (0, 0, 0, *(None if tensor is None else 0 for tensor in batch))
         return vmap(one, in_dims=dims, randomness="different")(parameters, buffers, free, *batch)
+
+
+def copied(task: Any) -> Any:
+    """Return a copy of a task, whose steps can be taken without an effect on the task; it shares trainer and target.
+
+    Raises:
+        NotRecordable: something in the task cannot be copied.
+    """
+    try:
+        copy = deepcopy(task, {id(one): one for one in (task.target, task.seen, task.metrics)})
+        copy.trainer = task.trainer  # Lightning leaves it out
+        return copy
+    except Exception as error:
+        raise NotRecordable(f"it cannot be copied: {sentence(error)}") from error
+
+
+def sentence(error: Exception) -> str:
+    """Return the first sentence of an error's message."""
+    return " ".join(str(error).split()).partition(". ")[0][:MAX_REASON] or type(error).__name__
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors have equal numbers; NaN is equal to itself."""
+    return torch.equal(one, other) or bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def free_of(tasks: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:

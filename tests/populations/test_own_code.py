@@ -1,0 +1,162 @@
+"""Runs with networks, tasks and callbacks of one's own end as alone, trained together or refused with a reason."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import compose_config
+from torch import Tensor, nn
+
+from litmlp.commands.train import train
+from litmlp.data import Batch, Spec
+from litmlp.populations.together import Work, train_together
+from litmlp.tasks import ClassificationTask
+
+PENGUINS = [
+    *("data=penguins", "threads=1", "logger=none", "trainer.max_epochs=4", "trainer.accelerator=cpu"),
+    *("trainer.precision=64-true", "task.calibration=none", "callbacks=[checkpoint,epoch_seed]"),
+]
+SEEDS = (["seed=0"], ["seed=1"], ["seed=2"])
+ALONE = "this run is trained alone: "
+
+
+class Plain(nn.Module):
+    """Two layers, of the numeric inputs only."""
+
+    def __init__(self, spec: Spec, width: int = 4) -> None:
+        super().__init__()
+        self.first = nn.Linear(len(spec.numeric), width)
+        self.last = nn.Linear(width, spec.target.num_outputs)
+
+    def hidden(self, units: Tensor) -> Tensor:
+        return units.relu()
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        return self.last(self.hidden(self.first(numeric)))
+
+
+def compared(overrides: Sequence[str], folder: Path, members: Sequence[Sequence[str]] = SEEDS) -> list[str]:
+    """Train runs together and alone, and fail unless they end the same; return why each was trained alone, or ''."""
+    logging.getLogger("litmlp").setLevel(logging.INFO)
+    given = [compose_config(*PENGUINS, *overrides, *member) for member in members]
+    works = [partial(train, config, folder / f"{number}", columns=()) for number, config in enumerate(given)]
+    metrics: list[Any] = [None] * len(works)
+
+    def run(number: int) -> None:
+        metrics[number] = works[number]()
+
+    train_together([Work(partial(run, number)) for number in range(len(works))])
+    for number, config in enumerate(given):
+        expected = train(config, folder / f"alone{number}", columns=())
+        states = [torch.load(folder / name / "checkpoints/last.ckpt") for name in (f"{number}", f"alone{number}")]
+        weights = [state["state_dict"] for state in states]
+        for key, weight in weights[0].items():
+            torch.testing.assert_close(weight, weights[1][key], rtol=1e-9, atol=1e-9, msg=lambda text: f"{key}: {text}")
+        scores = [state["callbacks"]["BestAndLast"]["best_score"] for state in states]
+        torch.testing.assert_close(scores[0], scores[1], rtol=1e-9, atol=1e-9)
+        for key in ("val/loss", "test/loss", "epochs", "steps"):
+            assert metrics[number][key] == pytest.approx(expected[key], rel=1e-9)
+    logs = [(folder / f"{number}" / "train.log").read_text() for number in range(len(given))]
+    return [log.partition(ALONE)[2].partition("\n")[0] for log in logs]
+
+
+def network(kind: type, *more: str) -> list[str]:
+    return ["network=linear", "~network.hidden_sizes", "~network.embedding", target("network", kind), *more]
+
+
+def target(group: str, kind: type) -> str:
+    return f"{group}._target_={__name__}.{kind.__name__}"
+
+
+class ReplacedBuffer(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.register_buffer("mean", torch.zeros(4))
+
+    def hidden(self, units: Tensor) -> Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * units.detach().mean(dim=0)
+        return (units - self.mean).relu()
+
+
+class Normalized(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.norm = nn.BatchNorm1d(4)
+
+    def hidden(self, units: Tensor) -> Tensor:
+        return self.norm(units).relu()
+
+
+class CountingInDict(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.state = {"steps": 0}
+
+    def hidden(self, units: Tensor) -> Tensor:
+        self.state["steps"] += 1
+        return units.relu() * (1 + self.state["steps"] / 10)
+
+
+class CountingSmallBatches(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.small = 0
+
+    def hidden(self, units: Tensor) -> Tensor:
+        self.small += self.training and len(units) < 32
+        return units.relu() * (1 + self.small / 10)
+
+
+class Branching(Plain):
+    def hidden(self, units: Tensor) -> Tensor:
+        return units.relu() if units.mean() > 0 else units.tanh()
+
+
+class Reading(Plain):
+    def hidden(self, units: Tensor) -> Tensor:
+        return units.relu() * units.detach().abs().max().item()
+
+
+class Selecting(Plain):
+    def hidden(self, units: Tensor) -> Tensor:
+        rows = (units.sum(dim=1) > 0).nonzero()[:, 0]
+        return torch.zeros_like(units).index_add(0, rows, units[rows])
+
+
+class InputGradient(ClassificationTask):
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        numeric = batch.numeric.to(self.dtype).requires_grad_()
+        outputs = self.forward(batch._replace(numeric=numeric))
+        (gradient,) = torch.autograd.grad(outputs.logsumexp(dim=1).sum(), numeric, create_graph=True)
+        return super().training_step(batch, batch_idx) + 0.1 * gradient.square().mean()
+
+
+REASONS = {
+    ReplacedBuffer: "its step changes the buffer network.mean",
+    Normalized: "its step cannot be recorded: ",
+    CountingInDict: "its step changes network.state",
+    CountingSmallBatches: "its step changes network.small",
+    Branching: "its step cannot be recorded: vmap",
+    Reading: "its step cannot be recorded: vmap",
+    Selecting: "its step cannot be recorded: vmap",
+}
+
+
+@pytest.mark.parametrize("kind", REASONS)
+def test_a_network_whose_steps_cannot_be_repeated_is_trained_alone(kind: type, tmp_path: Path):
+    for reason in compared(network(kind), tmp_path):
+        assert reason.startswith(REASONS[kind])
+
+
+def test_a_step_that_vmap_refuses_is_taken_alone(tmp_path: Path):
+    for reason in compared([*network(Plain), target("task", InputGradient)], tmp_path):
+        assert reason.startswith("its step cannot be recorded: ")
+
+
+def test_a_plain_network_of_ones_own_is_trained_together(tmp_path: Path):
+    assert compared(network(Plain), tmp_path) == ["", "", ""]
