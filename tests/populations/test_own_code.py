@@ -160,3 +160,60 @@ def test_a_step_that_vmap_refuses_is_taken_alone(tmp_path: Path):
 
 def test_a_plain_network_of_ones_own_is_trained_together(tmp_path: Path):
     assert compared(network(Plain), tmp_path) == ["", "", ""]
+
+
+class Focal(nn.CrossEntropyLoss):
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        smoothing = self.label_smoothing
+        losses = nn.functional.cross_entropy(scores, target, reduction="none", label_smoothing=smoothing)
+        losses = (1 - torch.exp(-losses)) ** 2 * losses
+        return losses.mean() if self.reduction == "mean" else losses
+
+
+class Weighing(ClassificationTask):
+    def __init__(self, *arguments: Any, factor: float = 1.0, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._factor = factor
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self._factor * super().training_step(batch, batch_idx)
+
+
+class AskingForL1(ClassificationTask):
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.step(batch, "train")
+        return loss + self.l1 * self.network.last.weight.abs().sum() if self.l1 > 0 else loss
+
+
+class Hooked(Plain):
+    def __init__(self, spec: Spec, scale: float = 1.0) -> None:
+        super().__init__(spec)
+        self.first.register_forward_hook(lambda _, __, units: units * scale)
+
+
+class OwnDropout(Plain):
+    def __init__(self, spec: Spec, dropout: float = 0.0) -> None:
+        super().__init__(spec)
+        self.dropout = nn.Dropout(dropout)
+
+    def hidden(self, units: Tensor) -> Tensor:
+        return self.dropout(units)
+
+
+def test_settings_that_only_ones_own_code_reads_are_those_of_each_run(tmp_path: Path):
+    focal = ["task/loss=cross_entropy", target("task.loss", Focal)]
+    for number, (overrides, key, values) in enumerate(
+        [
+            ([*network(Plain), *focal], "task.loss.label_smoothing", (0.0, 0.3)),
+            ([*network(Plain), target("task", Weighing)], "+task.factor", (0.5, 2.0)),
+            ([*network(Plain), target("task", AskingForL1)], "task.l1", (0.0, 0.1)),
+            (network(Hooked), "+network.scale", (0.5, 2.0)),
+        ]
+    ):
+        compared(overrides, tmp_path / str(number), [[f"{key}={value}"] for value in values])
+
+
+def test_dropout_of_torch_is_trained_together_where_it_is_equal(tmp_path: Path):
+    reasons = compared(network(OwnDropout), tmp_path, [[], [], ["+network.dropout=1.0"]])
+    assert reasons[:2] == ["", ""]
+    assert reasons[2]

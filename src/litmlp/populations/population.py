@@ -11,7 +11,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from litmlp.data import Batch
 from litmlp.networks.mlp import Dropout
-from litmlp.populations.likeness import FREE
+from litmlp.populations.likeness import is_free
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
@@ -272,8 +272,8 @@ def free_of(tasks: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
     like = next(tasks[0].parameters())
     free = {}
     for name, module in named[0].items():
-        for key, kind in FREE.items():
-            if isinstance(module, kind):
+        for key in ("p", "label_smoothing", "l1"):
+            if is_free(module, key):
                 values = [float(getattr(modules[name], key)) for modules in named]
                 if isinstance(module, Dropout) or len(set(values)) > 1:
                     free[name, key] = torch.tensor(values, dtype=like.dtype, device=like.device)
