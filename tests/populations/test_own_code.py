@@ -217,3 +217,55 @@ def test_dropout_of_torch_is_trained_together_where_it_is_equal(tmp_path: Path):
     reasons = compared(network(OwnDropout), tmp_path, [[], [], ["+network.dropout=1.0"]])
     assert reasons[:2] == ["", ""]
     assert reasons[2]
+
+
+class Frozen(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.first.requires_grad_(False)
+
+
+class WithoutGradient(Plain):
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        with torch.no_grad():
+            units = self.first(numeric)
+        return self.last(units.relu())
+
+
+class Generating(Plain):
+    def hidden(self, units: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        return units + torch.rand(units.shape, generator=generator, dtype=units.dtype)
+
+
+class NormalizedByBatch(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
+
+    def hidden(self, units: Tensor) -> Tensor:
+        return self.norm(units).relu()
+
+
+class WithoutWeights(ClassificationTask):
+    def mean_loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        return self.loss(output, target)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Frozen, "network.first.weight is not trained"),
+        (WithoutGradient, "network.first.weight has no gradient"),
+        (Generating, "its step cannot be recorded: it draws from a generator of its own"),
+    ],
+)
+def test_steps_that_would_give_something_else_are_taken_alone(kind: type, reason: str, tmp_path: Path):
+    assert compared(network(kind), tmp_path) == [reason] * 3
+
+
+@pytest.mark.parametrize("overrides", [network(NormalizedByBatch), [*network(Plain), target("task", WithoutWeights)]])
+def test_rows_of_weight_0_fill_batches_only_where_they_have_no_effect(overrides: list[str], tmp_path: Path):
+    folds = [[f"data.fold={fold}"] for fold in range(5)]  # of 68 or 69 rows
+    reasons = compared([*overrides, "data.folds=5", "data.batch_size=16"], tmp_path, folds)
+    assert any(reasons)

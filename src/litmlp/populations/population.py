@@ -1,6 +1,7 @@
 """Takes the steps of several runs together: their parameters are the rows of one matrix."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from litmlp.populations.step import NotRecordable, Step, without_side_effects
 
 ROWS_AT_ONCE = 65536  # of all members together, in a validation
 MAX_REASON = 200
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the differences between one step and the other, relative
 Recordings = dict[Any, Callable[..., Any]]
 
 
@@ -40,6 +42,7 @@ class Population:
         tasks = [member.task for member in members]
         self.task = copied(tasks[0])
         self.batch_size = members[0].data.batch_size
+        self.precision: Any = members[0].trainer.precision_plugin
         self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
         self.sizes: dict[int, list[int]] = {}
         self.free = free_of(tasks)
@@ -51,7 +54,13 @@ class Population:
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
         self.stack = Stack(tasks, groups)
         self.buffers = stacked_others(tasks, {place.name for place in self.stack.places})
-        self._try()
+        try:
+            self._try()
+            self._check(members)
+        except NotRecordable:
+            raise
+        except Exception as error:
+            raise NotRecordable(f"its step cannot be recorded: {sentence(error)}") from error
         self.optimizer = StackedOptimizer(
             self.stack,
             [m.optimizer for m in members],
@@ -173,13 +182,17 @@ class Population:
 
     # Steps.
 
+    def _key(self, stage: str, batch: Batch) -> Any:
+        return stage, batch.numeric.shape, *self.free, *(None if t is None else t.shape[2:] for t in batch)
+
     def _run(self, stage: str, views: dict[str, Tensor], batch: Batch, words: Sequence[Tensor] = ()) -> Any:
         given = (views, self.buffers, [*self.free.values(), *words], *batch)
-        key = (stage, batch.numeric.shape, *self.free, *(None if t is None else t.shape[2:] for t in batch))
+        key = self._key(stage, batch)
         if key not in self.recordings:
             self.task.train(stage == "train")
             state = torch.default_generator.get_state()
-            self.recordings[key] = recorded(self._gradients if stage == "train" else self._outputs, *given)
+            with self.precision.train_step_context():
+                self.recordings[key] = recorded(self._gradients if stage == "train" else self._outputs, *given)
             torch.default_generator.set_state(state)
         return self.recordings[key](*given)
 
@@ -190,24 +203,64 @@ class Population:
         """
         views = self.stack.views()
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        try:
-            with without_side_effects(self.task):
-                for number in sorted({0, (max(self.counts) - 1) // self.batch_size}):
-                    batch = self._first_batch(number)
-                    self._run("train", views, batch, self._words_of_zeros(batch))
-            with without_side_effects(self.task):
-                self._validation(views)
-        except NotRecordable:
-            raise
-        except Exception as error:
-            raise NotRecordable(f"its step cannot be recorded: {sentence(error)}") from error
+        with without_side_effects(self.task):
+            for number in self._numbers():
+                batch = self._first_batch(number)
+                self._run("train", views, batch, self._words_of_zeros(batch))
+        with without_side_effects(self.task):
+            self._validation(views)
         if changed := [name for name, buffer in self.buffers.items() if not same(buffer, buffers[name])]:
             raise NotRecordable(f"its step changes the buffer {changed[0]}")
 
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the first and the last batch of an epoch."""
+        return sorted({0, (max(self.counts) - 1) // self.batch_size})
+
+    def _check(self, members: Sequence[Member]) -> None:
+        """Raise NotRecordable unless the recorded steps give what the step of each member gives.
+
+        A step may depend on what no look at a task shows, such as gradients that are stopped, or rows of weight 0.
+        """
+        views = self.stack.views()
+        states = [member.baton.generator.get_state() for member in members]
+        state = torch.default_generator.get_state()
+        try:
+            for number in self._numbers():
+                batch = self._first_batch(number)
+                gradients, (losses, _) = self._run("train", views, batch, self._words(batch, number))
+                for member, own in zip(members, states, strict=True):
+                    member.baton.generator.set_state(own)
+                for row, member in enumerate(members):
+                    torch.default_generator.set_state(states[row])
+                    rows = member.data.tables["train"].rows(self._slice(number))
+                    loss, found = gradients_of(member, rows, [place.name for place in self.stack.places])
+                    pairs = [(losses[row], loss), *zip([one[row] for one in gradients], found, strict=True)]
+                    if not self._is_random("train", batch) and not agree(pairs):
+                        raise NotRecordable("its step gives something else if it is taken with those of other runs")
+            outputs = self._validation(views)
+            for row, member in enumerate(members):
+                table = member.data.tables["val"]
+                rows = table.rows(slice(member.data.in_order("val").batch_size))
+                own_outputs = outputs_of(member, rows)
+                pairs = [(all_rows[row, : len(one)], one) for all_rows, one in zip(outputs, own_outputs, strict=True)]
+                if not agree(pairs):
+                    raise NotRecordable("its outputs differ if rows are taken together with those of other runs")
+        finally:
+            for member, own in zip(members, states, strict=True):
+                member.baton.generator.set_state(own)
+            torch.default_generator.set_state(state)
+
+    def _slice(self, number: int) -> slice:
+        return slice(number * self.batch_size, (number + 1) * self.batch_size)
+
+    def _is_random(self, stage: str, batch: Batch) -> bool:
+        """Tell whether a recorded step draws random numbers, which are those of no single member."""
+        recording: Any = self.recordings[self._key(stage, batch)]
+        return any(torch.Tag.nondeterministic_seeded in getattr(n.target, "tags", ()) for n in recording.graph.nodes)
+
     def _first_batch(self, number: int) -> Batch:
         """Return a batch of the rows in the order of the tables."""
-        start, end = number * self.batch_size, (number + 1) * self.batch_size
-        index = padded([torch.arange(count) for count in self.counts])[:, start:end]
+        index = padded([torch.arange(count) for count in self.counts])[:, self._slice(number)]
         return self._batch(index + self.train_offsets[:, None], number)
 
     def _words_of_zeros(self, batch: Batch) -> list[Tensor]:
@@ -264,6 +317,56 @@ def sentence(error: Exception) -> str:
 def same(one: Tensor, other: Tensor) -> bool:
     """Tell whether two tensors have equal numbers; NaN is equal to itself."""
     return torch.equal(one, other) or bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def gradients_of(member: Member, rows: Batch, names: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
+    """Return the loss of a member's own step, and the gradients of its parameters.
+
+    Raises:
+        NotRecordable: a parameter has no gradient, so that its optimizer leaves it as it is.
+    """
+    named = dict(member.task.named_parameters())
+    for name in names:
+        if not named[name].requires_grad:
+            raise NotRecordable(f"{name} is not trained")
+    with own_step(member, rows, "train") as (batch, step), torch.enable_grad():
+        loss, _ = step(batch, {}, "train")
+        found = torch.autograd.grad(loss, [named[name] for name in names], allow_unused=True)
+    gradients = []
+    for name, gradient in zip(names, found, strict=True):
+        if gradient is None or named[name]._backward_hooks:
+            raise NotRecordable(f"{name} has no gradient" if gradient is None else f"{name} has a hook")
+        gradients.append(gradient)
+    return loss.detach(), gradients
+
+
+def outputs_of(member: Member, rows: Batch) -> list[Tensor]:
+    """Return what a member's own validation step keeps of some rows."""
+    with own_step(member, rows, "val") as (batch, step), torch.no_grad():
+        _, seen = step(batch, {}, "val")
+    return list(seen)
+
+
+@contextmanager
+def own_step(member: Member, rows: Batch, stage: str) -> Iterator[tuple[Any, Step]]:
+    """Give the batch and the step that a member has alone; it must have no side effects."""
+    task, precision = member.task, member.trainer.precision_plugin
+    modes = [(module, module.training) for module in task.modules()]
+    task.train(stage == "train")
+    try:
+        with without_side_effects(task), precision.train_step_context():
+            yield precision.convert_input(rows), Step(task)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def agree(pairs: Sequence[tuple[Tensor, Tensor]]) -> bool:
+    """Tell whether tensors are equal but for rounding; those that are not finite agree with all."""
+    size = torch.stack([other.double().norm() for _, other in pairs]).norm()
+    apart = torch.stack([(one.double() - other.double()).norm() for one, other in pairs]).norm()
+    tolerance = TOLERANCE.get(pairs[0][0].dtype, max(TOLERANCE.values()))
+    return not bool(apart > tolerance * size.clamp_min(1e-6))
 
 
 def free_of(tasks: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
