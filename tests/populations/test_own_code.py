@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as L
 import pytest
 import torch
 from conftest import compose_config
@@ -269,3 +270,140 @@ def test_rows_of_weight_0_fill_batches_only_where_they_have_no_effect(overrides:
     folds = [[f"data.fold={fold}"] for fold in range(5)]  # of 68 or 69 rows
     reasons = compared([*overrides, "data.folds=5", "data.batch_size=16"], tmp_path, folds)
     assert any(reasons)
+
+
+class Tempered(Plain):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.temperature = 1.0
+        self.register_buffer("shift", torch.zeros(()))
+
+    def hidden(self, units: Tensor) -> Tensor:
+        return (units / self.temperature + self.shift).relu()
+
+
+class Changing(L.Callback):
+    """Changes something when the third epoch begins."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch == 2:
+            getattr(self, self.what)(trainer, pl_module.network, trainer.optimizers[0].param_groups)
+
+    def attribute(self, trainer: Any, network: Any, groups: Any) -> None:
+        network.temperature = 3.0
+
+    def buffer(self, trainer: Any, network: Any, groups: Any) -> None:
+        network.shift.fill_(1.0)
+
+    def frozen(self, trainer: Any, network: Any, groups: Any) -> None:
+        network.first.requires_grad_(False)
+
+    def replaced(self, trainer: Any, network: Any, groups: Any) -> None:
+        for parameter in network.parameters():
+            parameter.data = 0.5 * parameter.data
+
+    def reset(self, trainer: Any, network: Any, groups: Any) -> None:
+        network.last.reset_parameters()
+
+    def decay(self, trainer: Any, network: Any, groups: Any) -> None:
+        groups[0]["weight_decay"] = 20.0
+
+    def rate(self, trainer: Any, network: Any, groups: Any) -> None:
+        groups[0]["lr"] = 0.1
+
+    def betas(self, trainer: Any, network: Any, groups: Any) -> None:
+        groups[0]["betas"] = (0.1, 0.9)
+
+    def clipping(self, trainer: Any, network: Any, groups: Any) -> None:
+        trainer.gradient_clip_val = 0.01
+
+    def accumulation(self, trainer: Any, network: Any, groups: Any) -> None:
+        trainer.accumulate_grad_batches = 3
+
+
+class Averaging(L.Callback):
+    """Validates half the weights."""
+
+    @torch.no_grad()
+    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        for parameter in pl_module.network.parameters():
+            parameter.mul_(0.5)
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        for parameter in pl_module.network.parameters():
+            parameter.mul_(2)
+
+
+class Annealing(ClassificationTask):
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.factor = 1.0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.factor * super().training_step(batch, batch_idx)
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.factor *= 0.5
+
+
+class Momentum(ClassificationTask):
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        schedule = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.2, step_size_up=2)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+
+
+class Rates(ClassificationTask):
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.3)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # at the end of each epoch
+
+
+class Clamping(ClassificationTask):
+    def configure_optimizers(self) -> Any:
+        made = super().configure_optimizers()
+        made["optimizer"].register_step_post_hook(lambda *_: self.network.last.weight.data.clamp_(-0.1, 0.1))
+        return made
+
+
+def callback(kind: type, *more: str) -> list[str]:
+    return [f"+callbacks.own._target_={__name__}.{kind.__name__}", *(f"+callbacks.own.{one}" for one in more)]
+
+
+CHANGES = [name for name in vars(Changing) if not name.startswith(("_", "on_"))]
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_a_callback_changes_between_epochs_has_its_effect(what: str, tmp_path: Path):
+    compared([*network(Tempered), *callback(Changing, f"what={what}")], tmp_path)
+    log = (tmp_path / "0" / "train.log").read_text()
+    assert "steps are taken together" in log
+    is_alone = "from epoch 2 on, this run is trained alone: " in log
+    assert is_alone == (what not in ("buffer", "reset", "rate"))
+
+
+def test_one_run_that_goes_on_alone_leaves_the_others_together(tmp_path: Path):
+    members = [[], callback(Changing, "what=decay"), ["seed=3"]]
+    compared(network(Tempered), tmp_path, members)
+    logs = [(tmp_path / f"{number}" / "train.log").read_text() for number in range(3)]
+    assert ["from epoch 2 on" in log for log in logs] == [False, True, False]
+
+
+def test_weights_are_validated_as_callbacks_give_them(tmp_path: Path):
+    assert compared([*network(Plain), *callback(Averaging)], tmp_path) == ["", "", ""]
+
+
+@pytest.mark.parametrize("kind", [Annealing, Momentum, Rates, Clamping])
+def test_what_a_task_does_between_epochs_and_steps_has_its_effect(kind: type, tmp_path: Path):
+    compared([*network(Plain), target("task", kind)], tmp_path)
+
+
+def test_a_part_of_the_validation_rows_is_a_reason_to_train_alone(tmp_path: Path):
+    reasons = compared([*network(Plain), "+trainer.limit_val_batches=1"], tmp_path)
+    assert set(reasons) == {"it does not validate with all rows"}

@@ -1,6 +1,6 @@
 """Takes the steps of several runs together: their parameters are the rows of one matrix."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -53,7 +53,8 @@ class Population:
         names = {id(p): name for name, p in tasks[0].named_parameters()}
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
         self.stack = Stack(tasks, groups)
-        self.buffers = stacked_others(tasks, {place.name for place in self.stack.places})
+        self.others = others(tasks, {place.name for place in self.stack.places})
+        self.buffers = stacked(self.others)
         try:
             self._try()
             self._check(members)
@@ -71,6 +72,7 @@ class Population:
             member.optimizer.consolidate_state_dict = partial(self.optimizer.give, row)  # Lightning calls it to save
             named = dict(member.task.named_parameters())
             member.parameters = [named[place.name] for place in self.stack.places]
+            member.remembered = member.state()
 
     def epoch(self) -> None:
         """Take the steps of an epoch of all members, and compute their outputs for validation rows."""
@@ -81,6 +83,7 @@ class Population:
         still = [[0.0] * len(known.rates[0])] * len(known.rates)  # the rates of one that has left
         rates = torch.tensor([plan.rates if plan else still for plan in plans], dtype=self.stack.matrix.dtype)
         rates = rates.to(self.stack.matrix.device)  # [M, steps, groups]
+        self.buffers = stacked(self.others)  # hooks may have changed their numbers
         self._start_random_numbers()
         kept = []
         views = self.stack.views()
@@ -383,10 +386,15 @@ def free_of(tasks: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
     return free
 
 
-def stacked_others(tasks: Sequence[nn.Module], names: Collection[str]) -> dict[str, Tensor]:
-    """Return the buffers of all members, `[M, ...]`, and those parameters that are not trained."""
+def others(tasks: Sequence[nn.Module], names: Collection[str]) -> dict[str, list[Tensor]]:
+    """Return the buffers of all members by name, and those parameters that are not trained."""
     named = [{**dict(task.named_parameters()), **dict(task.named_buffers())} for task in tasks]
-    return {name: torch.stack([own[name].detach() for own in named]) for name in named[0] if name not in names}
+    return {name: [own[name].detach() for own in named] for name in named[0] if name not in names}
+
+
+def stacked(tensors: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+    """Return tensors of all members as `[M, ...]`."""
+    return {name: torch.stack(list(own)) for name, own in tensors.items()}
 
 
 def padded(rows: Sequence[Tensor]) -> Tensor:
