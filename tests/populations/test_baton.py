@@ -85,23 +85,31 @@ class StopError(Exception):
         super().__init__(f"number {number}")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signal")
 def test_what_a_signal_raises_reaches_the_work_that_runs_and_then_the_caller():
+    def stop(number: int, frame: object) -> None:
+        raise StopError(number)
+
     seen: list[BaseException] = []
 
     def work() -> None:
         try:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
             while True:
                 time.sleep(0.001)
         except BaseException as error:
             seen.append(error)
             raise
 
+    before = signal.signal(signal.SIGUSR1, stop)
     baton = Baton(work)
-    with pytest.raises(KeyboardInterrupt):
-        baton.resume()
+    try:
+        with pytest.raises(StopError):
+            baton.resume()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     assert baton.is_over
-    assert [isinstance(error, KeyboardInterrupt) for error in seen] == [True]
+    assert [(isinstance(error, StopError), str(error)) for error in seen] == [(True, f"number {signal.SIGUSR1:d}")]
 
 
 def test_an_error_of_another_thread_keeps_its_arguments_and_attributes():

@@ -64,10 +64,11 @@ def hooked(handles: list[Any]) -> Iterator[None]:
 @contextmanager
 def evaluating(task: nn.Module) -> Iterator[None]:
     """Switch a task to evaluation while the context is open: without dropout and without gradients."""
-    was_training = task.training
+    training = [module for module in task.modules() if module.training]
     task.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        task.train(was_training)
+        for module in training:  # some may have been in evaluation before, too
+            module.training = True

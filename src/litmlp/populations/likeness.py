@@ -3,15 +3,35 @@
 from collections.abc import Iterator
 from typing import Any
 
+import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
 
+from litmlp.networks.mlp import Dropout
+from litmlp.populations.step import PLAIN, kept
 from litmlp.tasks import Task
 
-PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
 OF_TORCH = vars(nn.Module()).keys()  # what every module has, such as hooks
 OF_TASK = ("optimizer", "scheduler", "metrics", "seen", "seen_before", "target")  # each member has its own
-FREE = {"p": nn.Dropout, "label_smoothing": nn.CrossEntropyLoss, "l1": Task}  # given to the step as tensors
+OF_LIGHTNING = {*vars(L.LightningModule()), "_hparams", "_hparams_initial", "_hparams_name", "_log_hyperparams"}
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def is_free(module: nn.Module, key: str) -> bool:
+    """Tell whether members may differ in an attribute of a module, which is then given to the step as a tensor.
+
+    The code that reads it must be known: code of the user's own might not take a tensor.
+    """
+    if key == "p":
+        return type(module) is Dropout
+    if key == "l1":
+        return isinstance(module, Task) and type(module).training_step is Task.training_step
+    return (
+        key == "label_smoothing"
+        and type(module) is nn.CrossEntropyLoss
+        and module.weight is None
+        and module.ignore_index == nn.CrossEntropyLoss().ignore_index
+    )
 
 
 def difference(one: nn.Module, other: nn.Module) -> str:
@@ -32,19 +52,44 @@ def _differences(one: nn.Module, other: nn.Module) -> Iterator[str]:
             if _layout(tensors.get(name)) != _layout(others_tensors.get(name)):
                 yield f"the shape of the {kind} {name}"
     for name, module in ones.items():
+        if any(vars(one)[key] for one in (module, others[name]) for key in HOOKS):
+            yield f"the hooks of {name or type(module).__name__}"
         for key in vars(module).keys() | vars(others[name]).keys():
             if (
                 key in OF_TORCH
                 or (isinstance(module, Task) and _is_of_task(key))
-                or isinstance(module, FREE.get(key, ()))
+                or (is_free(module, key) and is_free(others[name], key))
             ):
                 continue
             if not _equal(vars(module).get(key), vars(others[name]).get(key)):
                 yield f"{key} of {name or type(module).__name__}"
 
 
+def shape(task: nn.Module) -> dict[tuple[str, str], Any]:
+    """Return what must stay the same in a task while its steps are repeated, by module and attribute.
+
+    Numbers of parameters and buffers may change, but not which ones there are and where they are in memory.
+    """
+    found: dict[tuple[str, str], Any] = {}
+    for name, module in task.named_modules():
+        for key, value in vars(module).items():
+            if key == "_parameters":
+                found[name, key] = {
+                    k: p if p is None else (id(p), p.data_ptr(), p.requires_grad) for k, p in value.items()
+                }
+            elif key == "_buffers":
+                found[name, key] = {k: id(buffer) for k, buffer in value.items()}
+            elif key == "_modules":
+                found[name, key] = {k: id(child) for k, child in value.items()}
+            elif key in HOOKS:
+                found[name, key] = len(value)
+            elif key not in OF_TORCH and not (isinstance(module, Task) and _is_of_task(key)):
+                found[name, key] = kept(value)
+    return found
+
+
 def _is_of_task(key: str) -> bool:
-    return key in OF_TASK or key in vars(Task) or key.startswith("_")
+    return key in OF_TASK or key in OF_LIGHTNING or key == "_ddp_params_and_buffers_to_ignore"
 
 
 def _layout(tensor: Tensor | None) -> Any:

@@ -17,8 +17,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from litmlp.data import Batches
 from litmlp.networks.hidden import evaluating
 from litmlp.populations.baton import own, park
+from litmlp.populations.likeness import shape
 from litmlp.populations.optimizer import is_linear
+from litmlp.populations.step import difference, kept
 from litmlp.tasks import Task
+from litmlp.training.compat import has_step_hooks
 from litmlp.training.loop import reason_for_single_steps
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,10 @@ TASK_HOOKS = (
     "on_train_epoch_start",
     "log_stage",
     "step",
+)
+OF_TRAINER = (
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_val_batches"),
+    *("num_training_batches", "val_check_batch", "max_steps"),
 )
 VALIDATION_HOOKS = ("on_validation_batch_start", "on_validation_batch_end")
 
@@ -70,18 +77,27 @@ class MemberLoop(_FitLoop):
             return
         self.reset()
         self.on_run_start()
+        changed = ""
         while not self.done:
-            if self.restarting or self.epoch_loop.restarting:
-                try:
+            is_plain = not (changed or self.restarting or self.epoch_loop.restarting)
+            if is_plain:
+                member.begin_epoch()
+                changed = member.changed()
+                if not changed:
+                    member.wait_for_steps()
+                    member.end_epoch()
+                    continue
+                log.info(
+                    "from epoch %d on, this run is trained alone: %s has changed", self.trainer.current_epoch, changed
+                )
+                member.leave()
+            try:
+                if not is_plain:
                     self.on_advance_start()
-                    self.advance()
-                    self.on_advance_end()
-                finally:
-                    self.on_iteration_done()
-                continue
-            member.begin_epoch()
-            member.wait_for_steps()
-            member.end_epoch()
+                self.advance()
+                self.on_advance_end()
+            finally:
+                self.on_iteration_done()
         self._restarting = False
         self.on_run_end()
 
@@ -110,6 +126,13 @@ def _reasons(trainer: Any) -> Iterator[str]:
         yield "an epoch does not take a step for each batch"
     if trainer.val_check_batch != trainer.num_training_batches or trainer.max_steps != -1:
         yield "it validates or ends within an epoch"
+    if isinstance(trainer.limit_val_batches, int) or 0 < trainer.limit_val_batches < 1:
+        yield "it does not validate with all rows"
+    for config in trainer.lr_scheduler_configs:
+        if config.interval == "step" and type(config.scheduler).__module__ != LambdaLR.__module__:
+            yield f"{type(config.scheduler).__name__} may change more than the learning rate"
+    if has_step_hooks(trainer.optimizers[0]):
+        yield f"{type(trainer.optimizers[0]).__name__} has hooks for its steps"
     if trainer.strategy.root_device.type != "cpu":
         yield "it is on an accelerator"
     if not is_linear(trainer.optimizers[0]):
@@ -137,6 +160,7 @@ class Member:
         num_steps: of an epoch.
         has_begun: whether it waits for the steps of an epoch that has begun, not for others to train with.
         reason_alone: why the run has to train alone; the population sets it while the run has not begun.
+        remembered: what must not change while a population takes the steps.
         parameters: that are trained, in the order in which the population has them.
         outputs: of the training rows, in the order of the steps; with their targets and weights.
         val_outputs: of the validation rows.
@@ -144,6 +168,7 @@ class Member:
     """
 
     parameters: list[nn.Parameter]
+    remembered: dict[tuple[str, str], Any]
     outputs: list[Tensor]
     val_outputs: list[Tensor]
     loss: Tensor
@@ -166,6 +191,32 @@ class Member:
         self.has_begun = False
         self.reason_alone = ""
         self.was_said = False
+
+    def state(self) -> dict[tuple[str, str], Any]:
+        """Return all that the steps of a population take for granted; hooks may change it between epochs."""
+        trainer, found = self.trainer, shape(self.task)
+        for number, group in enumerate(self.optimizer.param_groups):
+            planned = ("lr", *(() if self.has_plain_rates() else changing(group)))
+            found |= {
+                (f"optimizer.param_groups.{number}", key): [id(p) for p in value] if key == "params" else kept(value)
+                for key, value in group.items()
+                if key not in planned
+            }
+        found |= {("trainer", key): getattr(trainer, key) for key in OF_TRAINER}
+        found["trainer", "optimizers"] = [id(optimizer) for optimizer in trainer.optimizers]
+        found["trainer", "lr_scheduler_configs"] = [id(config.scheduler) for config in trainer.lr_scheduler_configs]
+        return found
+
+    def changed(self) -> str:
+        """Return the name of something that has changed since the population was made; empty if nothing has."""
+        return difference(self.remembered, self.state())
+
+    def leave(self) -> None:
+        """Take from the population what it has of this run, which goes on alone."""
+        self.optimizer.consolidate_state_dict()
+        del self.optimizer.consolidate_state_dict
+        for parameter in self.task.parameters():
+            parameter.data = parameter.data.clone()
 
     def order(self) -> Tensor:
         """Return the training rows in the order of the epoch, `[N]`."""
@@ -219,6 +270,9 @@ class Member:
         self.loader.position = (self.loader.sampler.epoch, steps)
         for collected, rows in zip(task.seen["train"], self.outputs, strict=False):
             collected.add(rows)
+        if self.has_epoch_schedulers:
+            self.optimizer._opt_called = True  # torch would warn that no step was taken yet
+            epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=False)
         self.call("on_train_batch_end", {"loss": self.loss}, None, steps - 1)
         if epoch_loop._should_check_val_epoch():
             self.validate()
@@ -237,13 +291,15 @@ class Member:
         """As Lightning: _EvaluationLoop.run."""
         trainer, task = self.trainer, self.task
         task.zero_grad()
+        trainer.validating = True
+        if self.methods("on_validation_start", "") or self.methods("on_validation_epoch_start", ""):
+            self.loop.epoch_loop.val_loop.run()  # such hooks may change the weights that are validated
+            trainer.training = True
+            return
         progress = self.loop.epoch_loop.val_loop.batch_progress
         progress.reset_on_run()
         progress.increment_by(trainer.num_val_batches[0], True)
-        trainer.validating = True
         with evaluating(task):
-            self.call("on_validation_start")
-            self.call("on_validation_epoch_start")
             for collected, rows in zip(task.seen["val"], self.val_outputs, strict=False):
                 collected.add(rows)
             self.call("on_validation_epoch_end")
@@ -274,7 +330,7 @@ class Member:
         groups = self.optimizer.param_groups
         if not self.schedulers:
             return Plan([[group["lr"] for group in groups]] * self.num_steps, [])
-        if len(self.schedulers) == 1 and type(self.schedulers[0]) is LambdaLR:
+        if self.has_plain_rates():
             return Plan(self._rates_of_lambda(self.schedulers[0]), [])
         self.optimizer._opt_called = True  # torch would warn that no step was taken yet
         rates, settings = [], []
@@ -283,7 +339,11 @@ class Member:
             settings.append([changing(group) for group in groups])
             for scheduler in self.schedulers:
                 scheduler.step()
-        return Plan(rates, settings if any(one != settings[0] for one in settings) else [])
+        return Plan(rates, settings)
+
+    def has_plain_rates(self) -> bool:
+        """Tell whether the schedules change nothing but learning rates, as a function of the step."""
+        return all(type(scheduler) is LambdaLR for scheduler in self.schedulers) and len(self.schedulers) < 2
 
     def _rates_of_lambda(self, scheduler: LambdaLR) -> list[list[float]]:
         # LambdaLR.step, without its work in Python for each step
@@ -291,6 +351,7 @@ class Member:
         pairs = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
         steps = range(first, first + self.num_steps + 1)
         rates = [[float(base) * factor(step) for base, factor in pairs] for step in steps]
+        rates[0] = [group["lr"] for group in self.optimizer.param_groups]  # a hook may have set another one
         scheduler.last_epoch += self.num_steps
         scheduler._step_count += self.num_steps
         scheduler._last_lr = [*rates[-1]]

@@ -1,6 +1,8 @@
 """Takes the steps of several runs together: their parameters are the rows of one matrix."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from litmlp.data import Batch
 from litmlp.networks.hidden import evaluating
 from litmlp.networks.mlp import Dropout
-from litmlp.populations.likeness import FREE
+from litmlp.populations.likeness import is_free
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
@@ -19,7 +21,8 @@ from litmlp.populations.stack import Stack
 from litmlp.populations.step import NotRecordable, Step, without_side_effects
 
 ROWS_AT_ONCE = 65536  # of all members together, in a validation
-MAX_REASON = 200  # characters of an error
+MAX_REASON = 200
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the differences between one step and the other, relative
 Recordings = dict[Any, Callable[..., Any]]
 
 
@@ -38,21 +41,29 @@ class Population:
         self.members: list[Member | None] = list(members)  # None for one that has left
         self.recordings = recordings
         tasks = [member.task for member in members]
-        self.task = tasks[0]
+        self.task = copied(tasks[0])
         self.batch_size, self.num_steps = members[0].data.batch_size, members[0].num_steps
+        self.precision: Any = members[0].trainer.precision_plugin
         self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
         self.sizes: dict[int, list[int]] = {}
         self.free = free_of(tasks)
-        convert = members[0].trainer.precision_plugin.convert_input  # to double precision, if that is asked for
+        convert = self.precision.convert_input  # to double precision, if that is asked for
         self.train, self.train_offsets = joined([convert(m.data.tables["train"]) for m in members])
         self.val, self.val_offsets = joined([convert(m.data.tables["val"]) for m in members])
         self.counts = [len(m.data.tables["train"].numeric) for m in members]
         self.val_counts = [len(m.data.tables["val"].numeric) for m in members]
-        names = {id(p): name for name, p in self.task.named_parameters()}
+        names = {id(p): name for name, p in tasks[0].named_parameters()}
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
         self.stack = Stack(tasks, groups)
-        self.buffers = stacked_others(tasks, {place.name for place in self.stack.places})
-        self._try()
+        self.others = others(tasks, {place.name for place in self.stack.places})
+        self.buffers = stacked(self.others)
+        try:
+            self._try()
+            self._check(members)
+        except NotRecordable:
+            raise
+        except Exception as error:
+            raise NotRecordable(f"its step cannot be recorded: {sentence(error)}") from error
         self.optimizer = StackedOptimizer(
             self.stack,
             [m.optimizer for m in members],
@@ -63,6 +74,7 @@ class Population:
             member.optimizer.consolidate_state_dict = partial(self.optimizer.give, row)  # Lightning calls it to save
             named = dict(member.task.named_parameters())
             member.parameters = [named[place.name] for place in self.stack.places]
+            member.remembered = member.state()
 
     def epoch(self) -> None:
         """Take the steps of an epoch of all members, and compute their outputs for validation rows."""
@@ -74,6 +86,7 @@ class Population:
         like = self.stack.matrices[0]
         # [M, steps, groups]
         rates = torch.tensor([plan.rates if plan else still for plan in plans], dtype=like.dtype, device=like.device)
+        self.buffers = stacked(self.others)  # hooks may have changed their numbers
         self._start_random_numbers()
         kept = []
         views = self.stack.views()
@@ -175,31 +188,85 @@ class Population:
 
     # Steps.
 
+    def _key(self, stage: str, batch: Batch) -> Any:
+        return stage, batch.numeric.shape, *self.free, *(None if t is None else t.shape[2:] for t in batch)
+
     def _run(self, stage: str, views: dict[str, Tensor], batch: Batch, words: Sequence[Tensor] = ()) -> Any:
         given = (views, self.buffers, [*self.free.values(), *words], *batch)
-        key = (stage, batch.numeric.shape, *self.free, *(None if t is None else t.shape[2:] for t in batch))
+        key = self._key(stage, batch)
         if key not in self.recordings:
             state = torch.default_generator.get_state()
-            self.recordings[key] = recorded(self._gradients if stage == "train" else self._outputs, *given)
+            with self.precision.train_step_context():
+                self.recordings[key] = recorded(self._gradients if stage == "train" else self._outputs, *given)
             torch.default_generator.set_state(state)
         return self.recordings[key](*given)
 
     def _try(self) -> None:
-        """Record the first step, before anything but the place of the parameters is changed."""
-        index = torch.zeros(len(self.members), min(self.batch_size, *self.counts), dtype=torch.int64)
-        batch = rows_of(self.train, index + self.train_offsets[:, None])
+        """Record the steps of an epoch, before anything but the place of the parameters is changed.
+
+        The steps are those of a copy, so that a run whose step changes more than its parameters is still as it was.
+        """
         views = self.stack.views()
-        try:
-            with without_side_effects(self.task):
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        with without_side_effects(self.task):
+            for number in self._numbers():
+                batch = self._first_batch(number)
                 self._run("train", views, batch, self._words_of_zeros(batch))
-            with without_side_effects(self.task), evaluating(self.task):
-                self._run("val", views, rows_of(self.val, index[:, :1] + self.val_offsets[:, None]))
-        except NotRecordable:
-            raise
-        except Exception as error:  # any that the code of a network or a task, or torch, raises while it is recorded
-            reason = " ".join(str(error).split())[:MAX_REASON]
-            raise NotRecordable(f"its step cannot be recorded ({reason or type(error).__name__})") from error
-        self.task.train()
+        with without_side_effects(self.task):
+            self._validation(views)
+        if changed := [name for name, buffer in self.buffers.items() if not same(buffer, buffers[name])]:
+            raise NotRecordable(f"its step changes the buffer {changed[0]}")
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the first and the last batch of an epoch."""
+        return sorted({0, (max(self.counts) - 1) // self.batch_size})
+
+    def _check(self, members: Sequence[Member]) -> None:
+        """Raise NotRecordable unless the recorded steps give what the step of each member gives.
+
+        A step may depend on what no look at a task shows, such as gradients that are stopped, or rows of weight 0.
+        """
+        views = self.stack.views()
+        states = [member.baton.generator.get_state() for member in members]
+        state = torch.default_generator.get_state()
+        try:
+            for number in self._numbers():
+                batch = self._first_batch(number)
+                gradients, (losses, _) = self._run("train", views, batch, self._words(batch, number))
+                for member, own in zip(members, states, strict=True):
+                    member.baton.generator.set_state(own)
+                for row, member in enumerate(members):
+                    torch.default_generator.set_state(states[row])
+                    rows = member.data.tables["train"].rows(self._slice(number))
+                    loss, found = gradients_of(member, rows, [place.name for place in self.stack.places])
+                    pairs = [(losses[row], loss), *zip([one[row] for one in gradients], found, strict=True)]
+                    if not self._is_random("train", batch) and not agree(pairs):
+                        raise NotRecordable("its step gives something else if it is taken with those of other runs")
+            outputs = self._validation(views)
+            for row, member in enumerate(members):
+                table = member.data.tables["val"]
+                rows = table.rows(slice(member.data.in_order("val").batch_size))
+                own_outputs = outputs_of(member, rows)
+                pairs = [(all_rows[row, : len(one)], one) for all_rows, one in zip(outputs, own_outputs, strict=True)]
+                if not agree(pairs):
+                    raise NotRecordable("its outputs differ if rows are taken together with those of other runs")
+        finally:
+            for member, own in zip(members, states, strict=True):
+                member.baton.generator.set_state(own)
+            torch.default_generator.set_state(state)
+
+    def _slice(self, number: int) -> slice:
+        return slice(number * self.batch_size, (number + 1) * self.batch_size)
+
+    def _is_random(self, stage: str, batch: Batch) -> bool:
+        """Tell whether a recorded step draws random numbers, which are those of no single member."""
+        recording: Any = self.recordings[self._key(stage, batch)]
+        return any(torch.Tag.nondeterministic_seeded in getattr(n.target, "tags", ()) for n in recording.graph.nodes)
+
+    def _first_batch(self, number: int) -> Batch:
+        """Return a batch of the rows in the order of the tables."""
+        index = padded([torch.arange(count) for count in self.counts])[:, self._slice(number)]
+        return self._batch(index + self.train_offsets[:, None], number)
 
     def _words_of_zeros(self, batch: Batch) -> list[Tensor]:
         if not self.dropouts:
@@ -233,24 +300,104 @@ class Population:
         return vmap(one, in_dims=dims, randomness="different")(parameters, buffers, free, *batch)
 
 
+def copied(task: Any) -> Any:
+    """Return a copy of a task, whose steps can be taken without an effect on the task; it shares trainer and target.
+
+    Raises:
+        NotRecordable: something in the task cannot be copied.
+    """
+    try:
+        copy = deepcopy(task, {id(one): one for one in (task.target, task.seen, task.metrics)})
+        copy.trainer = task.trainer  # Lightning leaves it out
+        return copy
+    except Exception as error:
+        raise NotRecordable(f"it cannot be copied: {sentence(error)}") from error
+
+
+def sentence(error: Exception) -> str:
+    """Return the first sentence of an error's message."""
+    return " ".join(str(error).split()).partition(". ")[0][:MAX_REASON] or type(error).__name__
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors have equal numbers; NaN is equal to itself."""
+    return torch.equal(one, other) or bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def gradients_of(member: Member, rows: Batch, names: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
+    """Return the loss of a member's own step, and the gradients of its parameters.
+
+    Raises:
+        NotRecordable: a parameter has no gradient, so that its optimizer leaves it as it is.
+    """
+    named = dict(member.task.named_parameters())
+    for name in names:
+        if not named[name].requires_grad:
+            raise NotRecordable(f"{name} is not trained")
+    with own_step(member, rows, "train") as (batch, step), torch.enable_grad():
+        loss, _ = step(batch, {}, "train")
+        found = torch.autograd.grad(loss, [named[name] for name in names], allow_unused=True)
+    gradients = []
+    for name, gradient in zip(names, found, strict=True):
+        if gradient is None or named[name]._backward_hooks:
+            raise NotRecordable(f"{name} has no gradient" if gradient is None else f"{name} has a hook")
+        gradients.append(gradient)
+    return loss.detach(), gradients
+
+
+def outputs_of(member: Member, rows: Batch) -> list[Tensor]:
+    """Return what a member's own validation step keeps of some rows."""
+    with own_step(member, rows, "val") as (batch, step), torch.no_grad():
+        _, seen = step(batch, {}, "val")
+    return list(seen)
+
+
+@contextmanager
+def own_step(member: Member, rows: Batch, stage: str) -> Iterator[tuple[Any, Step]]:
+    """Give the batch and the step that a member has alone; it must have no side effects."""
+    task, precision = member.task, member.trainer.precision_plugin
+    modes = [(module, module.training) for module in task.modules()]
+    if stage == "val":
+        task.eval()
+    try:
+        with without_side_effects(task), precision.train_step_context():
+            yield precision.convert_input(rows), Step(task)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def agree(pairs: Sequence[tuple[Tensor, Tensor]]) -> bool:
+    """Tell whether tensors are equal but for rounding; those that are not finite agree with all."""
+    size = torch.stack([other.double().norm() for _, other in pairs]).norm()
+    apart = torch.stack([(one.double() - other.double()).norm() for one, other in pairs]).norm()
+    tolerance = TOLERANCE.get(pairs[0][0].dtype, max(TOLERANCE.values()))
+    return not bool(apart > tolerance * size.clamp_min(1e-6))
+
+
 def free_of(tasks: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
     """Return the attributes that members may differ in, `[M]` each, by the name of the module and of the attribute."""
     named = [dict(task.named_modules()) for task in tasks]
     like = next(tasks[0].parameters())
     free = {}
     for name, module in named[0].items():
-        for key, kind in FREE.items():
-            if isinstance(module, kind):
+        for key in ("p", "label_smoothing", "l1"):
+            if is_free(module, key):
                 values = [float(getattr(modules[name], key)) for modules in named]
                 if isinstance(module, Dropout) or len(set(values)) > 1:
                     free[name, key] = torch.tensor(values, dtype=like.dtype, device=like.device)
     return free
 
 
-def stacked_others(tasks: Sequence[nn.Module], names: Collection[str]) -> dict[str, Tensor]:
-    """Return the buffers of all members, `[M, ...]`, and those parameters that are not trained."""
+def others(tasks: Sequence[nn.Module], names: Collection[str]) -> dict[str, list[Tensor]]:
+    """Return the buffers of all members by name, and those parameters that are not trained."""
     named = [{**dict(task.named_parameters()), **dict(task.named_buffers())} for task in tasks]
-    return {name: torch.stack([own[name].detach() for own in named]) for name in named[0] if name not in names}
+    return {name: [own[name].detach() for own in named] for name in named[0] if name not in names}
+
+
+def stacked(tensors: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+    """Return tensors of all members as `[M, ...]`."""
+    return {name: torch.stack(list(own)) for name, own in tensors.items()}
 
 
 def padded(rows: Sequence[Tensor]) -> Tensor:

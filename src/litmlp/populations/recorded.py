@@ -20,6 +20,8 @@ def recorded(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any
         arguments: with which it is called now.
     """
     module = make_fx(function)(*arguments)
+    if any(node.kwargs.get("generator") is not None for node in module.graph.nodes):
+        raise ValueError("it draws from a generator of its own")  # which a repetition would not make anew
     _simplify(module.graph)
     module.recompile()
     return module

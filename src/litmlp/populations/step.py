@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from litmlp.data import Batch
 
+PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
+
 
 class Captured:
     """Takes the place of `Collected` in a step that is recorded."""
@@ -92,11 +94,11 @@ class Step(nn.Module):
             stage: `train` or `val`.
         """
         task: Any = self.task
-        kept = (Captured(), Captured(), Captured())
+        seen = (Captured(), Captured(), Captured())
         with ExitStack() as stack:
             modules = dict(task.named_modules())
             stack.enter_context(replaced(task, "target", RawTarget("the target")))
-            stack.enter_context(replaced(task, "seen", {stage: kept}))
+            stack.enter_context(replaced(task, "seen", {stage: seen}))
             for (name, key), value in free.items():
                 module: Any = modules[name]
                 if key == "label_smoothing":
@@ -105,6 +107,7 @@ class Step(nn.Module):
                     stack.enter_context(replaced_module(modules[owner], attribute, smoothed))
                 else:
                     stack.enter_context(replaced(module, key, value))
+            given = dict(task.named_buffers())
             if stage == "val":
                 task.validation_step(batch, Unknown("batch_idx"))
                 loss = batch.numeric.new_zeros(())
@@ -112,7 +115,10 @@ class Step(nn.Module):
                 loss = task.training_step(batch, Unknown("batch_idx"))
                 if not isinstance(loss, Tensor):
                     raise NotRecordable("training_step does not return the loss alone")
-            return loss, [one.rows for one in kept if one.rows is not None]
+            for name, buffer in task.named_buffers():  # those of a member: what replaces one of them would be lost
+                if buffer is not given.get(name):
+                    raise NotRecordable(f"its step changes the buffer {name}")
+            return loss, [one.rows for one in seen if one.rows is not None]
 
 
 @contextmanager
@@ -122,18 +128,14 @@ def without_side_effects(task: Any) -> Iterator[None]:
     A step that is recorded would do so once only: it must not change attributes or buffers, draw numbers outside of
     torch, or look at the trainer, whose epoch changes.
     """
-    before, buffers = attributes(task), {name: buffer.clone() for name, buffer in task.named_buffers()}
-    states, trainer = _states(), task.trainer
+    before, states, trainer = attributes(task), _states(), task.trainer
     task.trainer = Unknown("the trainer")
     try:
         yield
     finally:
         task.trainer = trainer
-    after = attributes(task)
-    if changed := [key for key in before.keys() | after.keys() if before.get(key, ...) is not after.get(key, ...)]:
-        raise NotRecordable(f"its step changes {'.'.join(filter(None, changed[0]))}")
-    if changed_buffers := [n for n, b in task.named_buffers() if not torch.equal(b, buffers[n])]:
-        raise NotRecordable(f"its step changes the buffer {changed_buffers[0]}")
+    if changed := difference(before, attributes(task)):
+        raise NotRecordable(f"its step changes {changed}")
     if states != _states():
         raise NotRecordable("its step draws random numbers outside of torch")
 
@@ -143,14 +145,50 @@ def _states() -> tuple[Any, ...]:
     return random.getstate(), state[1].tobytes(), state[2]
 
 
+class Kept:
+    """A value, and the number of changes that a tensor has seen; equal to the same object, or to an equal number."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.version = value._version if isinstance(value, Tensor) and not value.is_inference() else 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kept) or self.version != other.version:
+            return False
+        one, another = self.value, other.value
+        return one is another or (type(one) is type(another) and isinstance(one, PLAIN) and one == another)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def kept(value: Any) -> Any:
+    """Return what tells later whether a value, or anything in a container of them, was replaced or changed."""
+    if isinstance(value, dict):
+        return {key: kept(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [kept(item) for item in value]
+    return set(value) if isinstance(value, set) else Kept(value)
+
+
 def attributes(task: nn.Module) -> dict[tuple[str, str], Any]:
-    """Return the attributes of all modules of a task; of a list or a dict its length."""
+    """Return what tells later which attributes of a task's modules have changed, buffers and parameters among them."""
     return {
-        (name, key): len(value) if isinstance(value, list | dict | set) else value
+        (name, key): kept(value)
         for name, module in task.named_modules()
         for key, value in vars(module).items()
         if key != "training"
     }
+
+
+def difference(before: Mapping[tuple[str, str], Any], after: Mapping[tuple[str, str], Any]) -> str:
+    """Return the name of an attribute that has changed; empty if none has."""
+    for name, key in {**before, **after}:
+        if (one := before.get((name, key))) != (other := after.get((name, key))):
+            kind = {"_buffers": "the buffer ", "_parameters": "the parameter ", "_modules": "the layer "}.get(key, "")
+            if kind and isinstance(one, dict) and isinstance(other, dict):
+                key = next(k for k in {**one, **other} if one.get(k) != other.get(k))
+            return kind + ".".join(filter(None, (name, key)))
+    return ""
 
 
 @contextmanager
