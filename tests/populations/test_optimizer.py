@@ -30,7 +30,8 @@ KINDS: dict[str, Make] = {
         groups, r.uniform(1e-3, 0.1), weight_decay=r.random(), decoupled_weight_decay=True
     ),
     "radam": lambda groups, r: RAdam(groups, r.uniform(1e-3, 0.1), weight_decay=r.random()),
-    "rmsprop": lambda groups, r: RMSprop(groups, r.uniform(1e-3, 0.1), momentum=0.5, centered=True, eps=0.01),
+    "rmsprop": lambda groups, r: RMSprop(groups, r.uniform(1e-3, 0.1), momentum=0.5, weight_decay=0.1),
+    "rmsprop centered": lambda groups, r: RMSprop(groups, r.uniform(1e-3, 0.1), centered=True),
     "adagrad": lambda groups, r: Adagrad(groups, r.uniform(1e-3, 0.1), lr_decay=0.1, initial_accumulator_value=0.2),
     "adamax": lambda groups, r: Adamax(groups, r.uniform(1e-3, 0.1), weight_decay=r.random()),
     "adadelta": lambda groups, r: Adadelta(groups, r.uniform(0.1, 1.0), weight_decay=r.random()),
@@ -89,16 +90,17 @@ def test_each_row_moves_as_the_network_alone_would(kind: str, clip: float | None
             if clip is not None:
                 nn.utils.clip_grad_norm_(module.parameters(), clip)
             optimizer.step()
+    close = 1e-6 if "centered" in kind else 1e-10  # it divides by the root of a difference, which may be nearly 0
     for row, (mine, theirs) in enumerate(zip(together, alone, strict=True)):
         stacked.give(row)
         for name, parameter in theirs.named_parameters():
-            torch.testing.assert_close(mine.get_parameter(name), parameter, rtol=1e-10, atol=1e-12, msg=f"seed {seed}")
+            torch.testing.assert_close(mine.get_parameter(name), parameter, rtol=close, atol=close, msg=f"seed {seed}")
         expected = own[row].state_dict()["state"]
         state = optimizers[row].state_dict()["state"]
         assert state.keys() == expected.keys()
         for number, values in expected.items():
             for key, value in values.items():
-                torch.testing.assert_close(state[number][key], value, rtol=1e-9, atol=1e-12, check_dtype=False)
+                torch.testing.assert_close(state[number][key], value, rtol=10 * close, atol=close, check_dtype=False)
 
 
 def test_an_optimizer_whose_steps_depend_on_the_rate_otherwise_is_not_linear():
