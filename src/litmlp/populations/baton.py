@@ -15,6 +15,8 @@ import torch
 
 from litmlp.training.compat import raise_in_thread
 
+SECONDS = 0.05  # between looks at a work that was told to stop
+
 _own = threading.local()  # has the attribute `baton` in the thread of a run
 
 
@@ -41,6 +43,7 @@ class Baton:
         self.generator = torch.Generator()  # the state of torch's default generator while the work is parked
         self._others: tuple[Any, ...] | None = None  # the states of Python's and NumPy's
         self._thrown: BaseException | None = None
+        self._is_back = True  # whether the other thread may go on: set once `_waits` was released
         self._goes, self._waits = threading.Lock(), threading.Lock()  # each is held until there is something to do
         self._goes.acquire()
         self._waits.acquire()
@@ -59,6 +62,7 @@ class Baton:
         else:
             self._thread.start()
         self._resumed = perf_counter()
+        self._is_back = False
         self._goes.release()
         self._wait()
         self.seconds += perf_counter() - self._resumed
@@ -69,9 +73,11 @@ class Baton:
         try:
             self._waits.acquire()
         except BaseException as error:
-            if self._thread.ident is not None:
+            # A signal that comes as soon as the lock was acquired also ends here: then there is nothing to wait for.
+            if not self._is_back and self._thread.ident is not None:
                 raise_in_thread(self._thread.ident, error)
-            self._waits.acquire()
+            while not self._waits.acquire(timeout=SECONDS) and not self._is_back:
+                pass
             raise
 
     def clock(self) -> float:
@@ -90,10 +96,12 @@ class Baton:
         finally:
             self.is_over = True
             self._waits.release()
+            self._is_back = True
 
     def _park(self, given: Any) -> None:
         self.parked = given
         self._waits.release()
+        self._is_back = True
         self._goes.acquire()
         if self._thrown is not None:
             raise self._thrown
