@@ -9,9 +9,9 @@ from typing import Any
 import lightning.pytorch as L
 import pytest
 import torch
-from conftest import compose_config
 from torch import Tensor, nn
 
+from conftest import compose_config
 from litmlp.commands.train import train
 from litmlp.data import Batch, Spec
 from litmlp.populations.together import Work, train_together
@@ -56,7 +56,7 @@ def compared(overrides: Sequence[str], folder: Path, members: Sequence[Sequence[
         states = [torch.load(folder / name / "checkpoints/last.ckpt") for name in (f"{number}", f"alone{number}")]
         weights = [state["state_dict"] for state in states]
         for key, weight in weights[0].items():
-            torch.testing.assert_close(weight, weights[1][key], rtol=1e-9, atol=1e-9, msg=lambda text: f"{key}: {text}")
+            torch.testing.assert_close(weight, weights[1][key], rtol=1e-9, atol=1e-9, msg=key)
         scores = [state["callbacks"]["BestAndLast"]["best_score"] for state in states]
         torch.testing.assert_close(scores[0], scores[1], rtol=1e-9, atol=1e-9)
         for key in ("val/loss", "test/loss", "epochs", "steps"):
@@ -407,3 +407,9 @@ def test_what_a_task_does_between_epochs_and_steps_has_its_effect(kind: type, tm
 def test_a_part_of_the_validation_rows_is_a_reason_to_train_alone(tmp_path: Path):
     reasons = compared([*network(Plain), "+trainer.limit_val_batches=1"], tmp_path)
     assert set(reasons) == {"it does not validate with all rows"}
+
+
+def test_a_run_in_double_precision_resumes_with_early_stopping(tmp_path: Path):
+    given = [*PENGUINS, *network(Plain), "callbacks=[checkpoint,epoch_seed,early_stopping]"]
+    train(compose_config(*given, "trainer.max_epochs=2"), tmp_path, columns=())
+    assert train(compose_config(*given), tmp_path, resume=True, columns=())["epochs"] == 4
