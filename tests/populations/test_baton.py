@@ -151,3 +151,25 @@ def test_the_clock_of_a_work_stands_still_while_it_is_parked():
     assert times[0] <= kept
     assert times[1] - times[0] >= 1000
     assert times[1] < 2000  # the time since the machine started, or the like, is not in it
+
+
+def test_a_signal_that_comes_just_after_a_work_has_parked_is_raised_at_once():
+    baton = Baton(lambda: park(1))
+    wait = baton._waits
+
+    class Interrupting:
+        release = wait.release
+        is_first = True
+
+        def acquire(self, **arguments: float) -> bool:
+            got = wait.acquire(**arguments)
+            if self.is_first:
+                self.is_first = False
+                raise KeyboardInterrupt
+            return got
+
+    baton._waits = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        baton.resume()
+    baton._waits = wait
+    assert baton.parked == 1

@@ -407,3 +407,9 @@ def test_what_a_task_does_between_epochs_and_steps_has_its_effect(kind: type, tm
 def test_a_part_of_the_validation_rows_is_a_reason_to_train_alone(tmp_path: Path):
     reasons = compared([*network(Plain), "+trainer.limit_val_batches=1"], tmp_path)
     assert set(reasons) == {"it does not validate with all rows"}
+
+
+def test_a_run_in_double_precision_resumes_with_early_stopping(tmp_path: Path):
+    given = [*PENGUINS, *network(Plain), "callbacks=[checkpoint,epoch_seed,early_stopping]"]
+    train(compose_config(*given, "trainer.max_epochs=2"), tmp_path, columns=())
+    assert train(compose_config(*given), tmp_path, resume=True, columns=())["epochs"] == 4
