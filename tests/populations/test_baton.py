@@ -155,7 +155,7 @@ def test_the_clock_of_a_work_stands_still_while_it_is_parked():
 
 def test_a_signal_that_comes_just_after_a_work_has_parked_is_raised_at_once():
     baton = Baton(lambda: park(1))
-    wait = baton._waits
+    wait = baton._looked
 
     class Interrupting:
         release = wait.release
@@ -168,8 +168,7 @@ def test_a_signal_that_comes_just_after_a_work_has_parked_is_raised_at_once():
                 raise KeyboardInterrupt
             return got
 
-    baton._waits = Interrupting()
+    baton._looked = Interrupting()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         baton.resume()
-    baton._waits = wait
     assert baton.parked == 1

@@ -71,7 +71,8 @@ class Baton:
                 self._looked.acquire()
             except BaseException as error:
                 raised = error
-                raise_in_thread(self._thread.ident or 0, error)
+                if self._done < number:
+                    raise_in_thread(self._thread.ident or 0, error)
         self.seconds += perf_counter() - self._resumed
         self.generator.set_state(torch.default_generator.get_state())
         self._others = random.getstate(), np.random.get_state()

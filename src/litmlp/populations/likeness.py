@@ -88,11 +88,6 @@ def shape(task: nn.Module) -> dict[tuple[str, str], Any]:
     return found
 
 
-def place_of(parameter: nn.Parameter | None) -> tuple[int, int, bool] | None:
-    """Return what tells whether a parameter was replaced, moved or frozen."""
-    return None if parameter is None else (id(parameter), parameter.data_ptr(), parameter.requires_grad)
-
-
 def _is_of_task(key: str) -> bool:
     return key in OF_TASK or key in OF_LIGHTNING or key == "_ddp_params_and_buffers_to_ignore"
 
