@@ -189,6 +189,29 @@ def test_a_trial_counts_for_other_machines_before_its_values_are_drawn(tmp_path:
     assert first.num_trials() == 1
 
 
+def test_jobs_of_a_group_share_those_values_that_give_shapes(tmp_path: Path):
+    space = {
+        "++network.hidden_sizes": {"choices": [f"[{width}]" for width in range(1, 100)]},
+        "++optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
+    }
+    searched = new_study(tmp_path, "random", space)
+    searched.sweep.description["members"] = 3
+
+    def ask(number: int) -> dict[str, Any]:
+        trial = searched.ask(number, 9)
+        assert trial is not None
+        if not searched.values_of_group(number) and number >= 3:
+            searched.share(trial.number)  # as a run does that can be trained with others
+        return trial.params
+
+    drawn = [ask(number) for number in range(9)]
+    sizes = [params["++network.hidden_sizes"] for params in drawn]
+    assert len({*sizes[:3]}) == 3  # nobody shares
+    assert [len({*sizes[start : start + 3]}) for start in (3, 6)] == [1, 1]
+    assert sizes[3] != sizes[6]
+    assert len({params["++optimizer.lr"] for params in drawn}) == 9
+
+
 def test_an_end_is_told_once(tmp_path: Path):
     searched = new_study(tmp_path / "a")
     trial = searched.ask(0, 5)
