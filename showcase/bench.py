@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
 from io import TextIOWrapper
-from itertools import count, pairwise
+from itertools import count, pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -61,8 +61,9 @@ SIZES = {
     "mid": Size(50_000, 20, [256, 256, 256], 256, 8),
     "big": Size(2_000_000, 50, [256, 256], 4096, 1),
 }
-PARTS = ("training", "networks", "side_by_side", "options", "callbacks", "startup", "sweep", "growth")
+PARTS = ("training", "networks", "side_by_side", "options", "callbacks", "startup", "sweep", "population", "growth")
 JOBS = 40  # in the sweep
+SOME_RUNS = 9  # of a sweep, are enough to time one after another
 NETWORKS = ("mlp", "tabm")  # options of the config's group `network`
 PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
@@ -260,6 +261,52 @@ class Bench:
         print(f"| a job, beside its {statistics.median(fits):.3f} s of training | {statistics.median(beside):.3f} |")
         print(f"| `litmlp-report` of {JOBS} jobs | {report:.2f} |")
 
+    def population(self) -> None:
+        """Print how many times faster the runs of a sweep are together than one after another, beside start-up."""
+        print("\n### Runs of a sweep, together\n\n| | seconds a run | of one after another | of plain loops |")
+        print("| --- | --: | --: | --: |")
+        self.figures["population"] = {}
+        for name, (overrides, axes, num_runs, size) in self.sweeps().items():
+            seconds = {}
+            for launcher in ("basic", "population"):
+                some = min(num_runs, SOME_RUNS) if launcher == "basic" else num_runs
+                seconds[launcher] = self.seconds_a_run([*overrides, f"hydra/launcher={launcher}"], axes, some)
+            together = seconds["population"]
+            if size is not None:
+                seconds["loop"] = size.steps / self.peer(overrides, "reference")["steps_per_second"]
+            self.figures["population"][name] = seconds
+            loops = f"{seconds['loop'] / together:.1f}" if size is not None else ""
+            print(f"| {name} | {together:.3f} | {seconds['basic'] / together:.1f} | {loops} |")
+
+    def sweeps(self) -> dict[str, tuple[list[str], list[list[str]], int, Size | None]]:
+        """Return for each sweep its overrides, those of its axes, the number of runs, and the size for plain loops."""
+        tiny, mid = SIZES["tiny"]._replace(epochs=30), SIZES["mid"]._replace(epochs=2)
+        california = ["data=california", "network=mlp", "network.hidden_sizes=[64,64]", "trainer.max_epochs=5"]
+        return {
+            "64 runs of tiny": (self.overrides(tiny, self.table(tiny.rows, tiny.inputs)), [seeds(64)], 64, tiny),
+            "penguins, 5 folds, 3 seeds": (
+                ["data=penguins", "data.folds=5"],
+                [[f"data.fold={fold}" for fold in range(5)], seeds(3)],
+                15,
+                None,
+            ),
+            "32 runs of california": (california, [seeds(32)], 32, None),
+            "16 runs of mid": (self.overrides(mid, self.table(mid.rows, mid.inputs)), [seeds(16)], 16, mid),
+        }
+
+    def seconds_a_run(self, overrides: list[str], axes: list[list[str]], num_runs: int) -> float:
+        """Return the seconds of a run of a sweep, beside those of a sweep with a single run."""
+        values = list(product(*axes))[:num_runs]
+        seconds = []
+        for some in (values[:1], values):
+            swept = [",".join(dict.fromkeys(column)) for column in zip(*some, strict=True)]
+            keys = [column.partition("=")[0] for column in swept]
+            typed = [f"{key}={column.replace(f'{key}=', '')}" for key, column in zip(keys, swept, strict=True)]
+            folder = self.new_folder()
+            command = ["-m", "litmlp.commands.train", "-m", *overrides, *typed, "threads=1"]
+            seconds.append(self.process([*command, f"hydra.sweep.dir={folder}"]).seconds)
+        return (seconds[1] - seconds[0]) / (len(values) - 1)
+
     def growth(self) -> None:
         """Print the time of a step for different numbers of rows and epochs."""
         print("\n### Growth: tiny's network and batch\n\n| rows | epochs | milliseconds a step |\n| --: | --: | --: |")
@@ -352,6 +399,11 @@ class Process(NamedTuple):
     output: str
     seconds: float
     peak_bytes: int
+
+
+def seeds(number: int) -> list[str]:
+    """Return so many seeds as overrides."""
+    return [f"seed={seed}" for seed in range(number)]
 
 
 def drain(terminal: int, drawn: list[bytes]) -> None:

@@ -124,7 +124,8 @@ def _masked(crc: int) -> bytes:
 def crc32c(data: bytes) -> int:
     """Return the CRC-32C of some bytes.
 
-    That of a chunk is the XOR of one number for each of its bytes, which depends on the byte and on how many follow.
+    That of a chunk is the exclusive or of one number for each of its bytes. The number depends on the byte and on how
+    many bytes follow.
     TensorBoard's own function loops over bytes in Python, which takes longer than the rest of writing an event.
     """
     crc = ONES

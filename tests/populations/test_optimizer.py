@@ -30,8 +30,8 @@ KINDS: dict[str, Make] = {
         groups, r.uniform(1e-3, 0.1), weight_decay=r.random(), decoupled_weight_decay=True
     ),
     "radam": lambda groups, r: RAdam(groups, r.uniform(1e-3, 0.1), weight_decay=r.random()),
-    "rmsprop": lambda groups, r: RMSprop(groups, r.uniform(1e-3, 0.1), momentum=0.5, weight_decay=0.1),
-    "rmsprop centered": lambda groups, r: RMSprop(groups, r.uniform(1e-3, 0.1), centered=True),
+    "rmsprop": lambda groups, r: RMSprop(groups, r.uniform(1e-4, 1e-3), momentum=0.5, eps=1e-3),
+    "rmsprop centered": lambda groups, r: RMSprop(groups, r.uniform(1e-4, 1e-3), centered=True, eps=1e-3),
     "adagrad": lambda groups, r: Adagrad(groups, r.uniform(1e-3, 0.1), lr_decay=0.1, initial_accumulator_value=0.2),
     "adamax": lambda groups, r: Adamax(groups, r.uniform(1e-3, 0.1), weight_decay=r.random()),
     "adadelta": lambda groups, r: Adadelta(groups, r.uniform(0.1, 1.0), weight_decay=r.random()),

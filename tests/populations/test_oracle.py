@@ -65,7 +65,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("adamw", "sgd", "one cycle", "label smoothing", "dropout", "folds, bins, dropout", "logarithm")
+MARKED = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+
+
+@pytest.mark.parametrize("case", MARKED)
 def test_in_double_precision_each_run_ends_as_alone(case: str, tmp_path: Path):
     overrides, members = CASES[case]
     given = configs(*overrides, "trainer.precision=64-true", members=members)

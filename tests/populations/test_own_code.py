@@ -17,6 +17,7 @@ from litmlp.data import Batch, Spec
 from litmlp.populations.together import Work, train_together
 from litmlp.tasks import ClassificationTask
 
+pytestmark = pytest.mark.slow
 PENGUINS = [
     *("data=penguins", "threads=1", "logger=none", "trainer.max_epochs=4", "trainer.accelerator=cpu"),
     *("trainer.precision=64-true", "task.calibration=none", "callbacks=[checkpoint,epoch_seed]"),

@@ -19,6 +19,7 @@ from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
 from litmlp.populations.stack import Stack
 from litmlp.populations.step import NotRecordable, Step, without_side_effects
+from litmlp.training.compat import has_hooks
 
 ROWS_AT_ONCE = 65536  # of all members together, in a validation
 MAX_REASON = 200
@@ -339,7 +340,7 @@ def gradients_of(member: Member, rows: Batch, names: Sequence[str]) -> tuple[Ten
         found = torch.autograd.grad(loss, [named[name] for name in names], allow_unused=True)
     gradients = []
     for name, gradient in zip(names, found, strict=True):
-        if gradient is None or named[name]._backward_hooks:
+        if gradient is None or has_hooks(named[name]):
             raise NotRecordable(f"{name} has no gradient" if gradient is None else f"{name} has a hook")
         gradients.append(gradient)
     return loss.detach(), gradients

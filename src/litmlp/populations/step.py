@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.data import Batch
+from litmlp.training.compat import changes_of
 
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
 
@@ -150,7 +151,7 @@ class Kept:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-        self.version = value._version if isinstance(value, Tensor) and not value.is_inference() else 0
+        self.version = changes_of(value) if isinstance(value, Tensor) else 0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kept) or self.version != other.version:
@@ -208,9 +209,9 @@ def replaced(owner: Any, key: str, value: Any) -> Iterator[None]:
 @contextmanager
 def replaced_module(owner: nn.Module, key: str, value: nn.Module) -> Iterator[None]:
     """Set a submodule while this context lasts."""
-    kept = owner._modules[key]
-    owner._modules[key] = value
+    kept = getattr(owner, key)
+    setattr(owner, key, value)
     try:
         yield
     finally:
-        owner._modules[key] = kept
+        setattr(owner, key, kept)

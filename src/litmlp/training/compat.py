@@ -107,6 +107,16 @@ def adamw_kernels() -> tuple[Callable[..., None], Callable[..., None]]:
     return torch._foreach_add_, torch._fused_adamw_
 
 
+def has_hooks(tensor: Any) -> bool:
+    """Tell whether a tensor has hooks for its gradient: torch lets them be registered in public, but not listed."""
+    return bool(tensor._backward_hooks)
+
+
+def changes_of(tensor: Any) -> int:
+    """Return how often a tensor was changed in place, for which torch has no public name."""
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
 def has_step_hooks(optimizer: Any) -> bool:
     """Tell whether an optimizer has hooks for its steps: torch lets them be registered in public, but not listed."""
     return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
