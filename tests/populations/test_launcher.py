@@ -23,8 +23,10 @@ def _stored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         version.setbase("1.1")  # as where Hydra runs these tests: jobs change to their folders
-    ConfigStore.instance().store(group="hydra/launcher", name="population", node=NODE)
+    store = ConfigStore.instance()
+    store.store(group="hydra/launcher", name="population", node=NODE)
     yield
+    del store.repo["hydra"]["launcher"]["population.yaml"]  # the states share the store: `litmlp.cli` does not copy it
     Singleton.set_state(state)
 
 
