@@ -16,6 +16,7 @@ import torch
 
 from litmlp.training.compat import raise_in_thread
 
+SECONDS_BETWEEN_LOOKS = 1.0  # a signal that comes just before Python waits for a lock does not wake it up
 _own = threading.local()  # has the attribute `baton` in the thread of a run
 
 
@@ -68,7 +69,7 @@ class Baton:
             try:
                 self._told = number
                 _release(self._look)
-                self._looked.acquire()
+                self._looked.acquire(timeout=SECONDS_BETWEEN_LOOKS)
             except BaseException as error:
                 raised = error
                 if self._done < number:
