@@ -9,7 +9,7 @@ import pytest
 
 from litmlp.files import read_json, read_yaml
 from populations.training import TOGETHER
-from sweeping import ONE_BY_ONE, SEARCH, TINY, command, contents, metrics, outcomes, process, records, rows, sweep
+from sweeping import ONE_BY_ONE, SEARCH, TINY, command, contents, metrics, outcomes, process, records, sweep
 
 TOGETHER_BY = "hydra/launcher=population"
 PRUNED = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1"]
@@ -43,8 +43,6 @@ def test_a_grid_ends_as_one_by_one(grid: Path, tmp_path: Path):
     assert all(TOGETHER.format(3) in log(grid / str(number)) for number in range(4))
     names = {name for name in contents(tmp_path / "basic") if "events" not in name}
     assert {name for name in contents(grid) if "events" not in name} == names
-    taken = sum(float(row["seconds"]) for row in rows(grid))
-    assert all(float(row["seconds"]) < 0.8 * taken for row in rows(grid))  # each has its share of the time only
 
 
 def test_the_number_of_members_is_that_of_jobs_at_once(tmp_path: Path):
@@ -120,7 +118,7 @@ def test_processes_of_another_launcher_train_runs_together(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_population_that_is_stopped_goes_on(number: signal.Signals, tmp_path: Path):
-    grid = ["optimizer.lr=1e-3,1e-2", "seed=0,1,2", "trainer.max_epochs=40", "data.batch_size=8", TOGETHER_BY]
+    grid = ["optimizer.lr=1e-3,1e-2", "seed=0,1,2", "trainer.max_epochs=80", "data.batch_size=8", TOGETHER_BY]
     assert sweep(tmp_path / "whole", *grid).code == 0
     folder = tmp_path / "stopped"
     for epochs in (2, 20):

@@ -17,6 +17,7 @@ from litmlp.data import Batch
 from litmlp.errors import TrainingDiverged
 from litmlp.networks import MLP
 from litmlp.populations.together import Work, train_together
+from litmlp.run_folder import status_of
 from litmlp.tasks import ClassificationTask
 from populations.training import ALONE, PENGUINS, TOGETHER, Ran, alone, assert_same, configs, together
 
@@ -258,6 +259,28 @@ def test_callbacks_see_the_same_epochs(tmp_path: Path):
     assert calls[1] == calls[3]
 
 
+class Failing(L.Callback):
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            raise OSError("gone")
+
+
+def test_a_run_of_the_kind_of_earlier_ones_is_not_said_to_differ(tmp_path: Path):
+    given = configs(*PENGUINS, "trainer.max_epochs=1", members=SEEDS[:3])
+    got = together(given, tmp_path, most=2)
+    assert TOGETHER.format(1) in got[0].log
+    assert f"{ALONE}there is no other run to train it with" in got[2].log
+
+
+def test_runs_without_an_end_leave_by_their_own_stops(tmp_path: Path):
+    stops = ["trainer.max_epochs=-1", "scheduler=none", "callbacks.early_stopping.patience=1"]
+    waits = [[f"+callbacks.early_stopping.min_delta={delta}"] for delta in (100, 100, 0)]
+    members = [[*seed, *wait] for seed, wait in zip(SEEDS[:3], waits, strict=True)]
+    given = configs(*PENGUINS, DOUBLE, *stops, "optimizer.lr=0.1", members=members)
+    for one, other in zip(together(given, tmp_path), all_alone(given, tmp_path), strict=True):
+        assert_same(one, other, 1e-9)
+
+
 def test_an_error_that_stops_one_work_stops_all(tmp_path: Path):
     class Stop(BaseException):
         pass
@@ -274,14 +297,20 @@ def test_an_error_that_stops_one_work_stops_all(tmp_path: Path):
 
     with pytest.raises(Stop):
         train_together([Work(partial(run, number)) for number in range(3)], 3)
-    statuses = [compose_status(tmp_path / str(number)) for number in range(3)]
-    assert statuses == ["failed"] * 3
+    assert [status_of(tmp_path / str(number))["status"] for number in range(3)] == ["failed"] * 3
 
 
-def compose_status(folder: Path) -> str:
-    from litmlp.run_folder import status_of
+def test_an_error_of_one_work_only_interrupts_the_others(tmp_path: Path):
+    given = configs(*PENGUINS, members=SEEDS[:3])
 
-    return status_of(folder)["status"]
+    def run(number: int) -> None:
+        stops = [Failing()] if number == 1 else []
+        train(given[number], tmp_path / str(number), columns=(), callbacks=stops)
+
+    with pytest.raises(OSError, match="gone"):
+        train_together([Work(partial(run, number)) for number in range(3)], 3)
+    statuses = [status_of(tmp_path / str(number))["status"] for number in range(3)]
+    assert statuses == ["interrupted", "failed", "interrupted"]
 
 
 def test_a_run_of_its_own_process_knows_nothing_of_populations(tmp_path: Path):

@@ -1,6 +1,5 @@
 """Trains runs one after another and together, and compares them."""
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -47,10 +46,6 @@ def together(given: Sequence[dict[str, Any]], folder: Path, most: int = 64, **ar
 def ran(folder: Path, metrics: dict[str, Any]) -> Ran:
     state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     return Ran(metrics, state, (folder / "train.log").read_text())
-
-
-def logged_all() -> None:
-    logging.getLogger("litmlp").setLevel(logging.INFO)
 
 
 def assert_same(one: Ran, other: Ran, relative: float, name: str = "") -> None:

@@ -141,7 +141,7 @@ class Dropout(nn.Dropout):
         if not self.training or units.device.type != "cpu" or self.p == 1:
             return super().forward(units)
         num_dropped = min(max(round(256 * self.p), 1), 255)  # of 256 bytes
-        words = torch.empty(num_words(units), dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty(num_words(units.numel()), dtype=torch.int64).random_(-(2**63), None)
         kept = words.view(torch.uint8)[: units.numel()].view(units.shape) >= num_dropped
         return units * kept.to(units.dtype).mul_(256 / (256 - num_dropped))
 
@@ -152,9 +152,9 @@ class Dropout(nn.Dropout):
         return torch.where(fraction < 1, units * (kept.to(units.dtype) * (256 / (256 - num_dropped))), 0.0 * units)
 
 
-def num_words(units: Tensor) -> int:
+def num_words(num_units: int) -> int:
     """Return how many numbers of 64 bits have a byte for each unit."""
-    return -(-units.numel() // 8)
+    return -(-num_units // 8)
 
 
 class InputScaling(nn.Module):

@@ -70,10 +70,10 @@ class Baton:
                 self._told = number
                 _release(self._look)
                 self._looked.acquire(timeout=SECONDS_BETWEEN_LOOKS)
-            except BaseException as error:
-                raised = error
+            except BaseException as interruption:
+                raised = interruption
                 if self._done < number:
-                    raise_in_thread(self._thread.ident or 0, error)
+                    raise_in_thread(self._thread.ident or 0, interruption)
         self.seconds += perf_counter() - self._resumed
         self.generator.set_state(torch.default_generator.get_state())
         self._others = random.getstate(), np.random.get_state()

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from litmlp import machine
 from litmlp.data import Batch
 from litmlp.networks.hidden import evaluating
-from litmlp.networks.mlp import Dropout
+from litmlp.networks.mlp import Dropout, num_words
 from litmlp.populations.likeness import is_free
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
@@ -45,6 +46,7 @@ class Population:
         self.task = copied(tasks[0])
         self.batch_size, self.num_steps = members[0].data.batch_size, members[0].num_steps
         self.precision: Any = members[0].trainer.precision_plugin
+        self.threads = machine.threads(members[0].config["threads"], self.task.network, self.batch_size)
         self.dropouts = [name for name, module in self.task.named_modules() if isinstance(module, Dropout)]
         self.sizes: dict[int, list[int]] = {}
         self.free = free_of(tasks)
@@ -154,13 +156,13 @@ class Population:
         drawn = []
         for member, count in zip(self.members, self.counts, strict=True):
             rows = min(count - number * self.batch_size, num_rows)
-            own = [-(-size // num_rows * rows // 8) for size in sizes]
+            own = [num_words(size // num_rows * rows) for size in sizes]
             if member is None:
                 drawn.append(torch.zeros(sum(own), dtype=torch.int64).split(own))
                 continue
             words = torch.empty(sum(own), dtype=torch.int64).random_(-(2**63), None, generator=member.baton.generator)
             drawn.append(words.split(own))
-        longest = [-(-size // 8) for size in sizes]
+        longest = [num_words(size) for size in sizes]
         return [
             torch.stack([nn.functional.pad(one, (0, most - len(one))) for one in of_layer]).to(batch.numeric.device)
             for most, of_layer in zip(longest, zip(*drawn, strict=True), strict=True)
@@ -272,7 +274,7 @@ class Population:
     def _words_of_zeros(self, batch: Batch) -> list[Tensor]:
         if not self.dropouts:
             return []
-        sizes = [-(-size // 8) for size in self._sizes(batch)]
+        sizes = [num_words(size) for size in self._sizes(batch)]
         return [torch.zeros(len(self.members), size, dtype=torch.int64, device=batch.numeric.device) for size in sizes]
 
     def _named(self, free: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:

@@ -2,10 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, NamedTuple
+
+import torch
 
 from litmlp.populations import keys
 from litmlp.populations.baton import Baton
@@ -17,6 +19,7 @@ from litmlp.populations.step import NotRecordable
 
 log = logging.getLogger(__name__)
 
+MOST_KINDS = 4  # of runs, whose recorded steps are kept
 QUARTER = 0.25  # of a population's members; once they have left, others take their places
 STEPS_TO_MAKE_ANEW = 10_000  # of members, which take about as long as to make a smaller population
 
@@ -50,13 +53,16 @@ def train_together(works: Sequence[Work], most: int | str = "auto") -> None:
     if len(works) == 1:
         works[0].do()
         return
-    together = Together(works, most)
+    together, threads = Together(works, most), torch.get_num_threads()
     with _logged():
         try:
             together.run()
         except BaseException as error:
-            together.stop(error)
+            # An error of one work is not that of the others: they end as if they were stopped.
+            together.stop(SystemExit(str(error)) if isinstance(error, Exception) else error)
             raise
+        finally:
+            torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -77,7 +83,9 @@ class Together:
     Attributes:
         left: works that have not begun.
         under_way: those that have begun, and wait.
-        known: a member of each kind that there was, and the steps that were recorded for it.
+        key: of the works that were begun last.
+        known: a member of each of the last kinds, and the steps that were recorded for it.
+        last_alone: the config of the run that was trained alone last.
     """
 
     def __init__(self, works: Sequence[Work], most: int | str) -> None:
@@ -85,7 +93,9 @@ class Together:
         self.left = deque(sorted(works, key=lambda work: numbers[work.key]))
         self.most = most
         self.under_way: list[Baton] = []
-        self.known: list[tuple[Member, Recordings]] = []
+        self.key: Any = None
+        self.known: deque[tuple[Member, Recordings]] = deque(maxlen=MOST_KINDS)
+        self.last_alone: Mapping[str, Any] | None = None
 
     def run(self) -> None:
         """Do all works."""
@@ -101,12 +111,15 @@ class Together:
                 baton.resume(error)
 
     def _begin_more(self) -> None:
-        key = self.left[0].key if self.left else None
-        while self.left and (not self.under_way or (self.left[0].key == key and len(self.under_way) < self._most())):
-            key = self.left[0].key
-            baton = Baton(self.left.popleft().do)
+        while self.left and self._has_place():
+            work = self.left.popleft()
+            self.key, baton = work.key, Baton(work.do)
             self.under_way.append(baton)
             self._go_on(baton)
+
+    def _has_place(self) -> bool:
+        """Tell whether the next work can begin."""
+        return not self.under_way or (self.left[0].key == self.key and len(self.under_way) < self._most())
 
     def _most(self) -> int:
         return most_members(self.under_way[0].parked.trainer) if self.most == "auto" else int(self.most)
@@ -146,6 +159,7 @@ class Together:
         self._forget_those_that_left(population, group)
         for present in filter(None, population.members):
             present.loop.side_by_side = len(group)
+        torch.set_num_threads(population.threads)
         while self._stays(population):
             started = perf_counter()
             population.epoch()
@@ -161,11 +175,13 @@ class Together:
         """Tell whether a population goes on as it is, with steps in vain for those that have left."""
         here = [member for member in population.members if member is not None]
         num_left = len(population.members) - len(here)
-        if self.left and num_left:
+        if not here or not num_left:
+            return bool(here)
+        ends = [member.trainer.max_epochs for member in here]
+        if self.left or any(end is None or end < 0 for end in ends):  # nobody knows how long the others will train
             return num_left < QUARTER * len(population.members)
-        epochs = max((member.trainer.fit_loop.max_epochs - member.trainer.current_epoch for member in here), default=0)
-        in_vain = num_left * epochs * population.num_steps
-        return bool(here) and in_vain < STEPS_TO_MAKE_ANEW
+        epochs = max(end - member.trainer.current_epoch for end, member in zip(ends, here, strict=True))
+        return num_left * epochs * population.num_steps < STEPS_TO_MAKE_ANEW
 
     @staticmethod
     def _forget_those_that_left(population: Population, group: Sequence[Baton]) -> None:
@@ -188,13 +204,14 @@ class Together:
 
     def _reason(self, member: Member) -> str:
         others = [baton.parked for baton in self.under_way if baton.parked is not member]
-        others += [other for other, _ in self.known]
-        self.known.append((member, {}))
+        found = [unlike(other, member) for other in (*others, *(other for other, _ in self.known))]
+        if self.last_alone is not None:
+            found.append(keys.difference(self.last_alone, member.config))
+        self.last_alone = member.config
         if self._most() == 1:
             return f"its steps, with {products(member.trainer):,} multiplications in a forward pass, keep a core busy"
-        if not others:
-            return "there is no other run to train it with"
-        return f"other runs differ in {unlike(others[-1], member)}"
+        differing = next(filter(None, found), None)
+        return f"other runs differ in {differing}" if differing else "there is no other run to train it with"
 
 
 def unlike(one: Member, other: Member) -> str:
