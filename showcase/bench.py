@@ -267,13 +267,15 @@ class Bench:
         print("| --- | --: | --: | --: |")
         self.figures["population"] = {}
         for name, (overrides, axes, num_runs, size) in self.sweeps().items():
-            seconds = {}
-            for launcher in ("basic", "population"):
-                some = min(num_runs, SOME_RUNS) if launcher == "basic" else num_runs
-                seconds[launcher] = self.seconds_a_run([*overrides, f"hydra/launcher={launcher}"], axes, some)
+            turns: list[dict[str, float]] = []
+            for _ in range(self.repeats):
+                alone = self.seconds_a_run([*overrides, "hydra/launcher=basic"], axes, min(num_runs, SOME_RUNS))
+                turns.append({"basic": alone})
+                turns[-1]["population"] = self.seconds_a_run([*overrides, "hydra/launcher=population"], axes, num_runs)
+                if size is not None:
+                    turns[-1]["loop"] = size.steps / self.peer(overrides, "reference")["steps_per_second"]
+            seconds = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
             together = seconds["population"]
-            if size is not None:
-                seconds["loop"] = size.steps / self.peer(overrides, "reference")["steps_per_second"]
             self.figures["population"][name] = seconds
             loops = f"{seconds['loop'] / together:.1f}" if size is not None else ""
             print(f"| {name} | {together:.3f} | {seconds['basic'] / together:.1f} | {loops} |")
