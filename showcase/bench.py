@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
 from io import TextIOWrapper
-from itertools import count, pairwise, product
+from itertools import count, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -63,7 +63,7 @@ SIZES = {
 }
 PARTS = ("training", "networks", "side_by_side", "options", "callbacks", "startup", "sweep", "population", "growth")
 JOBS = 40  # in the sweep
-SOME_RUNS = 9  # of a sweep, are enough to time one after another
+SOME_VALUES = 9  # of a key, are enough to time runs one after another
 NETWORKS = ("mlp", "tabm")  # options of the config's group `network`
 PEERS = ("litmlp", "scikit-learn", "skorch", "lightning")
 
@@ -266,48 +266,38 @@ class Bench:
         print("\n### Runs of a sweep, together\n\n| | seconds a run | of one after another | of plain loops |")
         print("| --- | --: | --: | --: |")
         self.figures["population"] = {}
-        for name, (overrides, axes, num_runs, size) in self.sweeps().items():
-            turns: list[dict[str, float]] = []
+        for name, (overrides, axes, size) in self.sweeps().items():
+            fewer = {key: min(number, SOME_VALUES) for key, number in axes.items()}
+            measured: dict[str, list[float]] = {"basic": [], "population": [], "loop": []}
             for _ in range(self.repeats):
-                alone = self.seconds_a_run([*overrides, "hydra/launcher=basic"], axes, min(num_runs, SOME_RUNS))
-                turns.append({"basic": alone})
-                turns[-1]["population"] = self.seconds_a_run([*overrides, "hydra/launcher=population"], axes, num_runs)
+                measured["basic"].append(self.seconds_a_run([*overrides, "hydra/launcher=basic"], fewer))
+                measured["population"].append(self.seconds_a_run([*overrides, "hydra/launcher=population"], axes))
                 if size is not None:
-                    turns[-1]["loop"] = size.steps / self.peer(overrides, "reference")["steps_per_second"]
-            seconds = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
-            together = seconds["population"]
+                    measured["loop"].append(size.steps / self.peer(overrides, "reference")["steps_per_second"])
+            seconds = {of: statistics.median(values) for of, values in measured.items() if values}
             self.figures["population"][name] = seconds
-            loops = f"{seconds['loop'] / together:.1f}" if size is not None else ""
-            print(f"| {name} | {together:.3f} | {seconds['basic'] / together:.1f} | {loops} |")
+            ratios = [f"{seconds[of] / seconds['population']:.1f}" for of in ("basic", "loop") if of in seconds]
+            print(f"| {name} | {seconds['population']:.3f} | {' | '.join([*ratios, ''][:2])} |")
 
-    def sweeps(self) -> dict[str, tuple[list[str], list[list[str]], int, Size | None]]:
-        """Return for each sweep its overrides, those of its axes, the number of runs, and the size for plain loops."""
+    def sweeps(self) -> dict[str, tuple[list[str], dict[str, int], Size | None]]:
+        """Return for each sweep its overrides, how many values each key takes from 0 on, and a size for plain loops."""
         tiny, mid = SIZES["tiny"]._replace(epochs=30), SIZES["mid"]._replace(epochs=2)
         california = ["data=california", "network=mlp", "network.hidden_sizes=[64,64]", "trainer.max_epochs=5"]
         return {
-            "64 runs of tiny": (self.overrides(tiny, self.table(tiny.rows, tiny.inputs)), [seeds(64)], 64, tiny),
-            "penguins, 5 folds, 3 seeds": (
-                ["data=penguins", "data.folds=5"],
-                [[f"data.fold={fold}" for fold in range(5)], seeds(3)],
-                15,
-                None,
-            ),
-            "32 runs of california": (california, [seeds(32)], 32, None),
-            "16 runs of mid": (self.overrides(mid, self.table(mid.rows, mid.inputs)), [seeds(16)], 16, mid),
+            "64 runs of tiny": (self.overrides(tiny, self.table(tiny.rows, tiny.inputs)), {"seed": 64}, tiny),
+            "penguins, 5 folds, 3 seeds": (["data=penguins", "data.folds=5"], {"data.fold": 5, "seed": 3}, None),
+            "32 runs of california": (california, {"seed": 32}, None),
+            "16 runs of mid": (self.overrides(mid, self.table(mid.rows, mid.inputs)), {"seed": 16}, mid),
         }
 
-    def seconds_a_run(self, overrides: list[str], axes: list[list[str]], num_runs: int) -> float:
+    def seconds_a_run(self, overrides: list[str], axes: dict[str, int]) -> float:
         """Return the seconds of a run of a sweep, beside those of a sweep with a single run."""
-        values = list(product(*axes))[:num_runs]
         seconds = []
-        for some in (values[:1], values):
-            swept = [",".join(dict.fromkeys(column)) for column in zip(*some, strict=True)]
-            keys = [column.partition("=")[0] for column in swept]
-            typed = [f"{key}={column.replace(f'{key}=', '')}" for key, column in zip(keys, swept, strict=True)]
-            folder = self.new_folder()
-            command = ["-m", "litmlp.commands.train", "-m", *overrides, *typed, "threads=1"]
-            seconds.append(self.process([*command, f"hydra.sweep.dir={folder}"]).seconds)
-        return (seconds[1] - seconds[0]) / (len(values) - 1)
+        for some in (dict.fromkeys(axes, 1), axes):
+            swept = [f"{key}={','.join(map(str, range(number)))}" for key, number in some.items()]
+            command = ["-m", "litmlp.commands.train", "-m", *overrides, *swept, "threads=1"]
+            seconds.append(self.process([*command, f"hydra.sweep.dir={self.new_folder()}"]).seconds)
+        return (seconds[1] - seconds[0]) / (math.prod(axes.values()) - 1)
 
     def growth(self) -> None:
         """Print the time of a step for different numbers of rows and epochs."""
@@ -401,11 +391,6 @@ class Process(NamedTuple):
     output: str
     seconds: float
     peak_bytes: int
-
-
-def seeds(number: int) -> list[str]:
-    """Return so many seeds as overrides."""
-    return [f"seed={seed}" for seed in range(number)]
 
 
 def drain(terminal: int, drawn: list[bytes]) -> None:
