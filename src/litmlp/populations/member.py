@@ -292,7 +292,8 @@ class Member:
         trainer, task = self.trainer, self.task
         task.zero_grad()
         trainer.validating = True
-        if self.methods("on_validation_start", "") or self.methods("on_validation_epoch_start", ""):
+        before = [*self.methods("on_validation_start", ""), *self.methods("on_validation_epoch_start", "")]
+        if not all(type(method.__self__) is Timer for method in before):
             self.loop.epoch_loop.val_loop.run()  # such hooks may change the weights that are validated
             trainer.training = True
             return
@@ -302,6 +303,8 @@ class Member:
         with evaluating(task):
             for collected, rows in zip(task.seen["val"], self.val_outputs, strict=False):
                 collected.add(rows)
+            for method in before:
+                method(trainer, task)
             self.call("on_validation_epoch_end")
             task.on_validation_epoch_end()
             self.call("on_validation_end")
