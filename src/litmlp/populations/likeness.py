@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.networks.mlp import Dropout
-from litmlp.populations.step import PLAIN, kept
+from litmlp.populations.watch import KINDS, PLAIN
 from litmlp.tasks import Task
 
 OF_TORCH = vars(nn.Module()).keys()  # what every module has, such as hooks
@@ -65,27 +65,11 @@ def _differences(one: nn.Module, other: nn.Module) -> Iterator[str]:
                 yield f"{key} of {name or type(module).__name__}"
 
 
-def shape(task: nn.Module) -> dict[tuple[str, str], Any]:
-    """Return what must stay the same in a task while its steps are repeated, by module and attribute.
-
-    Numbers of parameters and buffers may change, but not which ones there are and where they are in memory.
-    """
-    found: dict[tuple[str, str], Any] = {}
-    for name, module in task.named_modules():
-        for key, value in vars(module).items():
-            if key == "_parameters":
-                found[name, key] = {
-                    k: p if p is None else (id(p), p.data_ptr(), p.requires_grad) for k, p in value.items()
-                }
-            elif key == "_buffers":
-                found[name, key] = {k: id(buffer) for k, buffer in value.items()}
-            elif key == "_modules":
-                found[name, key] = {k: id(child) for k, child in value.items()}
-            elif key in HOOKS:
-                found[name, key] = len(value)
-            elif key not in OF_TORCH and not (isinstance(module, Task) and _is_of_task(key)):
-                found[name, key] = kept(value)
-    return found
+def is_fixed(module: nn.Module, key: str) -> bool:
+    """Tell whether an attribute of a module must stay the same while its steps are repeated."""
+    if key in OF_TORCH:
+        return key in KINDS or key in HOOKS
+    return not (isinstance(module, Task) and _is_of_task(key))
 
 
 def _is_of_task(key: str) -> bool:

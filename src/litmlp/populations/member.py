@@ -17,9 +17,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from litmlp.data import Batches
 from litmlp.networks.hidden import evaluating
 from litmlp.populations.baton import own, park
-from litmlp.populations.likeness import shape
+from litmlp.populations.likeness import is_fixed
 from litmlp.populations.optimizer import is_linear
-from litmlp.populations.step import difference, kept
+from litmlp.populations.watch import Watch
 from litmlp.tasks import Task
 from litmlp.training.compat import has_step_hooks
 from litmlp.training.loop import reason_for_single_steps
@@ -160,7 +160,7 @@ class Member:
         num_steps: of an epoch.
         has_begun: whether it waits for the steps of an epoch that has begun, not for others to train with.
         reason_alone: why the run has to train alone; the population sets it while the run has not begun.
-        remembered: what must not change while a population takes the steps.
+        watch: of what must not change while a population takes the steps; `of_trainer` is what the trainer has of it.
         parameters: that are trained, in the order in which the population has them.
         outputs: of the training rows, in the order of the steps; with their targets and weights.
         val_outputs: of the validation rows.
@@ -168,7 +168,8 @@ class Member:
     """
 
     parameters: list[nn.Parameter]
-    remembered: dict[tuple[str, str], Any]
+    watch: Watch
+    of_trainer: dict[str, Any]
     outputs: list[Tensor]
     val_outputs: list[Tensor]
     loss: Tensor
@@ -192,24 +193,28 @@ class Member:
         self.reason_alone = ""
         self.was_said = False
 
-    def state(self) -> dict[tuple[str, str], Any]:
-        """Return all that the steps of a population take for granted; hooks may change it between epochs."""
-        trainer, found = self.trainer, shape(self.task)
+    def begin_to_watch(self) -> None:
+        """Remember all that the steps of a population take for granted; hooks may change it between epochs."""
+        self.watch, self.of_trainer = Watch(numbers=False), self._of_trainer()
+        self.watch.modules(self.task, is_fixed)
+        planned = {"lr"} if self.has_plain_rates() else {"lr", "betas", "momentum"}
         for number, group in enumerate(self.optimizer.param_groups):
-            planned = ("lr", *(() if self.has_plain_rates() else changing(group)))
-            found |= {
-                (f"optimizer.param_groups.{number}", key): [id(p) for p in value] if key == "params" else kept(value)
-                for key, value in group.items()
-                if key not in planned
-            }
-        found |= {("trainer", key): getattr(trainer, key) for key in OF_TRAINER}
-        found["trainer", "optimizers"] = [id(optimizer) for optimizer in trainer.optimizers]
-        found["trainer", "lr_scheduler_configs"] = [id(config.scheduler) for config in trainer.lr_scheduler_configs]
-        return found
+            self.watch.container(f"optimizer.param_groups.{number}", group, lambda key: key not in planned)
+
+    def _of_trainer(self) -> dict[str, Any]:
+        trainer = self.trainer
+        return {
+            "optimizers": [id(optimizer) for optimizer in trainer.optimizers],
+            "param_groups": [id(group) for group in self.optimizer.param_groups],
+            "lr_scheduler_configs": [id(config.scheduler) for config in trainer.lr_scheduler_configs],
+            **{key: getattr(trainer, key) for key in OF_TRAINER},
+        }
 
     def changed(self) -> str:
         """Return the name of something that has changed since the population was made; empty if nothing has."""
-        return difference(self.remembered, self.state())
+        if (now := self._of_trainer()) != self.of_trainer:
+            return "trainer." + next(key for key, value in now.items() if self.of_trainer[key] != value)
+        return self.watch.changed()
 
     def leave(self) -> None:
         """Take from the population what it has of this run, which goes on alone."""

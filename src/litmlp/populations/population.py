@@ -77,7 +77,7 @@ class Population:
             member.optimizer.consolidate_state_dict = partial(self.optimizer.give, row)  # Lightning calls it to save
             named = dict(member.task.named_parameters())
             member.parameters = [named[place.name] for place in self.stack.places]
-            member.remembered = member.state()
+            member.begin_to_watch()
 
     def epoch(self) -> None:
         """Take the steps of an epoch of all members, and compute their outputs for validation rows."""
@@ -357,13 +357,13 @@ def outputs_of(member: Member, rows: Batch) -> list[Tensor]:
 
 @contextmanager
 def own_step(member: Member, rows: Batch, stage: str) -> Iterator[tuple[Any, Step]]:
-    """Give the batch and the step that a member has alone; it must have no side effects."""
+    """Give the batch and the step that a member has alone; that of the copy had no side effects."""
     task, precision = member.task, member.trainer.precision_plugin
     modes = [(module, module.training) for module in task.modules()]
     if stage == "val":
         task.eval()
     try:
-        with without_side_effects(task), precision.train_step_context():
+        with precision.train_step_context():
             yield precision.convert_input(rows), Step(task)
     finally:
         for module, mode in modes:

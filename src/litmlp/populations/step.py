@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.data import Batch
-from litmlp.training.compat import changes_of
-
-PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
+from litmlp.populations.watch import Watch
 
 
 class Captured:
@@ -129,13 +127,14 @@ def without_side_effects(task: Any) -> Iterator[None]:
     A step that is recorded would do so once only: it must not change attributes or buffers, draw numbers outside of
     torch, or look at the trainer, whose epoch changes.
     """
-    before, states, trainer = attributes(task), _states(), task.trainer
+    watch, states, trainer = Watch(), _states(), task.trainer
+    watch.modules(task, lambda _, key: key != "training")
     task.trainer = Unknown("the trainer")
     try:
         yield
     finally:
         task.trainer = trainer
-    if changed := difference(before, attributes(task)):
+    if changed := watch.changed():
         raise NotRecordable(f"its step changes {changed}")
     if states != _states():
         raise NotRecordable("its step draws random numbers outside of torch")
@@ -144,52 +143,6 @@ def without_side_effects(task: Any) -> Iterator[None]:
 def _states() -> tuple[Any, ...]:
     state: Any = np.random.get_state()
     return random.getstate(), state[1].tobytes(), state[2]
-
-
-class Kept:
-    """A value, and the number of changes that a tensor has seen; equal to the same object, or to an equal number."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.version = changes_of(value) if isinstance(value, Tensor) else 0
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Kept) or self.version != other.version:
-            return False
-        one, another = self.value, other.value
-        return one is another or (type(one) is type(another) and isinstance(one, PLAIN) and one == another)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def kept(value: Any) -> Any:
-    """Return what tells later whether a value, or anything in a container of them, was replaced or changed."""
-    if isinstance(value, dict):
-        return {key: kept(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [kept(item) for item in value]
-    return set(value) if isinstance(value, set) else Kept(value)
-
-
-def attributes(task: nn.Module) -> dict[tuple[str, str], Any]:
-    """Return what tells later which attributes of a task's modules have changed, buffers and parameters among them."""
-    return {
-        (name, key): kept(value)
-        for name, module in task.named_modules()
-        for key, value in vars(module).items()
-        if key != "training"
-    }
-
-
-def difference(before: Mapping[tuple[str, str], Any], after: Mapping[tuple[str, str], Any]) -> str:
-    """Return the name of an attribute that has changed; empty if none has."""
-    for name, key in {**before, **after}:
-        if (one := before.get((name, key))) != (other := after.get((name, key))):
-            kind = {"_buffers": "the buffer ", "_parameters": "the parameter ", "_modules": "the layer "}.get(key, "")
-            if kind and isinstance(one, dict) and isinstance(other, dict):
-                key = next(k for k in {**one, **other} if one.get(k) != other.get(k))
-            return kind + ".".join(filter(None, (name, key)))
-    return ""
 
 
 @contextmanager
