@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
     from torch import nn
 
-MEMINFO = Path("/proc/meminfo")
+MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 # A container's limit of memory, in version 2 and version 1 of cgroups.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 BYTES_PER_NUMBER = 4
@@ -43,6 +43,15 @@ def memory() -> int:
     """Return the number of bytes of memory: of the machine, or the container's limit if that is lower."""
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else available_memory()
     return min(whole, *map(_limit, LIMITS))
+
+
+def own_memory() -> int:
+    """Return the number of bytes of memory that this process takes; 0 where the system does not say so."""
+    try:
+        lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+        return int(lines["VmRSS"].split()[0]) * 1024
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 @contextmanager

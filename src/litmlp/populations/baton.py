@@ -27,6 +27,7 @@ class Baton:
 
     Args:
         work: what the thread does.
+        share: the work may call it to say that others like it could be done at the same time, elsewhere.
 
     Attributes:
         parked: what the work gave when it parked; None while it runs, and once it is over.
@@ -34,8 +35,9 @@ class Baton:
         seconds: that the work has taken; others may add to it what is done for the work.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], share: Callable[[], None] = lambda: None) -> None:
         self.work = work
+        self.share = share
         self.parked: Any = None
         self.error: BaseException | None = None
         self.is_over = False

@@ -11,7 +11,16 @@ from litmlp.sweeps import launching
 
 
 class PopulationLauncher(Launcher):
-    """Runs jobs one after another in this process. The sweeper joins those jobs to one that are trained together."""
+    """Runs jobs one after another in this process. The sweeper joins those jobs to one that are trained together.
+
+    Args:
+        processes: the number of processes that train the runs of such a job; `auto` for one per core or GPU in a grid,
+            and one in a search, whose trials would otherwise depend on which process is faster. A job starts them
+            itself, so the launcher does not use this number.
+    """
+
+    def __init__(self, processes: int | str = "auto") -> None:
+        self.processes = processes
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the objects that Hydra passes."""

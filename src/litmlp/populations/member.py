@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from litmlp.data import Batches
 from litmlp.networks.hidden import evaluating
-from litmlp.populations.baton import own, park
+from litmlp.populations.baton import Baton, own, park
 from litmlp.populations.likeness import is_fixed
 from litmlp.populations.optimizer import is_linear
 from litmlp.populations.watch import Watch
@@ -68,7 +68,9 @@ class MemberLoop(_FitLoop):
             return
         member = None
         reason = reason_alone(self.trainer)
-        if not reason:
+        if reason:
+            current().share()
+        else:
             park(member := Member(self))
             reason = member.reason_alone
         if member is None or reason:
@@ -100,6 +102,13 @@ class MemberLoop(_FitLoop):
                 self.on_iteration_done()
         self._restarting = False
         self.on_run_end()
+
+
+def current() -> Baton:
+    """Return the baton of the run that calls this."""
+    baton = own()
+    assert baton is not None
+    return baton
 
 
 def reason_alone(trainer: Any) -> str:
@@ -178,9 +187,7 @@ class Member:
         self.loop = loop
         self.trainer: Any = loop.trainer
         self.config = loop.config
-        baton = own()
-        assert baton is not None
-        self.baton = baton
+        self.baton = current()
         self.task: Any = self.trainer.lightning_module
         self.data: Any = self.trainer.datamodule
         self.optimizer: Any = self.trainer.optimizers[0]

@@ -30,17 +30,16 @@ def products(trainer: Any) -> int:
     return machine.products(trainer.lightning_module.network, trainer.datamodule.batch_size)
 
 
-class IfItPays(Callback):
-    """Calls a function before training if it pays to train the run together with others like it.
+class AtFitStart(Callback):
+    """Calls a function when training begins, once the table is in memory.
 
     Args:
-        function: is called without arguments.
+        function: is called with the trainer.
     """
 
-    def __init__(self, function: Callable[[], None]) -> None:
+    def __init__(self, function: Callable[[Any], None]) -> None:
         self.function = function
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Call the function, unless a step of this run keeps a core busy."""
-        if most_members(trainer) > 1:
-            self.function()
+        """Call the function."""
+        self.function(trainer)

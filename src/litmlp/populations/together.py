@@ -36,7 +36,7 @@ class Work(NamedTuple):
     key: Any = None
 
 
-def train_together(works: Sequence[Work], most: int | str = "auto") -> None:
+def train_together(works: Sequence[Work], most: int | str = "auto", share: Callable[[], None] = lambda: None) -> None:
     """Do works that train runs, and take the steps of their runs together.
 
     A work parks where its run waits for the steps of an epoch. As soon as a quarter of a population's members have
@@ -46,6 +46,7 @@ def train_together(works: Sequence[Work], most: int | str = "auto") -> None:
     Args:
         works: of which those with the same key are done at the same time.
         most: the number of works that are under way at the same time at most; `auto` for as many as pay and fit.
+        share: is called when runs are trained alone, not because they differ, but because all like them are.
 
     Raises:
         BaseException: with which a work ended; all others are stopped with it, too.
@@ -53,7 +54,7 @@ def train_together(works: Sequence[Work], most: int | str = "auto") -> None:
     if len(works) == 1:
         works[0].do()
         return
-    together, threads = Together(works, most), torch.get_num_threads()
+    together, threads = Together(works, most, share), torch.get_num_threads()
     with _logged():
         try:
             together.run()
@@ -88,10 +89,11 @@ class Together:
         last_alone: the config of the run that was trained alone last.
     """
 
-    def __init__(self, works: Sequence[Work], most: int | str) -> None:
+    def __init__(self, works: Sequence[Work], most: int | str, share: Callable[[], None]) -> None:
         numbers = {key: number for number, key in enumerate(dict.fromkeys(work.key for work in works))}
         self.left = deque(sorted(works, key=lambda work: numbers[work.key]))
         self.most = most
+        self.share = share
         self.under_way: list[Baton] = []
         self.key: Any = None
         self.known: deque[tuple[Member, Recordings]] = deque(maxlen=MOST_KINDS)
@@ -113,7 +115,7 @@ class Together:
     def _begin_more(self) -> None:
         while self.left and self._has_place():
             work = self.left.popleft()
-            self.key, baton = work.key, Baton(work.do)
+            self.key, baton = work.key, Baton(work.do, self.share)
             self.under_way.append(baton)
             self._go_on(baton)
 
@@ -151,6 +153,7 @@ class Together:
         try:
             population = Population(members, self._recordings(members[0]))
         except NotRecordable as error:
+            self.share()
             self._leave_alone(group, str(error))
             return
         for baton, new in zip(group, members, strict=True):
@@ -209,6 +212,7 @@ class Together:
             found.append(keys.difference(self.last_alone, member.config))
         self.last_alone = member.config
         if self._most() == 1:
+            self.share()
             return f"its steps, with {products(member.trainer):,} multiplications in a forward pass, keep a core busy"
         differing = next(filter(None, found), None)
         return f"other runs differ in {differing}" if differing else "there is no other run to train it with"

@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from litmlp.callbacks import Pruning
     from litmlp.sweeps.study import Study
+    from litmlp.sweeps.workers import Workers
+
+FEWEST = 16  # jobs of a part of a sweep; with fewer, a step of several runs costs nearly as much as their own steps
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Job:
         stops_on_failure: whether no job begins after another one has failed.
         members: the number of runs that are trained together at most; `auto` for as many as pay and fit.
         together: the numbers of the jobs that one launched job stands for, by the first of them; absent for itself.
+        processes: the number of processes that train the jobs of this one, at most.
+        workers: the processes that do so now.
         parent: the process with which the job's own process ends; None if it goes on without the sweep's command.
     """
 
@@ -55,6 +60,8 @@ class Job:
     stops_on_failure: bool = False
     members: int | str = 1
     together: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    processes: int = 1
+    workers: "Workers | None" = None
     parent: int | None = None
 
     def __call__(self, config: DictConfig) -> None:
@@ -64,12 +71,42 @@ class Job:
             process.end_with(self.parent)
         number = int(HydraConfig.get().sweep.subdir)
         numbers = self.together.get(number, [number])
+        if self.processes == 1 or len(numbers) == 1:
+            self.train(numbers)
+            return
+        from litmlp.sweeps.workers import Workers
+
+        self.workers = Workers(self, self.chunks(numbers, self.processes), min(self.processes, len(numbers)))
+        self.workers.run()
+
+    def train(self, numbers: Sequence[int], share: Callable[[], None] = lambda: None) -> None:
+        """Train the runs of jobs together, as far as they can be.
+
+        Args:
+            numbers: of the jobs.
+            share: is called if they are trained one by one, so that other processes may take some of them.
+        """
         if len(numbers) == 1:
-            self.run(number)
+            self.run(numbers[0])
             return
         from litmlp.populations.together import Work, train_together
 
-        train_together([Work(partial(self.run, one), self.shape(one)) for one in numbers], self.members)
+        train_together([Work(partial(self.run, one), self.shape(one)) for one in numbers], self.members, share)
+
+    def chunks(self, numbers: Sequence[int], processes: int, fewest: int = FEWEST) -> list[list[int]]:
+        """Return jobs in parts that several processes train, each with jobs that can be trained together.
+
+        Args:
+            numbers: of the jobs.
+            processes: the number of processes.
+            fewest: jobs of a part, if there are as many that can be trained together.
+        """
+        size = keys.MOST if self.members == "auto" else int(self.members)
+        size = min(size, max(fewest, -(-len(numbers) // processes)))
+        alike: dict[Any, list[int]] = {}
+        for number in numbers:
+            alike.setdefault(self.shape(number), []).append(number)
+        return [some[start : start + size] for some in alike.values() for start in range(0, len(some), size)]
 
     def shape(self, number: int) -> Any:
         """Return what tells jobs apart that can hardly be trained together."""
@@ -161,7 +198,7 @@ class Job:
                 pruning = self._pruning(record, study, config, index)
             if metrics is None:
                 callbacks: list[L.Callback] = [pruning] if pruning else []
-                callbacks += self._sharing(number, record, study)
+                callbacks += self._beginning(number, record, study)
                 columns = self.sweep.description["columns"]
                 metrics = train(config, folder, resume=True, callbacks=callbacks, columns=columns)
             results.append(metrics)
@@ -198,13 +235,25 @@ class Job:
 
         return Study(self.sweep, self.storage)
 
-    def _sharing(self, number: int, record: Row, study: "Study | None") -> list["L.Callback"]:
-        """Return a callback that lets later jobs share values with this one, if its run can be trained with others."""
-        if study is None or self.members == 1 or study.values_of_group(number):
-            return []
-        from litmlp.populations.size import IfItPays
+    def _beginning(self, number: int, record: Row, study: "Study | None") -> list["L.Callback"]:
+        """Return a callback for the beginning of training, when it is known what a run needs.
 
-        return [IfItPays(partial(study.share, record["trial"]))]
+        It lets later jobs of a search share values with this one, if its run can be trained with others; and it starts
+        other processes.
+        """
+        shares = study is not None and self.members != 1 and not study.values_of_group(number)
+        if not shares and self.workers is None:
+            return []
+        from litmlp.populations.size import AtFitStart, most_members
+
+        def begin(trainer: "L.Trainer") -> None:
+            if shares and most_members(trainer) > 1:
+                assert study is not None
+                study.share(record["trial"])
+            if self.workers is not None:
+                self.workers.begin()
+
+        return [AtFitStart(begin)]
 
     def _pruning(self, record: Row, study: "Study | None", config: dict[str, Any], index: int) -> "Pruning | None":
         if study is None or self.sweep.description["pruner"] is None:

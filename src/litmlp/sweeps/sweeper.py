@@ -26,6 +26,8 @@ from litmlp.training import compat
 SECONDS_BETWEEN_LOOKS = 1.0
 IRRELEVANT = ("threads", "resume")  # config keys that do not change the results
 ROWS_REPORTED = 10
+AUTO = "auto"
+ONE_DEVICE = ("1", "auto", "[0]")  # values of trainer.devices
 ROUNDS = 4  # of a search whose trials are drawn in groups
 NO_CONSOLE = "hydra.job_logging.root.handlers=[]"  # the sweep itself prints one line for each job
 LAUNCHERS = {
@@ -119,6 +121,7 @@ class ResumableSweeper(Sweeper):
             deadline=time.time() + self.timeout if self.timeout else float("inf"),
             stops_on_failure=self.on_failure == "stop",
             members=members,
+            processes=self._side_by_side(launcher) if launcher == "population" else 1,
             parent=os.getpid() if launcher == "joblib" else None,
             **self._of_search(),
         )
@@ -220,13 +223,7 @@ class ResumableSweeper(Sweeper):
             return {number: [number] for number in numbers}
         if self._launcher_name() == "population":
             return {numbers[0]: list(numbers)}
-        size = MOST if job.members == "auto" else int(job.members)
-        size = min(size, -(-len(numbers) // self._processes()))
-        alike: dict[Any, list[int]] = {}
-        for number in numbers:
-            alike.setdefault(job.shape(number), []).append(number)
-        chunks = [some[start : start + size] for some in alike.values() for start in range(0, len(some), size)]
-        return {chunk[0]: chunk for chunk in chunks}
+        return {chunk[0]: chunk for chunk in job.chunks(numbers, self._processes(), fewest=1)}
 
     def _processes(self) -> int:
         """Return the number of processes that the launcher runs at the same time, as far as it says so."""
@@ -257,7 +254,25 @@ class ResumableSweeper(Sweeper):
             return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)  # as joblib counts: -1 is all cores
         if launcher == "submitit_local":
             return self.n_jobs or max(1, cores() // (self.config.hydra.launcher.cpus_per_task or 1))
+        if launcher == "population":
+            return self._processes_of_population()
         return 1  # jobs run one after another, or the launcher gives each job cores of its own
+
+    def _processes_of_population(self) -> int:
+        """Return the number of processes that train the runs of the launcher `population`."""
+        setting = self.config.hydra.launcher.get("processes", AUTO)
+        if setting != AUTO:
+            check_count("processes", setting, "hydra.launcher")
+            return int(setting)
+        trainer = self.config.trainer
+        if str(trainer.get("devices", 1)) not in ONE_DEVICE:
+            return 1
+        if trainer.get("accelerator") != "cpu":
+            import torch
+
+            if torch.accelerator.is_available():
+                return max(1, torch.accelerator.device_count())
+        return cores()
 
     def _launcher_name(self) -> str:
         target = str(self.config.hydra.launcher.get("_target_", ""))
@@ -304,7 +319,7 @@ class ResumableSweeper(Sweeper):
             plain = with_task(cli.resolved(config))
             check(plain)
             columns |= hyperparameters(plain).keys()
-            has_several = str(plain["trainer"].get("devices", 1)) not in ("1", "auto", "[0]")
+            has_several = str(plain["trainer"].get("devices", 1)) not in ONE_DEVICE
             if has_several and launcher in ("joblib", "ray"):
                 raise InputError(
                     f"trainer.devices={plain['trainer']['devices']} would start processes inside those of "
@@ -416,6 +431,10 @@ class Search(ResumableSweeper):
         most = max(2, min(MOST, self.n_trials // ROUNDS)) if members == "auto" else int(members)
         return {"members": most}
 
+    def _processes_of_population(self) -> int:
+        # Several processes would ask for trials in an order that no seed gives.
+        return 1 if self.config.hydra.launcher.get("processes", AUTO) == AUTO else super()._processes_of_population()
+
     def _total(self, sweep: SweepFolder) -> int:
         from litmlp.sweeps.study import GRID, from_plain, grid
 
@@ -427,10 +446,10 @@ class Search(ResumableSweeper):
         return {"num_trials": self.n_trials, "storage": self.storage}
 
 
-def check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: Any, of: str = "hydra.sweeper") -> None:
     """Raise InputError unless a setting is a whole number from 1 up."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"hydra.sweeper.{name} is {value}: use a whole number from 1 up")
+        raise InputError(f"{of}.{name} is {value}: use a whole number from 1 up")
 
 
 def trials(axes: dict[str, Any]) -> list[list[str]]:
