@@ -297,7 +297,9 @@ class Member:
             self.loop.epoch_loop.val_loop.run()  # such hooks may change the weights that are validated
             trainer.training = True
             return
-        progress = self.loop.epoch_loop.val_loop.batch_progress
+        val_loop = self.loop.epoch_loop.val_loop
+        val_loop.setup_data()  # Lightning has not done it if the first epoch has no validation
+        progress = val_loop.batch_progress
         progress.reset_on_run()
         progress.increment_by(trainer.num_val_batches[0], True)
         with evaluating(task):
