@@ -68,6 +68,8 @@ def same_as_alone(overrides: Sequence[str], members: Sequence[Sequence[str]], fo
 CASES = {
     "classes": (PENGUINS, SEEDS),
     "class weights": ([*PENGUINS, "task.class_weights=balanced"], [*SEEDS, ["task.class_weights=[3,1,2]"]]),
+    "label smoothing": ([*PENGUINS, "task.loss.label_smoothing=0.1"], [*SEEDS, ["task.loss.label_smoothing=0.2"]] * 2),
+    "brier": ([*PENGUINS, "task/loss=brier"], SEEDS),
     "members": ([*PENGUINS, "network=tabm", "network.hidden_sizes=[8]", "network.members=3"], SEEDS),
     "numbers": (CALIFORNIA, [[*one, f"data.seed={number}"] for number, one in enumerate(SEEDS)]),
     "logarithm": (CALIFORNIA, [*SEEDS, ["data.target_transform=log1p"], ["data.target_transform=log1p", "seed=4"]]),
@@ -77,7 +79,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_epoch_logs_what_it_logs_alone(case: str, tmp_path: Path):
     sizes = same_as_alone(*CASES[case], tmp_path)
-    assert sizes == ([3, 2] * 3 if case == "logarithm" else [len(CASES[case][1])] * 3)
+    assert sizes == {"logarithm": [3, 2] * 3, "label smoothing": [6, 2] * 3}.get(case, [len(CASES[case][1])] * 3)
 
 
 class WithLargest(RegressionTask):

@@ -30,7 +30,7 @@ class Known(NamedTuple):
 
     Attributes:
         outputs: of the rows.
-        values: of some metrics, by name.
+        values: of some metrics, and maybe of the loss, by name.
         temperature: that was fitted to validation rows, where there is one.
     """
 
@@ -207,12 +207,14 @@ class Task(L.LightningModule, ABC):
             collected.take()
         assert outputs is not None
         assert targets is not None
-        no_row_counts = weights is not None and not weights.any()
-        values = {"loss": torch.tensor(torch.nan) if no_row_counts else self.mean_loss(outputs, targets, weights)}
-        found = known.values if known else {}
-        if others := {name: metric for name, metric in self.metrics.items() if name not in found}:
-            found = found | values_of(others, *self.compared(outputs, targets))
-        values |= {name: found[name] for name in self.metrics}
+        found = dict(known.values) if known else {}
+        others = {name: metric for name, metric in self.metrics.items() if name not in found}
+        if "loss" not in found:
+            no_row_counts = weights is not None and not weights.any()
+            found["loss"] = torch.tensor(torch.nan) if no_row_counts else self.mean_loss(outputs, targets, weights)
+        if others:
+            found |= values_of(others, *self.compared(outputs, targets))
+        values = {name: found[name] for name in ("loss", *self.metrics)}
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
 
     def known_of(self, stage: str) -> Known | None:
