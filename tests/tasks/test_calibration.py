@@ -16,7 +16,7 @@ from litmlp.commands.train import train
 from litmlp.files import read_json
 from litmlp.model import load
 from litmlp.tasks import calibration
-from litmlp.tasks.calibration import LIMIT, PRIOR_ROWS, temperature_of
+from litmlp.tasks.calibration import LIMIT, PRIOR_ROWS, temperature_of, temperatures_of
 
 SMOOTHED = ["data=penguins", "task.loss.label_smoothing=0.3", *UNDRAWN]
 
@@ -110,6 +110,37 @@ def test_of_many_rows_evenly_spaced_ones_are_used(monkeypatch: pytest.MonkeyPatc
     scores, target = drawn(100, 3, 2.0)
     monkeypatch.setattr(calibration, "MAX_SCORES", 110)
     assert temperature_of(scores, target) == temperature_of(scores[::3].clone(), target[::3])
+
+
+def tables(rows: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tables whose fits take from one step to many, and end at any temperature or never."""
+    drawings = [drawn(rows, classes, temperature, seed) for seed, temperature in enumerate([0.1, 1.0, 2.5, 20.0])]
+    scores, target = (torch.stack(parts) for parts in zip(*drawings, strict=True))
+    sizes = torch.tensor([1.0, 0.0, 1e-12, 1e4, 1e12])
+    scores = torch.cat([scores, sizes[:, None, None] * scores[1], scores[1:2]])
+    target = torch.cat([target, scores[4:9].argmax(dim=2), target[1:2]])
+    scores[-1, 0] = torch.nan
+    return scores, target
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("rows", "classes"), [(1, 2), (60, 2), (200, 5)])
+def test_several_tables_have_the_temperature_of_each(rows: int, classes: int, weighted: bool):
+    scores, target = tables(rows, classes)
+    weight = torch.rand(len(scores), rows, generator=torch.Generator().manual_seed(1)) if weighted else None
+    if weight is not None:
+        weight[0] = 0
+    found = temperatures_of(scores, target, weight)
+    for table, temperature in enumerate(found):
+        alone = temperature_of(scores[table], target[table], None if weight is None else weight[table])
+        assert temperature == pytest.approx(alone, rel=1e-12)
+
+
+def test_a_temperature_does_not_depend_on_the_other_tables():
+    scores, target = tables(60, 3)
+    found = temperatures_of(scores, target)
+    for start in range(len(scores)):
+        assert temperatures_of(scores[start:], target[start:]) == found[start:]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ import pytest
 import sklearn.metrics
 import torch
 
+from litmlp.data import ClassTarget, NumericTarget
+from litmlp.tasks import ClassificationTask, RegressionTask
 from litmlp.tasks.metrics import (
     Metric,
     area_under_roc,
@@ -86,6 +88,56 @@ def test_coefficient_of_determination_equals_scikit_learns(offset: float):
 def test_a_target_that_does_not_vary_has_no_coefficient_of_determination():
     target = torch.full((4, 1), 2.0)
     assert not coefficient_of_determination(target + 1, target).isfinite()
+
+
+def of_classes(rows: int, classes: int, dtype: torch.dtype, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Five tables of probabilities and classes."""
+    generator = torch.Generator().manual_seed(rows)
+    probability = torch.randn(5, rows, classes, generator=generator, dtype=dtype).softmax(dim=2)
+    target = torch.randint(classes, (5, rows), generator=generator)
+    if kind == "ties":
+        probability = (4 * probability).round() / 4
+    elif kind == "missing class":
+        target[1:3] = 0
+    elif kind == "nan":
+        probability[2, 0], probability[4] = torch.nan, torch.nan
+    return probability, target
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "missing class", "nan"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("rows", "classes"), [(1, 2), (60, 2), (60, 3), (1001, 5)])
+def test_several_tables_of_classes_have_the_metrics_of_each(rows: int, classes: int, dtype: torch.dtype, kind: str):
+    probability, target = of_classes(rows, classes, dtype, kind)
+    metrics = ClassificationTask.build_metrics(ClassTarget.example(classes))
+    together = values_of(metrics, probability, target)
+    for table in range(5):
+        for name, value in values_of(metrics, probability[table], target[table]).items():
+            assert torch.equal(together[name][table].nan_to_num(-1), value.nan_to_num(-1)), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_several_tables_of_numbers_have_the_metrics_of_each(outputs: int, dtype: torch.dtype):
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.randn(2, 5, 77, outputs, generator=generator, dtype=dtype)
+    target[1], prediction[3, 0] = 2, torch.nan  # a target that does not vary, and a prediction that is no number
+    metrics = RegressionTask.build_metrics(NumericTarget.example(outputs))
+    together = values_of(metrics, prediction, target)
+    for table in range(5):
+        for name, value in values_of(metrics, prediction[table], target[table]).items():
+            assert value.shape == (outputs,)
+            assert torch.equal(together[name][table].nan_to_num(-1), value.nan_to_num(-1)), name
+
+
+def test_tables_may_have_several_leading_dimensions():
+    generator = torch.Generator().manual_seed(0)
+    probability = torch.rand(2, 3, 20, 4, generator=generator).softmax(dim=3)
+    target = torch.randint(4, (2, 3, 20), generator=generator)
+    metrics = ClassificationTask.build_metrics(ClassTarget.example(4))
+    for name, value in values_of(metrics, probability, target).items():
+        flat = values_of(metrics, probability.flatten(0, 1), target.flatten(0, 1))[name]
+        assert torch.equal(value, flat.view(2, 3)), name
 
 
 def test_rows_of_a_single_process_are_all_rows():

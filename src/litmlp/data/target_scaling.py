@@ -1,6 +1,7 @@
 """Converts targets from their own units to the values that a network learns, and back."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -42,6 +43,13 @@ class TargetScaling:
         """Turn O arrays of transformed values, `[N]`, into the values that a network learns, `[N, O] float64`."""
         each = zip(transformed, self.mean.tolist(), self.std.tolist(), strict=True)
         return np.stack([standardised(values, mean, std) for values, mean, std in each], axis=1)
+
+    @classmethod
+    def of_tables(cls, scalings: Sequence["TargetScaling"]) -> "TargetScaling":
+        """Return the scaling of M tables that have one each, with the same transform, for outputs `[M, N, O]`."""
+        one = copy(scalings[0])
+        one.mean, one.std = (torch.stack([getattr(own, key) for own in scalings])[:, None] for key in ("mean", "std"))
+        return one
 
     def in_own_units(self, output: Tensor, with_mean: bool = True) -> Tensor:
         """Undo standardising and transform for outputs `[N, O]`.

@@ -12,7 +12,7 @@ from litmlp.populations.watch import KINDS, PLAIN
 from litmlp.tasks import Task
 
 OF_TORCH = vars(nn.Module()).keys()  # what every module has, such as hooks
-OF_TASK = ("optimizer", "scheduler", "metrics", "seen", "seen_before", "target")  # each member has its own
+OF_TASK = ("optimizer", "scheduler", "metrics", "seen", "seen_before", "known", "target")  # each member has its own
 OF_LIGHTNING = {*vars(L.LightningModule()), "_hparams", "_hparams_initial", "_hparams_name", "_log_hyperparams"}
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 

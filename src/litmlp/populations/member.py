@@ -21,6 +21,7 @@ from litmlp.populations.likeness import is_fixed
 from litmlp.populations.optimizer import is_linear
 from litmlp.populations.watch import Watch
 from litmlp.tasks import Task
+from litmlp.tasks.task import Known
 from litmlp.training.compat import has_step_hooks
 from litmlp.training.loop import reason_for_single_steps
 
@@ -173,6 +174,7 @@ class Member:
         parameters: that are trained, in the order in which the population has them.
         outputs: of the training rows, in the order of the steps; with their targets and weights.
         val_outputs: of the validation rows.
+        known: what the population has computed from both, by stage.
         loss: of the last step.
     """
 
@@ -181,6 +183,7 @@ class Member:
     of_trainer: dict[str, Any]
     outputs: list[Tensor]
     val_outputs: list[Tensor]
+    known: dict[str, Known]
     loss: Tensor
 
     def __init__(self, loop: Any) -> None:
@@ -281,7 +284,7 @@ class Member:
         epoch_loop._batches_that_stepped += steps
         self.loader.position = (self.loader.sampler.epoch, steps)
         for collected, rows in zip(task.seen["train"], self.outputs, strict=False):
-            collected.add(rows)
+            collected.put(rows)
         if self.has_epoch_schedulers:
             self.optimizer._opt_called = True  # torch would warn that no step was taken yet
             epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=False)
@@ -309,12 +312,15 @@ class Member:
             self.loop.epoch_loop.val_loop.run()  # such hooks may change the weights that are validated
             trainer.training = True
             return
-        progress = self.loop.epoch_loop.val_loop.batch_progress
+        val_loop = self.loop.epoch_loop.val_loop
+        val_loop.setup_data()  # Lightning has not done it if the first epoch has no validation
+        progress = val_loop.batch_progress
         progress.reset_on_run()
         progress.increment_by(trainer.num_val_batches[0], True)
         with evaluating(task):
             for collected, rows in zip(task.seen["val"], self.val_outputs, strict=False):
-                collected.add(rows)
+                collected.put(rows)
+            task.known.update(self.known)
             for method in before:
                 method(trainer, task)
             self.call("on_validation_epoch_end")

@@ -15,6 +15,7 @@ from litmlp.data import Batch
 from litmlp.networks.hidden import evaluating
 from litmlp.networks.mlp import Dropout, num_words
 from litmlp.populations.likeness import is_free
+from litmlp.populations.measures import measure
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
 from litmlp.populations.recorded import recorded
@@ -109,6 +110,7 @@ class Population:
                 member.val_outputs = _seen(member, val, row, self.val_counts[row])
                 for gradient, parameter in zip(self.optimizer.gradient_of, member.parameters, strict=True):
                     parameter.grad = gradient[row]
+        measure(self.task, [member for member in self.members if member])
 
     def disband(self) -> None:
         """Give the members that are left the states of their optimizers, so that others can take their steps."""

@@ -160,8 +160,8 @@ def replaced(owner: Any, key: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_module(owner: nn.Module, key: str, value: nn.Module) -> Iterator[None]:
-    """Set a submodule while this context lasts."""
+def replaced_module(owner: nn.Module, key: str, value: nn.Module | Tensor) -> Iterator[None]:
+    """Set a submodule or a buffer while this context lasts."""
     kept = getattr(owner, key)
     setattr(owner, key, value)
     try:

@@ -27,19 +27,61 @@ def temperature_of(scores: Tensor, target: Tensor, weight: Tensor | None = None)
         target: class indices, `[N]`.
         weight: how much each row counts, `[N]`, in any unit; None if all rows count the same.
     """
-    every = math.ceil(scores.numel() / MAX_SCORES)
-    classes, true = scores[::every].cpu().double().T.contiguous(), target[::every].cpu()  # [K, N]
-    gaps = classes - classes.gather(0, true[None])  # to the score of the true class
-    rows = torch.ones(len(true), dtype=torch.float64) if weight is None else _in_rows(weight[::every].cpu().double())
-    low, high, inverse = 1 / LIMIT, LIMIT, 1.0
-    for _ in range(MAX_STEPS):
-        slope, curvature = _derivatives(gaps, rows, inverse)
-        low, high = (low, inverse) if slope > 0 else (inverse, high)
-        before, step = inverse, inverse - slope / curvature
-        inverse = step if low <= step <= high else math.sqrt(low * high)
-        if abs(inverse - before) <= TOLERANCE * inverse:
-            break
-    return 1 / inverse
+    gaps, rows = _gaps_and_rows(scores, target, weight)
+    search = Search()
+    while not search.is_over:
+        search.step(*map(float, _derivatives(gaps, rows, search.inverse)))
+    return 1 / search.inverse
+
+
+def temperatures_of(scores: Tensor, target: Tensor, weight: Tensor | None = None) -> list[float]:
+    """Return the temperature of each of M tables, which does not depend on the other tables.
+
+    Args:
+        scores: see `temperature_of`, `[M, N, K]`.
+        target: `[M, N]`.
+        weight: `[M, N]`.
+    """
+    gaps, rows = _gaps_and_rows(scores, target, weight)
+    searches = left = [Search() for _ in gaps]
+    while left:
+        inverse = torch.tensor([search.inverse for search in left], dtype=torch.float64)[:, None, None]
+        slopes, curvatures = _derivatives(gaps, rows, inverse)
+        for search, *of_each in zip(left, slopes.tolist(), curvatures.tolist(), strict=True):
+            search.step(*of_each)
+        if any(search.is_over for search in left):
+            kept = [index for index, search in enumerate(left) if not search.is_over]
+            left, gaps, rows = [left[index] for index in kept], gaps[kept], rows[kept]
+    return [1 / search.inverse for search in searches]
+
+
+class Search:
+    """Newton's method for the inverse b of a temperature, within an interval that shrinks."""
+
+    def __init__(self) -> None:
+        self.low, self.high, self.inverse = 1 / LIMIT, LIMIT, 1.0
+        self.steps_left, self.is_over = MAX_STEPS, False
+
+    def step(self, slope: float, curvature: float) -> None:
+        """Take a step, given the derivatives of the sum of the rows' log-losses."""
+        before = self.inverse
+        slope, curvature = slope + PRIOR_ROWS * (1 - 1 / before), curvature + PRIOR_ROWS / before**2
+        self.low, self.high = (self.low, before) if slope > 0 else (before, self.high)
+        after = before - slope / curvature
+        self.inverse = after if self.low <= after <= self.high else math.sqrt(self.low * self.high)
+        self.steps_left -= 1
+        self.is_over = abs(self.inverse - before) <= TOLERANCE * self.inverse or self.steps_left == 0
+
+
+def _gaps_and_rows(scores: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return scores less that of the true class, `[..., K, N]`, and how much each row counts, `[..., N]`."""
+    every = math.ceil(scores.shape[-2] * scores.shape[-1] / MAX_SCORES)
+    classes = scores[..., ::every, :].cpu().mT.to(torch.float64, memory_format=torch.contiguous_format)
+    true = target[..., ::every].cpu()
+    gaps = classes - classes.gather(-2, true[..., None, :])
+    if weight is None:
+        return gaps, torch.ones(true.shape, dtype=torch.float64)
+    return gaps, _in_rows(weight[..., ::every].cpu().double())
 
 
 def _in_rows(weight: Tensor) -> Tensor:
@@ -47,13 +89,13 @@ def _in_rows(weight: Tensor) -> Tensor:
 
     The prior is worth a fixed number of rows, so the unit of the weights would matter otherwise.
     """
-    return weight * weight.sum() / weight.square().sum().clamp_min(torch.finfo(torch.float64).tiny)
+    squares = weight.square().sum(-1, keepdim=True)
+    return weight * weight.sum(-1, keepdim=True) / squares.clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _derivatives(gaps: Tensor, rows: Tensor, inverse: float) -> tuple[float, float]:
-    """Return the first and the second derivative of the minimised sum by b, where b is `inverse`; gaps are `[K, N]`."""
-    probability = (inverse * gaps).softmax(dim=0)
-    mean = (probability * gaps).sum(dim=0)
-    variance = (probability * (gaps - mean).square()).sum(dim=0)
-    slope = float(rows @ mean) + PRIOR_ROWS * (1 - 1 / inverse)
-    return slope, float(rows @ variance) + PRIOR_ROWS / inverse**2
+def _derivatives(gaps: Tensor, rows: Tensor, inverse: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the second derivative of the sum of the rows' log-losses by b, where b is `inverse`."""
+    probability = (gaps * inverse).softmax(dim=-2)
+    mean = (probability * gaps).sum(dim=-2)
+    variance = probability.mul_((gaps - mean.unsqueeze(-2)).square_()).sum(dim=-2)
+    return torch.linalg.vecdot(rows, mean), torch.linalg.vecdot(rows, variance)

@@ -83,17 +83,17 @@ class ClassificationTask(Task):
     def build_metrics(target: Target) -> dict[str, Metric]:
         """Return accuracy, mean recall and mean F1 of the classes, mean one-vs-rest AUROC, and mean log-loss."""
         return {
-            "accuracy": Metric(metrics.accuracy, "max", metrics.confusion),
-            "balanced_accuracy": Metric(metrics.balanced_accuracy, "max", metrics.confusion),
-            "f1": Metric(metrics.f1, "max", metrics.confusion),
-            "auroc": Metric(metrics.mean_area_under_roc, "max"),
-            "log_loss": Metric(metrics.log_loss, "min"),
+            "accuracy": Metric(metrics.accuracy, "max", metrics.confusion, takes_tables=True),
+            "balanced_accuracy": Metric(metrics.balanced_accuracy, "max", metrics.confusion, takes_tables=True),
+            "f1": Metric(metrics.f1, "max", metrics.confusion, takes_tables=True),
+            "auroc": Metric(metrics.mean_area_under_roc, "max", takes_tables=True),
+            "log_loss": Metric(metrics.log_loss, "min", takes_tables=True),
         }
 
     def predict(self, output: Tensor) -> Tensor:
-        """Return class probabilities, `[N, K]`."""
+        """Return class probabilities, `[..., N, K]`."""
         output = output / self.temperature
-        return output.T.softmax(dim=0).T.contiguous()  # on the CPU, several times as fast as output.softmax(dim=1)
+        return output.mT.softmax(dim=-2).mT.contiguous()  # on the CPU, several times as fast as output.softmax(dim=1)
 
     def row_weights(self, batch: Batch) -> Tensor | None:
         """Return the weight of each row: its own weight times the weight of its class."""
@@ -105,13 +105,19 @@ class ClassificationTask(Task):
 
     def fitted_temperature(self) -> float:
         """Return the temperature for the validation rows that were seen; 1 without calibration or without rows."""
+        if known := self.known_of("val"):
+            return known.temperature
         outputs, targets, weights = self.rows_seen("val")
         if self.calibration == "none" or outputs is None:
             return 1.0
         assert targets is not None
-        if self.class_weights is not None and weights is not None:
-            weights = (weights / self.class_weights[targets]).nan_to_num()  # 0 / 0 if the class has weight 0
-        return temperature_of(outputs, targets, weights)
+        return temperature_of(outputs, targets, self.own_weights(targets, weights))
+
+    def own_weights(self, targets: Tensor, weights: Tensor | None) -> Tensor | None:
+        """Return the weights of rows, `[..., N]`, without those of their classes."""
+        if self.class_weights is None or weights is None:
+            return weights
+        return (weights / self.class_weights.gather(-1, targets)).nan_to_num()  # 0 / 0 if the class has weight 0
 
 
 def _add_temperature(task: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -20,6 +20,7 @@ class Collected:
         self.num_pending = 0
         self.memory: Tensor | None = None
         self.num_rows = 0
+        self.whole: Tensor | None = None  # all rows, if they were put
 
     def add(self, rows: Tensor) -> None:
         """Keep rows `[N, ...]`. The caller must not change them, because they may be copied later."""
@@ -27,6 +28,17 @@ class Collected:
         self.num_pending += len(rows)
         if self.num_pending >= MIN_COPIED:
             self._copy()
+
+    def put(self, rows: Tensor) -> None:
+        """Keep all rows of an epoch, `[N, ...]`, without a copy if there are no others. Later ones overwrite them."""
+        if self.pending or self.num_rows:
+            self.add(rows)
+        else:
+            self.memory, self.num_rows, self.whole = rows, len(rows), rows
+
+    def holds(self, rows: Tensor) -> bool:
+        """Tell whether all rows are these, which were put."""
+        return self.whole is rows and not self.pending
 
     def rows(self) -> Tensor | None:
         """Return all rows, or None if there are none. The rows of the next epoch overwrite the same memory."""
@@ -37,7 +49,7 @@ class Collected:
     def take(self) -> Tensor | None:
         """Return all rows and start anew."""
         rows = self.rows()
-        self.num_rows = 0
+        self.num_rows, self.whole = 0, None
         return rows
 
     def _copy(self) -> None:
@@ -52,7 +64,7 @@ class Collected:
             memory = larger
         torch.cat(self.pending, out=memory[self.num_rows : end])
         self.pending.clear()
-        self.memory, self.num_rows, self.num_pending = memory, end, 0
+        self.memory, self.num_rows, self.num_pending, self.whole = memory, end, 0, None
 
 
 def _empty(num_rows: int, like: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 This is exact even for metrics that are not means over rows. Besides, no state of a metric must be kept, reset and
 synchronised among processes.
+
+The metrics of this module also take several tables at once, in leading dimensions, and return a value for each of them.
 """
 
 import math
@@ -25,11 +27,14 @@ class Metric(NamedTuple):
         mode: `min` if smaller values are better, `max` if larger values are better.
         of: computes an intermediate result from predictions and observations. Metrics with the same `of` share it, so
             that it is computed once.
+        takes_tables: whether both functions also take several tables of the same size, `[..., N, O]`, and return a
+            value for each. Others get one table at a time.
     """
 
     function: Callable[..., Tensor]
     mode: Literal["min", "max"]
     of: Callable[[Tensor, Tensor], Tensor] | None = None
+    takes_tables: bool = False
 
 
 def values_of(metrics: dict[str, Metric], prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -49,33 +54,39 @@ def of_all_processes(rows: Tensor) -> Tensor:
 
 
 def confusion(probability: Tensor, target: Tensor) -> Tensor:
-    """Count rows by true class and most probable class, `[K, K]`.
+    """Count rows by true class and most probable class, `[..., K, K]`.
 
     Args:
-        probability: of each class, `[N, K]`.
-        target: class indices, `[N]`.
+        probability: of each class, `[..., N, K]`.
+        target: class indices, `[..., N]`.
     """
-    chunks = zip(probability.split(ROWS_COUNTED_AT_ONCE), target.split(ROWS_COUNTED_AT_ONCE), strict=True)
-    first, *others = (_confusion(*chunk) for chunk in chunks)
+    parts = probability.split(ROWS_COUNTED_AT_ONCE, dim=-2), target.split(ROWS_COUNTED_AT_ONCE, dim=-1)
+    first, *others = (_confusion(*chunk) for chunk in zip(*parts, strict=True))
     return sum(others, start=first).float()
 
 
 def _confusion(probability: Tensor, target: Tensor) -> Tensor:
-    num_classes = probability.shape[1]
+    *tables, _, num_classes = probability.shape
     if probability.device.type == "cpu":  # the same, but without the checks and choices that take longer than counting
-        cells = target * num_classes + probability.argmax(1)
-        return torch.bincount(cells, minlength=num_classes**2).view(num_classes, num_classes)
+        cells = target * num_classes + probability.argmax(-1)
+        num_tables = math.prod(tables)
+        if tables:
+            cells += torch.arange(num_tables).view(*tables, 1) * num_classes**2
+        counts = torch.bincount(cells.flatten(), minlength=num_tables * num_classes**2)
+        return counts.view(*tables, num_classes, num_classes)
+    if tables:
+        return torch.stack([_confusion(*table) for table in zip(probability, target, strict=True)])
     return multiclass_confusion_matrix(probability, target, num_classes, validate_args=False)
 
 
 def accuracy(counts: Tensor) -> Tensor:
     """Return the fraction of rows whose most probable class is the true one, given the counts of `confusion`."""
-    return counts.trace() / counts.sum()
+    return counts.diagonal(dim1=-2, dim2=-1).sum(-1) / counts.sum((-2, -1))
 
 
 def balanced_accuracy(counts: Tensor) -> Tensor:
     """Return the mean recall of the classes that occur, given the counts of `confusion`."""
-    return (counts.diagonal() / counts.sum(1)).nanmean()  # 0 / 0 for a class that does not occur
+    return (counts.diagonal(dim1=-2, dim2=-1) / counts.sum(-1)).nanmean(-1)  # 0 / 0 for a class that does not occur
 
 
 def f1(counts: Tensor) -> Tensor:
@@ -83,18 +94,18 @@ def f1(counts: Tensor) -> Tensor:
 
     The mean is over classes that occur or are predicted.
     """
-    return (2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))).nanmean()
+    return (2 * counts.diagonal(dim1=-2, dim2=-1) / (counts.sum(-2) + counts.sum(-1))).nanmean(-1)
 
 
 def log_loss(probability: Tensor, target: Tensor) -> Tensor:
     """Return the mean negative logarithm of the probability of the true class. It does not depend on the training loss.
 
     Args:
-        probability: of each class, `[N, K]`.
-        target: class indices, `[N]`.
+        probability: of each class, `[..., N, K]`.
+        target: class indices, `[..., N]`.
     """
     smallest = torch.finfo(probability.dtype).tiny
-    return -probability.gather(1, target[:, None]).clamp_min(smallest).log().mean()
+    return -probability.gather(-1, target[..., None])[..., 0].clamp_min(smallest).log().mean(-1)
 
 
 def mean_area_under_roc(probability: Tensor, target: Tensor) -> Tensor:
@@ -103,12 +114,13 @@ def mean_area_under_roc(probability: Tensor, target: Tensor) -> Tensor:
     It is NaN if only one class occurs.
 
     Args:
-        probability: of each class, `[N, K]`.
-        target: class indices, `[N]`.
+        probability: of each class, `[..., N, K]`.
+        target: class indices, `[..., N]`.
     """
-    if probability.shape[1] == 2:  # the other class has the same area
-        return area_under_roc(probability[:, 1], target == 1)
-    return torch.stack([area_under_roc(p, target == k) for k, p in enumerate(probability.unbind(1))]).nanmean()
+    if probability.shape[-1] == 2:  # the other class has the same area
+        return area_under_roc(probability[..., 1], target == 1)
+    areas = [area_under_roc(p, target == k) for k, p in enumerate(probability.unbind(-1))]
+    return torch.stack(areas, dim=-1).nanmean(-1)
 
 
 def area_under_roc(score: Tensor, is_positive: Tensor) -> Tensor:
@@ -117,9 +129,11 @@ def area_under_roc(score: Tensor, is_positive: Tensor) -> Tensor:
     Ties count half (Mann and Whitney 1947). The result is NaN if there are no positive or no negative rows.
 
     Args:
-        score: of each row, `[N]`.
-        is_positive: for each row, `[N] bool`.
+        score: of each row, `[..., N]`.
+        is_positive: for each row, `[..., N] bool`.
     """
+    if score.ndim > 1:  # sorting takes longer than all that could be done at once
+        return torch.stack([area_under_roc(*table) for table in zip(score, is_positive, strict=True)])
     if score.device.type == "cpu" and score.dtype in (torch.float32, torch.float64):
         area = _area_under_roc(score.numpy(), is_positive.numpy())
         if area is not None:
@@ -142,10 +156,20 @@ def _area_under_roc(score: np.ndarray, is_positive: np.ndarray) -> float | None:
     return (lower + not_higher) / (2 * num_pairs)
 
 
-def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return R2 of each target: 1 - (sum of squared errors) / (sum of squared deviations from the mean).
+def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the root of the mean squared error of each target, `[..., O]`; both arguments are `[..., N, O]`."""
+    return (prediction - target).square().mean(-2).sqrt()
 
-    Both arguments are `[N, O]`.
+
+def mean_absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the mean absolute error of each target, `[..., O]`; both arguments are `[..., N, O]`."""
+    return (prediction - target).abs().mean(-2)
+
+
+def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return R2 of each target, `[..., O]`: 1 - (sum of squared errors) / (sum of squared deviations from the mean).
+
+    Both arguments are `[..., N, O]`.
     """
-    errors = (target - prediction).square().sum(0)
-    return 1 - errors / (target - target.mean(0)).square().sum(0)
+    errors = (target - prediction).square().sum(-2)
+    return 1 - errors / (target - target.mean(-2, keepdim=True)).square().sum(-2)

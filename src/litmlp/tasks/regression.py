@@ -1,16 +1,15 @@
 """The task that predicts numbers."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error
 
 from litmlp.data.spec import Spec
 from litmlp.data.targets import NumericTarget, Target
-from litmlp.tasks.metrics import Metric, coefficient_of_determination
+from litmlp.tasks import metrics
+from litmlp.tasks.metrics import Metric
 from litmlp.tasks.task import Task
 
 
@@ -43,11 +42,10 @@ class RegressionTask(Task):
     @staticmethod
     def build_metrics(target: Target) -> dict[str, Metric]:
         """Return root mean squared error, mean absolute error, and coefficient of determination."""
-        size = target.num_outputs
         return {
-            "rmse": Metric(partial(mean_squared_error, squared=False, num_outputs=size), "min"),
-            "mae": Metric(partial(mean_absolute_error, num_outputs=size), "min"),
-            "r2": Metric(coefficient_of_determination, "max"),
+            "rmse": Metric(metrics.root_mean_squared_error, "min", takes_tables=True),
+            "mae": Metric(metrics.mean_absolute_error, "min", takes_tables=True),
+            "r2": Metric(metrics.coefficient_of_determination, "max", takes_tables=True),
         }
 
     def predict(self, output: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import lru_cache, partial
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import lightning.pytorch as L
 import torch
@@ -23,6 +23,20 @@ from litmlp.tasks.metrics import Metric, of_all_processes, values_of
 
 STAGES = ("train", "val", "test")
 MIN_WEIGHT = torch.finfo(torch.float32).tiny  # at least this is divided by, so that a batch of weight 0 is not 0/0
+
+
+class Known(NamedTuple):
+    """What others have computed from the rows that a task has seen.
+
+    Attributes:
+        outputs: of the rows.
+        values: of some metrics, and maybe of the loss, by name.
+        temperature: that was fitted to validation rows, where there is one.
+    """
+
+    outputs: Tensor
+    values: dict[str, Tensor]
+    temperature: float = 1.0
 
 
 class Task(L.LightningModule, ABC):
@@ -63,6 +77,7 @@ class Task(L.LightningModule, ABC):
         self.metrics = self.build_metrics(spec.target)
         self.seen = {stage: (Collected(), Collected(), Collected()) for stage in STAGES}  # outputs, targets, weights
         self.seen_before: list[Tensor | None] = [None, None, None]  # the same, from before an epoch was interrupted
+        self.known: dict[str, Known] = {}  # by stage; a population computes it for all of its members at once
         self.target = spec.target
 
     @staticmethod
@@ -186,16 +201,26 @@ class Task(L.LightningModule, ABC):
     @torch.no_grad()
     def take_metrics(self, stage: str) -> dict[str, Tensor]:
         """Return loss and metrics of all rows that `stage` has seen, named `stage/name`, and forget these rows."""
+        known = self.known_of(stage)
         outputs, targets, weights = self.rows_seen(stage)
         for collected in self.seen[stage]:
             collected.take()
         assert outputs is not None
         assert targets is not None
-        compared = self.compared(outputs, targets)
-        no_row_counts = weights is not None and not weights.any()
-        values = {"loss": torch.tensor(torch.nan) if no_row_counts else self.mean_loss(outputs, targets, weights)}
-        values |= values_of(self.metrics, *compared)
+        found = dict(known.values) if known else {}
+        others = {name: metric for name, metric in self.metrics.items() if name not in found}
+        if "loss" not in found:
+            no_row_counts = weights is not None and not weights.any()
+            found["loss"] = torch.tensor(torch.nan) if no_row_counts else self.mean_loss(outputs, targets, weights)
+        if others:
+            found |= values_of(others, *self.compared(outputs, targets))
+        values = {name: found[name] for name in ("loss", *self.metrics)}
         return {f"{stage}/{name}": value for name, value in self._by_output(values).items()}
+
+    def known_of(self, stage: str) -> Known | None:
+        """Return what is known of the rows that `stage` has seen, if no others came to them."""
+        known = self.known.get(stage)
+        return known if known and self.seen[stage][0].holds(known.outputs) else None
 
     def rows_seen(self, stage: str) -> list[Tensor | None]:
         """Return outputs, targets and weights of all rows that `stage` has seen, in all processes."""
