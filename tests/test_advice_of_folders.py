@@ -45,7 +45,7 @@ OTHER_SWEEP = (
     "'{}' holds a sweep made by another command ({} differs): choose another hydra.sweep.dir, or type the command that "
     "made it"
 )
-NO_NUMBER = "hydra.sweeper.{} is {}: use a whole number from 1 up"
+NO_NUMBER = "{}.{} is {}: use a whole number from 1 up"
 LOST_TRIAL = "'{}' has lost trial {}, so the search cannot go on: choose another hydra.sweep.dir"
 LOG_INTERVAL = "{} is a logarithmic interval from {}: start above 0, or leave tag(log, ...) out"
 
@@ -342,6 +342,7 @@ CASES = [  # the message, the mistake, and what its advice says to type; `small`
     ),
     # sweeps/sweeper.py
     (NO_NUMBER, f"{GRID}=again hydra.sweeper.n_jobs=0", f"{GRID}=again hydra.sweeper.n_jobs=1"),
+    (NO_NUMBER, f"{GRID}=again hydra.launcher.processes=0", f"{GRID}=again hydra.launcher.processes=1"),
     (
         NO_NUMBER,
         f"{PLAIN_SEARCH} {AGAIN} hydra.sweeper.n_trials=many",

@@ -32,8 +32,8 @@ GROUP = re.compile(r"hydra/(launcher|sweeper|sweeper/sampler|sweeper/pruner)=(?!
 SETTING = re.compile(
     r"hydra\.(sweeper\.(n_trials|n_jobs|timeout|on_failure|retry_failed|study_name|repeat|params\.[\w.]+"
     r"|sampler\.\w+|pruner\.\w+)"
-    r"|launcher\.(n_jobs|partition|qos|account|nodes|tasks_per_node|cpus_per_task|cpus_per_gpu|gpus_per_node|gpus_per_task"
-    r"|mem_gb|mem_per_cpu|mem_per_gpu|timeout_min|max_num_timeout|array_parallelism|ray\.remote\.num_(cpus|gpus)))"
+    r"|launcher\.(n_jobs|processes|partition|qos|account|nodes|tasks_per_node|cpus_per_task|cpus_per_gpu|gpus_per_node"
+    r"|gpus_per_task|mem_gb|mem_per_cpu|mem_per_gpu|timeout_min|max_num_timeout|array_parallelism|ray\.remote\.num_(cpus|gpus)))"
     r"=[^${}]*"
 )
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from litmlp.networks.mlp import Dropout
+from litmlp.populations.padding import SIZES, resizable
 from litmlp.populations.watch import KINDS, PLAIN
 from litmlp.tasks import Task
 
@@ -44,12 +45,14 @@ def _differences(one: nn.Module, other: nn.Module) -> Iterator[str]:
     if [(name, type(module)) for name, module in ones.items()] != [(n, type(m)) for n, m in others.items()]:
         yield "the layers"
         return
+    free = resizable(one, other)
     for kind, tensors, others_tensors in (
         ("parameter", dict(one.named_parameters()), dict(other.named_parameters())),
         ("buffer", dict(one.named_buffers()), dict(other.named_buffers())),
     ):
         for name in tensors.keys() | others_tensors.keys():
-            if _layout(tensors.get(name)) != _layout(others_tensors.get(name)):
+            layouts = [_layout(given.get(name), name in free) for given in (tensors, others_tensors)]
+            if layouts[0] != layouts[1]:
                 yield f"the shape of the {kind} {name}"
     for name, module in ones.items():
         if any(vars(one)[key] for one in (module, others[name]) for key in HOOKS):
@@ -59,6 +62,7 @@ def _differences(one: nn.Module, other: nn.Module) -> Iterator[str]:
                 key in OF_TORCH
                 or (isinstance(module, Task) and _is_of_task(key))
                 or (is_free(module, key) and is_free(others[name], key))
+                or (key in SIZES and f"{name}.weight" in free)
             ):
                 continue
             if not _equal(vars(module).get(key), vars(others[name]).get(key)):
@@ -76,8 +80,10 @@ def _is_of_task(key: str) -> bool:
     return key in OF_TASK or key in OF_LIGHTNING or key == "_ddp_params_and_buffers_to_ignore"
 
 
-def _layout(tensor: Tensor | None) -> Any:
-    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad)
+def _layout(tensor: Tensor | None, any_shape: bool) -> Any:
+    if tensor is None:
+        return None
+    return None if any_shape else tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -108,7 +108,7 @@ class StackedOptimizer:
             joined[name] = torch.zeros_like(unit.update)
             for row, (state, own) in enumerate(zip(states, parameters, strict=True)):
                 for place, parameter in zip(places, own, strict=True):
-                    joined[name][row, place.start : place.end] = state[parameter][name].flatten()
+                    joined[name][row, place.columns(unit.rows.start + row)] = state[parameter][name].flatten()
         unit.optimizer.state[unit.update] = joined
 
     def give(self, row: int) -> None:
@@ -120,11 +120,10 @@ class StackedOptimizer:
             for place, parameter in zip(
                 self.stack.places_of(unit.group), own.param_groups[unit.group]["params"], strict=True
             ):
-                columns = slice(place.start, place.end)
                 own.state[parameter] = {
                     name: (value.clone() if isinstance(value, Tensor) else value)
                     if _is_shared(value)
-                    else value[row - unit.rows.start, columns].view(place.shape).clone()
+                    else place.own(value[row - unit.rows.start], row).clone()
                     for name, value in state.items()
                 }
 
@@ -153,6 +152,8 @@ class StackedOptimizer:
             if settings is not None:
                 optimizer.param_groups[0].update(settings[rows.start][group])
             optimizer.step()
+            if (is_padding := self.stack.is_padding[group]) is not None:
+                update.masked_fill_(is_padding[rows], 0.0)  # without this, 0 / 0 for eps=0
             self.stack.matrices[group][rows].addcmul_(update, rates[rows, group, None])
             update.zero_()
 

@@ -18,6 +18,7 @@ from litmlp.populations.likeness import is_free
 from litmlp.populations.measures import measure
 from litmlp.populations.member import Member
 from litmlp.populations.optimizer import StackedOptimizer
+from litmlp.populations.padding import Padding, paddings
 from litmlp.populations.recorded import recorded
 from litmlp.populations.stack import Stack
 from litmlp.populations.step import NotRecordable, Step, without_side_effects
@@ -26,7 +27,7 @@ from litmlp.training.compat import has_hooks
 ROWS_AT_ONCE = 65536  # of all members together, in a validation
 MAX_REASON = 200
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the differences between one step and the other, relative
-Recordings = dict[Any, Callable[..., Any]]
+Recordings = dict[Any, dict[Any, Callable[..., Any]]]  # by the shapes of the parameters
 
 
 class Population:
@@ -42,7 +43,6 @@ class Population:
 
     def __init__(self, members: Sequence[Member], recordings: Recordings) -> None:
         self.members: list[Member | None] = list(members)  # None for one that has left
-        self.recordings = recordings
         tasks = [member.task for member in members]
         self.task = copied(tasks[0])
         self.batch_size, self.num_steps = members[0].data.batch_size, members[0].num_steps
@@ -58,9 +58,12 @@ class Population:
         self.val_counts = [len(m.data.tables["val"].numeric) for m in members]
         names = {id(p): name for name, p in tasks[0].named_parameters()}
         groups = [[names[id(p)] for p in group["params"]] for group in members[0].optimizer.param_groups]
-        self.stack = Stack(tasks, groups)
+        self.paddings = paddings(tasks)
+        self.stack = Stack(tasks, groups, self.paddings)
         self.others = others(tasks, {place.name for place in self.stack.places})
-        self.buffers = stacked(self.others)
+        self.buffers = stacked(self.others, self.paddings)
+        shapes = tuple(tensor.shape for tensor in (self.stack.views() | self.buffers).values())
+        self.recordings = recordings.setdefault(shapes, {})
         try:
             self._try()
             self._check(members)
@@ -90,7 +93,7 @@ class Population:
         like = self.stack.matrices[0]
         # [M, steps, groups]
         rates = torch.tensor([plan.rates if plan else still for plan in plans], dtype=like.dtype, device=like.device)
-        self.buffers = stacked(self.others)  # hooks may have changed their numbers
+        self._take()
         self._start_random_numbers()
         kept = []
         views = self.stack.views()
@@ -108,8 +111,7 @@ class Population:
                 member.loss = losses[row]
                 member.outputs = _seen(member, train, row, self.counts[row])
                 member.val_outputs = _seen(member, val, row, self.val_counts[row])
-                for gradient, parameter in zip(self.optimizer.gradient_of, member.parameters, strict=True):
-                    parameter.grad = gradient[row]
+                self._give(row, member)
         measure(self.task, [member for member in self.members if member])
 
     def disband(self) -> None:
@@ -122,6 +124,20 @@ class Population:
     def num_members(self) -> int:
         """Return how many members have not left."""
         return sum(member is not None for member in self.members)
+
+    def _take(self) -> None:
+        """Copy what is not shared with the members: hooks may have changed its numbers."""
+        self.buffers = stacked(self.others, self.paddings)
+        for row, member in enumerate(self.members):
+            if member:
+                self.stack.take(row)
+
+    def _give(self, row: int, member: Member) -> None:
+        """Let a member's parameters have the numbers of the population, and the gradients of the last step."""
+        self.stack.give(row)
+        places, gradients = self.stack.places, self.optimizer.gradient_of
+        for place, gradient, parameter in zip(places, gradients, member.parameters, strict=True):
+            parameter.grad = gradient[row] if place.padding is None else place.padding.own(row, gradient[row])
 
     def _batch(self, index: Tensor, number: int) -> Batch:
         batch = rows_of(self.train, index)
@@ -231,7 +247,7 @@ class Population:
 
         A step may depend on what no look at a task shows, such as gradients that are stopped, or rows of weight 0.
         """
-        views = self.stack.views()
+        views, places = self.stack.views(), self.stack.places
         states = [member.baton.generator.get_state() for member in members]
         state = torch.default_generator.get_state()
         try:
@@ -243,8 +259,10 @@ class Population:
                 for row, member in enumerate(members):
                     torch.default_generator.set_state(states[row])
                     rows = member.data.tables["train"].rows(self._slice(number))
-                    loss, found = gradients_of(member, rows, [place.name for place in self.stack.places])
-                    pairs = [(losses[row], loss), *zip([one[row] for one in gradients], found, strict=True)]
+                    loss, found = gradients_of(member, rows, [place.name for place in places])
+                    # Those of padding must be 0.
+                    expected = [self._padded(place.name, row, one) for place, one in zip(places, found, strict=True)]
+                    pairs = [(losses[row], loss), *zip([one[row] for one in gradients], expected, strict=True)]
                     if not self._is_random("train", batch) and not agree(pairs):
                         raise NotRecordable("its step gives something else if it is taken with those of other runs")
             outputs = self._validation(views)
@@ -259,6 +277,9 @@ class Population:
             for member, own in zip(members, states, strict=True):
                 member.baton.generator.set_state(own)
             torch.default_generator.set_state(state)
+
+    def _padded(self, name: str, row: int, own: Tensor) -> Tensor:
+        return self.paddings[name].padded(row, own) if name in self.paddings else own
 
     def _slice(self, number: int) -> slice:
         return slice(number * self.batch_size, (number + 1) * self.batch_size)
@@ -400,9 +421,12 @@ def others(tasks: Sequence[nn.Module], names: Collection[str]) -> dict[str, list
     return {name: [own[name].detach() for own in named] for name in named[0] if name not in names}
 
 
-def stacked(tensors: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+def stacked(tensors: Mapping[str, Sequence[Tensor]], paddings: Mapping[str, Padding]) -> dict[str, Tensor]:
     """Return tensors of all members as `[M, ...]`."""
-    return {name: torch.stack(list(own)) for name, own in tensors.items()}
+    return {
+        name: torch.stack([paddings[name].padded(row, one) if name in paddings else one for row, one in enumerate(own)])
+        for name, own in tensors.items()
+    }
 
 
 def padded(rows: Sequence[Tensor]) -> Tensor:

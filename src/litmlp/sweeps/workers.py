@@ -80,7 +80,7 @@ class Workers:
         try:
             self._start_all()
         except Exception as error:
-            log.warning("the sweep goes on with %d processes: %s", 1 + len(self.processes), cli.sentence(error))
+            log.warning("no more than %d processes train this sweep (%s)", 1 + len(self.processes), cli.sentence(error))
 
     def _start_all(self) -> None:
         number = min(self.most - 1, int(machine.available_memory() / (MEMORY * machine.own_memory())))
@@ -108,7 +108,7 @@ class Workers:
             ended = f"a process of the sweep ended with the exit code {worker.exitcode}"
             if self._has_begun(worker):
                 raise RuntimeError(ended)
-            log.warning("%s before it had begun: the sweep goes on without it", ended)
+            log.warning("%s before it had begun, and the sweep goes on without it", ended)
             self.processes.remove((worker, errors))
 
     def _join(self) -> None:
