@@ -25,7 +25,7 @@ SMALL = [
 ]
 RUN = [*SMALL, "trainer.max_epochs=60"]
 AUTO = [*SMALL, "task=auto", "trainer.max_epochs=20"]
-SWEEP = ["-m", *SMALL, "trainer.max_epochs=10"]
+SWEEP = ["-m", *SMALL, "trainer.max_epochs=10", "hydra/launcher=basic"]  # one by one, to the bit
 GRID = [*SWEEP, "optimizer.lr=1e-3,1e-2", "seed=0,1"]
 SEARCH = [*SWEEP, "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 TRIALS = [*SEARCH[:-1], "hydra.sweeper.n_trials=2", "optimizer.lr=1e-3,1e-2", "seed=0,1"]

@@ -10,7 +10,7 @@ import pytest
 
 import slurm
 from litmlp.files import read_json
-from sweeping import SEARCH, TINY, contents, outcomes, process, rows
+from sweeping import ONE_BY_ONE, SEARCH, TINY, contents, outcomes, process, rows
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def finished(folder: Path, *arguments: str, timeout: float = 200) -> str:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the grid, one job after another."""
     folder = tmp_path_factory.mktemp("sweeps") / "plain"
-    finished(folder, *GRID)
+    finished(folder, *GRID, ONE_BY_ONE)
     return folder
 
 
@@ -45,7 +45,7 @@ def test_a_launcher_changes_no_result(launcher: str, plain: Path, tmp_path: Path
         ours = read_json(plain / str(number) / "metrics.json")
         assert theirs | {"fit_seconds": 0} == ours | {"fit_seconds": 0}
     before = contents(folder)
-    again = finished(folder, *GRID, "hydra/launcher=basic")
+    again = finished(folder, *GRID, ONE_BY_ONE)
     assert "4 of them are done" in again
     assert {name: before[name] for name in before if name[0].isdecimal()} == {
         name: content for name, content in contents(folder).items() if name[0].isdecimal()
@@ -66,7 +66,7 @@ def test_a_search_side_by_side_does_all_its_trials(launcher: str, tmp_path: Path
 def test_slurm_starts_a_job_again_that_ran_out_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("submitit", reason="it is not installed: pip install -e '.[dev]'")
     arguments = [*TINY, "trainer.max_epochs=400", "~callbacks.early_stopping", "seed=0,1"]
-    finished(tmp_path / "plain", *arguments)
+    finished(tmp_path / "plain", *arguments, ONE_BY_ONE)
     folder = tmp_path / "sweep"
     environment = slurm.install(tmp_path / "slurm")
     monkeypatch.setattr(slurm, "FOLDER", Path(environment["STAND_IN"]))

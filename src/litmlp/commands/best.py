@@ -119,7 +119,10 @@ def search(budget: Budget, folder: Path, num_jobs: int, seconds: float) -> None:
     if seconds <= 0:
         return
     num_trials = min(MAX_TRIALS, max(num_jobs, int(budget.seconds / SECONDS_PER_TRIAL)))
-    at_once = ["hydra/launcher=joblib", f"hydra.sweeper.n_jobs={num_jobs}"] if num_jobs > 1 else []
+    # Runs that are trained together end together, maybe long after the time is over.
+    at_once = ["hydra/launcher=basic"]
+    if num_jobs > 1:
+        at_once = ["hydra/launcher=joblib", f"hydra.sweeper.n_jobs={num_jobs}"]
     bounded = [f"hydra.sweeper.timeout={seconds:.1f}", f"hydra.sweeper.n_trials={num_trials}"]
     print(f"\nsearch: runs begin for {duration(seconds)}, {duration(max(0.0, budget.left))} left for all", flush=True)
     place = str(folder / SEARCH).replace("'", "\\'")
