@@ -1,5 +1,6 @@
 import itertools
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def finished(sweep: SweepFolder, *found: dict[str, Any]) -> SweepFolder:
     for one in found:
         sweep.job(one["number"]).mkdir(exist_ok=True)
         sweep.finish(one)
+    sweep.flush()
     return sweep
 
 
@@ -180,6 +182,23 @@ def test_without_a_score_there_is_no_best(tmp_path: Path):
     assert not (tmp_path / "best.yaml").exists()
 
 
+def test_rows_may_be_written_later_but_not_those_of_failures(tmp_path: Path):
+    sweep = finished(opened(tmp_path), record(0))
+    sweep.next_write = math.inf
+    for one in (record(1), record(2)):
+        sweep.job(one["number"]).mkdir()
+        sweep.finish(one)
+        assert sweep.is_done(one["number"])
+        assert [row["number"] for row in rows(tmp_path)] == ["0"]
+    sweep.job(3).mkdir()
+    sweep.finish(record(3, None, "failed", error="no luck"))
+    assert [row["number"] for row in rows(tmp_path)] == ["0", "1", "2", "3"]
+    sweep.next_write = math.inf
+    finished(sweep, record(4))
+    assert [row["number"] for row in rows(tmp_path)] == ["0", "1", "2", "3", "4"]
+    assert sweep.unwritten == []
+
+
 def test_rows_of_processes_that_end_together_are_all_kept(tmp_path: Path):
     opened(tmp_path)
     script = (
@@ -190,6 +209,7 @@ def test_rows_of_processes_that_end_together_are_all_kept(tmp_path: Path):
         "for n in range(int(sys.argv[1]), 40, 2):\n"
         "    sweep.job(n).mkdir()\n"
         "    sweep.finish({'number': n, 'status': 'completed', 'overrides': [], 'seconds': 0, 'score': 1.0})\n"
+        "sweep.flush()\n"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     processes = [subprocess.Popen([sys.executable, "-c", script, str(n)], **pipes) for n in (0, 1)]

@@ -26,6 +26,7 @@ def finish(folder: SweepFolder, number: int, score: float | None, status: str = 
     folder.job(number).mkdir()
     overrides = ["++optimizer.lr=0.123456", f"seed={number}"]
     folder.finish({"number": number, "status": status, "overrides": overrides, "seconds": 1, "score": score, **more})
+    folder.flush()
 
 
 def parts(line: str) -> list[str]:

@@ -1,6 +1,6 @@
 """A sweep's folder: its description, a numbered folder for each job, and the results so far.
 
-Nothing is kept in memory only: each change is on disk before the sweep goes on.
+Nothing is kept in memory only: the record of each job is on disk before the sweep goes on.
 """
 
 import csv
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from litmlp import paths
@@ -26,6 +27,7 @@ OWN_FILES = (RESULTS, BEST, "study.log", "study.log.lock", ".lock", ".place-*") 
 DERIVED = ("fixed", "columns")  # keys of a description that do not tell sweeps apart
 KEPT = ("members",)  # such keys, too, whose values stay those of the sweep's first command
 DONE = ("completed", "pruned", "failed")
+FRACTION_OF_TIME = 0.05  # which writing results may take
 FREE_BYTES = 20_000_000  # no job begins with less free space
 Row = dict[str, Any]
 
@@ -41,6 +43,8 @@ class SweepFolder:
     def __init__(self, path: Path, description: dict[str, Any]) -> None:
         self.path = path
         self.description = description
+        self.unwritten: list[Row] = []  # rows of jobs whose records are written
+        self.next_write = 0.0  # no rows but those of failures are written before this time
 
     @classmethod
     def open(cls, path: Path, description: dict[str, Any], command: list[str]) -> "SweepFolder":
@@ -97,10 +101,22 @@ class SweepFolder:
         return sorted(int(file.parent.name) for file in self.path.glob(f"*/{JOB}") if file.parent.name.isdecimal())
 
     def finish(self, record: Row) -> None:
-        """Record the end of a job, and add it to the results."""
+        """Record the end of a job, and add it to the results soon: the more jobs there are, the longer this takes."""
         self.write(record)
+        self.unwritten.append(row_of(record, self.job(record["number"])))
+        if record["status"] == "failed" or perf_counter() >= self.next_write:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add all jobs whose end was recorded to the results."""
+        if not self.unwritten:
+            return
+        started = perf_counter()
         with self.locked():
-            self._write_results([*self.rows(), row_of(record, self.job(record["number"]))])
+            self._write_results([*self.rows(), *self.unwritten])
+        self.unwritten = []
+        ended = perf_counter()
+        self.next_write = ended + (ended - started) / FRACTION_OF_TIME
 
     def collect(self) -> None:
         """Write the results anew from all records: a job may have been killed after its record, before its row."""

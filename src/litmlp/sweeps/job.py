@@ -86,12 +86,15 @@ class Job:
             numbers: of the jobs.
             share: is called if they are trained one by one, so that other processes may take some of them.
         """
-        if len(numbers) == 1:
-            self.run(numbers[0])
-            return
-        from litmlp.populations.together import Work, train_together
+        try:
+            if len(numbers) == 1:
+                self.run(numbers[0])
+                return
+            from litmlp.populations.together import Work, train_together
 
-        train_together([Work(partial(self.run, one), self.shape(one)) for one in numbers], self.members, share)
+            train_together([Work(partial(self.run, one), self.shape(one)) for one in numbers], self.members, share)
+        finally:
+            self.sweep.flush()
 
     def chunks(self, numbers: Sequence[int], processes: int, fewest: int = FEWEST) -> list[list[int]]:
         """Return jobs in parts that several processes train, each with jobs that can be trained together.
