@@ -1,6 +1,7 @@
 """Runs with networks, tasks and callbacks of one's own end as alone, trained together or refused with a reason."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -320,6 +321,12 @@ class Changing(L.Callback):
 
     def clipping(self, trainer: Any, network: Any, groups: Any) -> None:
         trainer.gradient_clip_val = 0.01
+
+    def cleared(self, trainer: Any, network: Any, groups: Any) -> None:
+        trainer.optimizers[0].state.clear()
+
+    def forgotten(self, trainer: Any, network: Any, groups: Any) -> None:
+        trainer.optimizers[0].state = defaultdict(dict)
 
     def accumulation(self, trainer: Any, network: Any, groups: Any) -> None:
         trainer.accumulate_grad_batches = 3

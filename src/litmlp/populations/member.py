@@ -40,6 +40,7 @@ OF_TRAINER = (
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_val_batches"),
     *("num_training_batches", "val_check_batch", "max_steps"),
 )
+STATE = "optimizer.state"
 VALIDATION_HOOKS = ("on_validation_batch_start", "on_validation_batch_end")
 
 
@@ -205,6 +206,8 @@ class Member:
 
     def begin_to_watch(self) -> None:
         """Remember all that the steps of a population take for granted; hooks may change it between epochs."""
+        for parameter in (p for group in self.optimizer.param_groups for p in group["params"]):
+            self.optimizer.state[parameter]  # makes an entry, so that it is seen when a hook clears the state
         self.watch, self.of_trainer = Watch(numbers=False), self._of_trainer()
         self.watch.modules(self.task, is_fixed)
         planned = {"lr"} if self.has_plain_rates() else {"lr", "betas", "momentum"}
@@ -214,21 +217,23 @@ class Member:
     def _of_trainer(self) -> dict[str, Any]:
         trainer = self.trainer
         return {
-            "optimizers": [id(optimizer) for optimizer in trainer.optimizers],
-            "param_groups": [id(group) for group in self.optimizer.param_groups],
-            "lr_scheduler_configs": [id(config.scheduler) for config in trainer.lr_scheduler_configs],
-            **{key: getattr(trainer, key) for key in OF_TRAINER},
+            "trainer.optimizers": [id(optimizer) for optimizer in trainer.optimizers],
+            "trainer.lr_scheduler_configs": [id(config.scheduler) for config in trainer.lr_scheduler_configs],
+            **{f"trainer.{key}": getattr(trainer, key) for key in OF_TRAINER},
+            "optimizer.param_groups": [id(group) for group in self.optimizer.param_groups],
+            STATE: (id(self.optimizer.state), len(self.optimizer.state)),
         }
 
     def changed(self) -> str:
         """Return the name of something that has changed since the population was made; empty if nothing has."""
         if (now := self._of_trainer()) != self.of_trainer:
-            return "trainer." + next(key for key, value in now.items() if self.of_trainer[key] != value)
+            return next(key for key, value in now.items() if self.of_trainer[key] != value)
         return self.watch.changed()
 
     def leave(self) -> None:
         """Take from the population what it has of this run, which goes on alone."""
-        self.optimizer.consolidate_state_dict()
+        if self._of_trainer()[STATE] == self.of_trainer[STATE]:  # else a hook has put another one in its place
+            self.optimizer.consolidate_state_dict()
         del self.optimizer.consolidate_state_dict
         for parameter in self.task.parameters():
             parameter.data = parameter.data.clone()

@@ -113,15 +113,18 @@ class ResumableSweeper(Sweeper):
         # With `stop`, a failure of an earlier command would keep all jobs from beginning.
         if self.retry_failed or self.on_failure == "stop":
             self._reset_failed(sweep, total)
+        side_by_side = self._side_by_side(launcher)
+        if launcher == "population":
+            side_by_side = min(side_by_side, total)  # fewer jobs leave each more cores
         job = Job(
             sweep=sweep,
             loader=self.context.config_loader,
             master=self._master(sweep.path),
-            side_by_side=self._side_by_side(launcher),
+            side_by_side=side_by_side,
             deadline=time.time() + self.timeout if self.timeout else float("inf"),
             stops_on_failure=self.on_failure == "stop",
             members=members,
-            processes=self._side_by_side(launcher) if launcher == "population" else 1,
+            processes=side_by_side if launcher == "population" else 1,
             parent=os.getpid() if launcher == "joblib" else None,
             **self._of_search(),
         )
