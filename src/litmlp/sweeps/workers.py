@@ -83,7 +83,7 @@ class Workers:
             log.warning("no more than %d processes train this sweep (%s)", 1 + len(self.processes), cli.sentence(error))
 
     def _start_all(self) -> None:
-        number = min(self.most - 1, int(machine.available_memory() / (MEMORY * machine.own_memory())))
+        number = min(self.most - 1, int(machine.available_memory() / max(1.0, MEMORY * machine.own_memory())))
         job = replace(self.job, workers=None, parent=os.getpid())
         instances = Singleton.get_state()["instances"]
         context = multiprocessing.get_context("spawn")  # a fork would not have the threads of libraries
