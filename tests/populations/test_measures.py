@@ -76,7 +76,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("classes", "numbers")
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_each_epoch_logs_what_it_logs_alone(case: str, tmp_path: Path):
     sizes = same_as_alone(*CASES[case], tmp_path)
     assert sizes == {"logarithm": [3, 2] * 3, "label smoothing": [6, 2] * 3}.get(case, [len(CASES[case][1])] * 3)
@@ -117,11 +122,13 @@ def test_a_metric_of_ones_own_is_computed_run_by_run_and_the_others_at_once(tmp_
     assert same_as_alone([*CALIFORNIA, of_ones_own(WithLargest)], SEEDS, tmp_path) == [3, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Warmer, Refitting])
 def test_a_task_that_computes_something_else_is_measured_as_alone(kind: type, tmp_path: Path):
     assert same_as_alone([*PENGUINS, of_ones_own(kind)], SEEDS, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_runs_with_other_numbers_of_rows_are_measured_as_alone(tmp_path: Path):
     # Of 275 penguins, two folds have 92 for validation, and one has 91.
     members = [["data.folds=3", f"data.fold={fold}", "seed=1"] for fold in range(3)]
@@ -132,6 +139,7 @@ def test_epochs_without_validation_have_the_metrics_of_the_temperature_before(tm
     same_as_alone([*PENGUINS, "+trainer.check_val_every_n_epoch=2"], SEEDS, tmp_path)
 
 
+@pytest.mark.slow
 def test_members_whose_rows_are_many_are_measured_in_parts_or_as_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     rows = 3 * 240  # numbers of a member, about
     monkeypatch.setattr(measures, "NUMBERS_AT_ONCE", 2 * rows)

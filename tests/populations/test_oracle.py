@@ -65,7 +65,7 @@ CASES = {
 }
 
 
-QUICK = ("adamw", "sgd", "one cycle", "label smoothing", "dropout", "folds, bins, dropout", "logarithm")
+QUICK = ("adamw", "sgd", "dropout", "folds, bins, dropout")
 MARKED = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 

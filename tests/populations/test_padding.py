@@ -141,6 +141,7 @@ def test_members_that_come_and_go_are_padded_anew(folds: list[str], populations:
     assert len({str(population.stack.places) for population in populations}) > 1
 
 
+@pytest.mark.slow
 def test_steps_that_were_recorded_for_other_numbers_of_levels_are_not_taken(folds: list[str], tmp_path: Path):
     members = [[f"data.fold={fold}", f"seed={seed}"] for fold in range(3) for seed in range(2)]
     given = configs(*folds, DOUBLE, "trainer.max_epochs=2", members=members)
@@ -149,6 +150,7 @@ def test_steps_that_were_recorded_for_other_numbers_of_levels_are_not_taken(fold
         assert_same(one, alone(given[number], tmp_path / f"alone{number}"), 1e-9)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_padded_is_gone_on_with_alone(folds: list[str], tmp_path: Path):
     plain = [*folds, DOUBLE, "scheduler=none", "task.calibration=none"]
     half = configs(*plain, "trainer.max_epochs=2", members=MEMBERS)

@@ -81,7 +81,13 @@ def test_a_job_that_fails_leaves_the_others_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "more", [["seed=0,1"], ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1"]]
+    "more",
+    [
+        ["seed=0,1"],
+        pytest.param(
+            ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1"], marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_search_draws_shapes_once_a_group(more: list[str], tmp_path: Path):
     sizes = "network.hidden_sizes=choice([2],[3],[4],[5],[6],[7],[8])"

@@ -29,7 +29,7 @@ def all_alone(given: list[dict[str, Any]], folder: Path) -> list[Ran]:
     return [alone(config, folder / f"alone{number}") for number, config in enumerate(given)]
 
 
-@pytest.mark.parametrize("most", [2, 3])
+@pytest.mark.parametrize("most", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_runs_that_end_leave_and_others_take_their_places(most: int, tmp_path: Path):
     epochs = [["trainer.max_epochs=1"], ["trainer.max_epochs=5"], ["trainer.max_epochs=2"], ["trainer.max_epochs=3"]]
     members = [[*seed, *own] for seed, own in zip(SEEDS, epochs, strict=True)]
@@ -164,7 +164,7 @@ def target(kind: type) -> str:
     return f"{group}._target_={__name__}.{kind.__name__}"
 
 
-@pytest.mark.parametrize("kind", [Residual, Penalty])
+@pytest.mark.parametrize("kind", [pytest.param(Residual, marks=pytest.mark.slow), Penalty])
 def test_networks_and_tasks_of_ones_own_are_trained_together_without_a_change(kind: type, tmp_path: Path):
     given = configs(*PENGUINS, DOUBLE, target(kind), members=SEEDS[:3])
     for one, other in zip(together(given, tmp_path), all_alone(given, tmp_path), strict=True):

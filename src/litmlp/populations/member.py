@@ -206,13 +206,18 @@ class Member:
 
     def begin_to_watch(self) -> None:
         """Remember all that the steps of a population take for granted; hooks may change it between epochs."""
-        for parameter in (p for group in self.optimizer.param_groups for p in group["params"]):
-            self.optimizer.state[parameter]  # makes an entry, so that it is seen when a hook clears the state
         self.watch, self.of_trainer = Watch(numbers=False), self._of_trainer()
         self.watch.modules(self.task, is_fixed)
         planned = {"lr"} if self.has_plain_rates() else {"lr", "betas", "momentum"}
         for number, group in enumerate(self.optimizer.param_groups):
             self.watch.container(f"optimizer.param_groups.{number}", group, lambda key: key not in planned)
+
+    def expect_state(self) -> None:
+        """Let the optimizer have an empty state for each parameter, so that it is seen when a hook clears them."""
+        if not self.optimizer.state:
+            for group in self.optimizer.param_groups:
+                self.optimizer.state.update({parameter: {} for parameter in group["params"]})
+            self.of_trainer[STATE] = self._of_trainer()[STATE]
 
     def _of_trainer(self) -> dict[str, Any]:
         trainer = self.trainer

@@ -111,6 +111,10 @@ class StackedOptimizer:
                     joined[name][row, place.columns(unit.rows.start + row)] = state[parameter][name].flatten()
         unit.optimizer.state[unit.update] = joined
 
+    def has_state(self, row: int) -> bool:
+        """Tell whether the optimizer of a row keeps more than its settings, as SGD without momentum does not."""
+        return any(u.rows.start <= row < u.rows.stop and u.update in u.optimizer.state for u in self.units)
+
     def give(self, row: int) -> None:
         """Put the state of a row into the member's own optimizer."""
         for unit in self.units:

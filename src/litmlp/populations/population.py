@@ -135,6 +135,8 @@ class Population:
     def _give(self, row: int, member: Member) -> None:
         """Let a member's parameters have the numbers of the population, and the gradients of the last step."""
         self.stack.give(row)
+        if self.optimizer.has_state(row):
+            member.expect_state()
         places, gradients = self.stack.places, self.optimizer.gradient_of
         for place, gradient, parameter in zip(places, gradients, member.parameters, strict=True):
             parameter.grad = gradient[row] if place.padding is None else place.padding.own(row, gradient[row])
