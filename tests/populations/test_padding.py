@@ -132,10 +132,13 @@ def test_runs_with_different_numbers_of_levels_end_as_alone(
 
 @pytest.mark.slow
 def test_members_that_come_and_go_are_padded_anew(folds: list[str], populations: list[Population], tmp_path: Path):
-    epochs = [5, 2, 1, 3]
-    members = [[f"data.fold={k % 3}", f"seed={k}", f"trainer.max_epochs={epochs[k]}"] for k in range(4)]
-    given = configs(*folds, DOUBLE, "scheduler=none", members=members)
-    got = together(given, tmp_path, most=2)
+    epochs, betas = [5, 3, 1, 2], [0.9, 0.5, 0.9, 0.5]
+    members = [
+        [f"data.fold={k % 3}", f"seed={k}", f"trainer.max_epochs={epochs[k]}", f"+optimizer.betas=[{betas[k]},0.9]"]
+        for k in range(4)
+    ]
+    given = configs(*folds, *ADAM, DOUBLE, "scheduler=none", members=members)
+    got = together(given, tmp_path, most=3)
     for number, one in enumerate(got):
         assert_same(one, alone(given[number], tmp_path / f"alone{number}"), 1e-9)
     assert len({str(population.stack.places) for population in populations}) > 1

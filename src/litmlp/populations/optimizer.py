@@ -30,12 +30,14 @@ class Unit(NamedTuple):
         group: of parameters.
         update: `[rows, columns]`; zeros before a step, and minus what a step with the rate 1 subtracts after it.
         optimizer: takes the steps.
+        padding: where padding is in the flattened update; None if there is none.
     """
 
     rows: slice
     group: int
     update: Tensor
     optimizer: Optimizer
+    padding: Tensor | None
 
 
 class StackedOptimizer:
@@ -79,8 +81,10 @@ class StackedOptimizer:
             update = torch.zeros_like(self.stack.matrices[group][start:end])
             update.grad = self.gradients[group][start:end]
             kind: Any = type(self.optimizers[0])
+            is_padding = self.stack.is_padding[group]
+            padding = None if is_padding is None else is_padding[start:end].flatten().nonzero()[:, 0]
             optimizer = kind([update], lr=1.0, weight_decay=0.0, **kinds[start][0])
-            unit = Unit(slice(start, end), group, update, optimizer)
+            unit = Unit(slice(start, end), group, update, optimizer, padding)
             self._load(unit)
             units.append(unit)
         return units
@@ -152,12 +156,12 @@ class StackedOptimizer:
                 matrix.mul_(1 - (rates[:, group] * self.decay[:, group])[:, None])
             elif self.has_decay[group]:
                 gradient.addcmul_(matrix, self.decay[:, group, None])
-        for rows, group, update, optimizer in self.units:
+        for rows, group, update, optimizer, padding in self.units:
             if settings is not None:
                 optimizer.param_groups[0].update(settings[rows.start][group])
             optimizer.step()
-            if (is_padding := self.stack.is_padding[group]) is not None:
-                update.masked_fill_(is_padding[rows], 0.0)  # without this, 0 / 0 for eps=0
+            if padding is not None:  # its gradients are 0, but with eps=0 it would become 0 / 0
+                update.view(-1).index_fill_(0, padding, 0.0)
             self.stack.matrices[group][rows].addcmul_(update, rates[rows, group, None])
             update.zero_()
 
