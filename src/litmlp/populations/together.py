@@ -1,5 +1,6 @@
 """Trains many runs in one process, and takes the steps of those together that differ in nothing but numbers."""
 
+import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,6 +56,7 @@ def train_together(works: Sequence[Work], most: int | str = "auto", share: Calla
         works[0].do()
         return
     together, threads = Together(works, most, share), torch.get_num_threads()
+    gc.freeze()  # the many objects of what was imported are no garbage: Python need not look at them again and again
     with _logged():
         try:
             together.run()
@@ -63,6 +65,7 @@ def train_together(works: Sequence[Work], most: int | str = "auto", share: Calla
             together.stop(SystemExit(str(error)) if isinstance(error, Exception) else error)
             raise
         finally:
+            gc.unfreeze()
             torch.set_num_threads(threads)
 
 
