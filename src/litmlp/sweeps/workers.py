@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What takes seconds to import. Until then, a process takes no jobs: the others might have done them.
+NEEDED = ("litmlp.commands.train", "lightning.pytorch", "litmlp.build", "litmlp.populations.together")
 SECONDS_ALONE = 3.0  # of training, before others are started: they need as long to import what they use
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_TO_END = 5.0
@@ -142,7 +144,7 @@ def walk(job: "Job", chunks: Chunks, folder: Path, check: Callable[[], None] = l
     Args:
         job: trains chunks.
         chunks: the numbers of their jobs.
-        folder: of files that say which chunks were taken, which ones are shared, and which ones are done.
+        folder: of files that say which chunks were taken, shared or done, and which processes have begun one.
         check: raises an error if there is no point in waiting.
     """
     left = dict(enumerate(chunks))
@@ -154,6 +156,7 @@ def walk(job: "Job", chunks: Chunks, folder: Path, check: Callable[[], None] = l
             if is_taken or shared.exists() or done.exists():
                 del left[index]
             if is_taken or (shared.exists() and not done.exists()):
+                (folder / f"began-{os.getpid()}").touch()
                 job.train(numbers, shared.touch)
             if is_taken:
                 done.touch()
@@ -179,8 +182,8 @@ def _work(job: "Job", chunks: Chunks, folder: Path, instances: dict[Any, Any], e
     process.end_with(job.parent)
     setup_globals()
     Singleton.set_state({**Singleton.get_state(), "instances": instances})
-    import_module("litmlp.commands.train")
-    (folder / f"began-{os.getpid()}").touch()
+    for module in NEEDED:
+        import_module(module)
     try:
         walk(job, chunks, folder)
     except BaseException as error:
