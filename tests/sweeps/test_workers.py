@@ -83,12 +83,15 @@ def test_how_another_process_ends_is_known(
     assert not job.workers.folder.exists()
 
 
-def test_without_memory_for_others_a_process_goes_on_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_memory_for_others_a_process_goes_on_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     monkeypatch.setattr(workers.machine, "own_memory", lambda: 2**50)
     job = Gated(tmp_path)
     job.workers = Workers(job, [[0], [1]], 2)  # type: ignore[arg-type]
     job.workers._start()
     assert job.workers.processes == []
+    assert caplog.messages == ["the memory is enough for 1 of 2 processes"]
 
 
 @pytest.mark.slow

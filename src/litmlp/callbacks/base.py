@@ -1,5 +1,6 @@
 """The base class of this project's callbacks, which adds to Lightning's hooks."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as L
@@ -38,3 +39,18 @@ class Callback(L.Callback):
             task: the task with the best weights, on the trainer's device.
             data: the data with the rows of all splits.
         """
+
+
+class AtFitStart(Callback):
+    """Calls a function when training begins, once the table is in memory.
+
+    Args:
+        function: is called with the trainer.
+    """
+
+    def __init__(self, function: Callable[[L.Trainer], None]) -> None:
+        self.function = function
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Call the function."""
+        self.function(trainer)

@@ -14,13 +14,12 @@ class PopulationLauncher(Launcher):
     """Runs jobs one after another in this process. The sweeper joins those jobs to one that are trained together.
 
     Args:
-        processes: the number of processes that train the runs of such a job; `auto` for one per core or GPU in a grid,
-            and one in a search, whose trials would otherwise depend on which process is faster. A job starts them
-            itself, so the launcher does not use this number.
+        processes: the number of processes that train the runs of a sweep; `auto` for one per core or GPU in a grid, and
+            one in a search, whose trials would otherwise depend on which process is faster.
     """
 
     def __init__(self, processes: int | str = "auto") -> None:
-        self.processes = processes
+        self.processes = processes  # read by the sweeper: a job that stands for others starts processes itself
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the objects that Hydra passes."""

@@ -1,10 +1,8 @@
 """Chooses how many runs are trained together."""
 
-from collections.abc import Callable
 from typing import Any
 
 from litmlp import machine
-from litmlp.callbacks.base import Callback
 from litmlp.populations.keys import MOST
 
 # Multiplications of a forward pass of one run, on a CPU. Measured: with 0.6 million, a step of 16 runs takes half the
@@ -28,18 +26,3 @@ def most_members(trainer: Any) -> int:
 def products(trainer: Any) -> int:
     """Return the number of multiplications of a run's forward pass."""
     return machine.products(trainer.lightning_module.network, trainer.datamodule.batch_size)
-
-
-class AtFitStart(Callback):
-    """Calls a function when training begins, once the table is in memory.
-
-    Args:
-        function: is called with the trainer.
-    """
-
-    def __init__(self, function: Callable[[Any], None]) -> None:
-        self.function = function
-
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Call the function."""
-        self.function(trainer)

@@ -45,8 +45,8 @@ class Job:
         stops_on_failure: whether no job begins after another one has failed.
         members: the number of runs that are trained together at most; `auto` for as many as pay and fit.
         together: the numbers of the jobs that one launched job stands for, by the first of them; absent for itself.
-        processes: the number of processes that train the jobs of this one, at most.
-        workers: the processes that do so now.
+        processes: the number of processes, with this one, that train the jobs that were launched as one, at most.
+        workers: the other ones, while there are any.
         parent: the process with which the job's own process ends; None if it goes on without the sweep's command.
     """
 
@@ -77,7 +77,10 @@ class Job:
         from litmlp.sweeps.workers import Workers
 
         self.workers = Workers(self, self.chunks(numbers, self.processes), min(self.processes, len(numbers)))
-        self.workers.run()
+        try:
+            self.workers.run()
+        finally:
+            self.workers = None
 
     def train(self, numbers: Sequence[int], share: Callable[[], None] = lambda: None) -> None:
         """Train the runs of jobs together, as far as they can be.
@@ -247,7 +250,8 @@ class Job:
         shares = study is not None and self.members != 1 and not study.values_of_group(number)
         if not shares and self.workers is None:
             return []
-        from litmlp.populations.size import AtFitStart, most_members
+        from litmlp.callbacks.base import AtFitStart
+        from litmlp.populations.size import most_members
 
         def begin(trainer: "L.Trainer") -> None:
             if shares and most_members(trainer) > 1:

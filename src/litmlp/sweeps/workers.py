@@ -86,6 +86,8 @@ class Workers:
 
     def _start_all(self) -> None:
         number = min(self.most - 1, int(machine.available_memory() / max(1.0, MEMORY * machine.own_memory())))
+        if number < self.most - 1:
+            log.warning("the memory is enough for %d of %d processes", 1 + number, self.most)
         job = replace(self.job, workers=None, parent=os.getpid())
         instances = Singleton.get_state()["instances"]
         context = multiprocessing.get_context("spawn")  # a fork would not have the threads of libraries
